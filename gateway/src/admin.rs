@@ -1,0 +1,123 @@
+//! The admin API: what an operator may ask of a running gateway, and the one thing that may be changed, dead letters.
+//!
+//! It stands on a private listener. A request passes, in this order: the `Host` check (a web page that points a name
+//! of its own at this address must not get in), the token, a bound on requests under way and a time limit, then its
+//! handler. Handlers only translate: parameters to a verb of the store, rows to the wire types of [`crate::api`].
+//! `/healthz` and `/readyz` ask for neither host nor token and tell nothing but a word.
+
+mod cursor;
+mod dead_letters;
+mod deliveries;
+mod endpoints;
+mod error;
+mod events;
+mod guard;
+mod health;
+mod listen;
+mod params;
+mod view;
+mod webhooks;
+
+pub use listen::serve;
+
+use crate::admin::error::ApiError;
+use crate::clock::Clock;
+use crate::model::id::EndpointId;
+use crate::model::secret::Secret;
+use crate::store;
+use crate::worker::Wake;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The longest request body.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the admin API works with.
+pub struct Admin {
+    /// What the gateway keeps.
+    pub store: store::Shared,
+    /// The time, for redrives.
+    pub clock: Clock,
+    /// Wakes the pipeline after a webhook was redriven.
+    pub dispatch: Wake,
+    /// Wakes the deliveries after one was redriven.
+    pub deliver: Wake,
+    /// The configured endpoints, in the order of the configuration.
+    pub endpoints: Vec<EndpointInfo>,
+    /// The bearer token; an empty one lets nobody in.
+    pub token: Secret,
+    /// Whom a request may say it is for.
+    pub hosts: Hosts,
+    /// Whether the gateway takes part: false while it starts and once it stops.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// What the admin API tells about a configured endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointInfo {
+    /// Its id.
+    pub id: EndpointId,
+    /// Its name.
+    pub name: String,
+    /// Its URL without secrets.
+    pub url: String,
+}
+
+/// Whom a request may say it is for, beside `localhost` and the loopback addresses.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// The address that is listened on; an unspecified one (`0.0.0.0`, `::`) stands for every IP address.
+    pub listen: IpAddr,
+    /// Names and addresses that a proxy or a resolver gives this gateway, without port.
+    pub names: Vec<String>,
+}
+
+impl Admin {
+    /// The configured endpoint of this id.
+    fn endpoint(&self, id: EndpointId) -> Option<&EndpointInfo> {
+        self.endpoints.iter().find(|endpoint| endpoint.id == id)
+    }
+
+    /// The endpoint that a request names: the name of a configured one, or any `ep_...`.
+    fn endpoint_named(&self, text: &str) -> Result<EndpointId, ApiError> {
+        let configured =
+            self.endpoints.iter().find(|endpoint| endpoint.name == text).map(|endpoint| endpoint.id);
+        configured.or_else(|| text.parse().ok()).ok_or_else(|| ApiError::UnknownEndpoint {
+            name: text.to_owned(),
+            known: self.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+        })
+    }
+}
+
+/// Every route of the admin API.
+pub fn router(admin: Admin) -> Router {
+    let admin = Arc::new(admin);
+    let api = Router::new()
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(events::show))
+        .route("/webhooks", get(webhooks::list))
+        .route("/webhooks/{id}", get(webhooks::show))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(deliveries::show))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/endpoints", get(endpoints::list))
+        .route("/stats", get(health::stats))
+        .fallback(async || ApiError::NoRoute)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(guard::Load::new(), guard::bounded))
+        .layer(from_fn_with_state(guard::Door::new(&admin), guard::admitted));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(async || ApiError::NoRoute)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .with_state(admin)
+}

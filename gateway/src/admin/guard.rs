@@ -1,0 +1,182 @@
+//! Who gets in, how many at a time, and for how long.
+
+use crate::admin::error::ApiError;
+use crate::admin::{Admin, Hosts};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, Uri};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+/// The most requests that are worked on at once; the next is refused with 503.
+pub(crate) const REQUESTS_MAX: usize = 64;
+/// The longest that a request is worked on.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is asked at the door.
+#[derive(Clone)]
+pub(crate) struct Door(Arc<Asked>);
+
+struct Asked {
+    /// Of the token, so that comparing takes as long for a token of any length; `None`: nobody gets in.
+    token_sha256: Option<[u8; 32]>,
+    hosts: Hosts,
+}
+
+impl Door {
+    pub(crate) fn new(admin: &Admin) -> Door {
+        let token = admin.token.reveal();
+        let token_sha256 = (!token.is_empty()).then(|| Sha256::digest(token.as_bytes()).into());
+        Door(Arc::new(Asked { token_sha256, hosts: admin.hosts.clone() }))
+    }
+}
+
+/// Lets a request pass that is for us and has the token.
+pub(crate) async fn admitted(
+    State(door): State<Door>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if !is_for_us(&door.0.hosts, request.uri(), request.headers()) {
+        return Err(ApiError::Host);
+    }
+    if !has_token(door.0.token_sha256.as_ref(), request.headers()) {
+        return Err(ApiError::Token);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Whether the request names us: against DNS rebinding, where a page's own name is pointed at our address. A page
+/// cannot choose its `Host`, so a name that only we would use proves that the page is not in between. The port says
+/// nothing (tunnels change it) and is not looked at.
+fn is_for_us(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(HOST).iter();
+    let (Some(host), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(host) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    [Some(&host), uri.authority()].into_iter().flatten().all(|authority| is_our_name(hosts, authority.host()))
+}
+
+fn is_our_name(hosts: &Hosts, host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if hosts.names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+        return true;
+    }
+    match host.parse::<IpAddr>() {
+        // An address cannot be rebound: the browser went where it says.
+        Ok(ip) => ip.is_loopback() || ip == hosts.listen || hosts.listen.is_unspecified(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+fn has_token(expected: Option<&[u8; 32]>, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(expected), Some(value), None) = (expected, values.next(), values.next()) else {
+        return false;
+    };
+    // RFC 9110, 11.1: the name of the scheme is case-insensitive.
+    let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
+        return false;
+    };
+    let given: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
+    scheme.eq_ignore_ascii_case("bearer") && bool::from(given.ct_eq(expected))
+}
+
+/// How much may be under way.
+#[derive(Clone)]
+pub(crate) struct Load(Arc<Semaphore>);
+
+impl Load {
+    pub(crate) fn new() -> Load {
+        Load(Arc::new(Semaphore::new(REQUESTS_MAX)))
+    }
+}
+
+/// Works on a request unless too many are under way, and gives up after [`REQUEST_TIMEOUT`].
+pub(crate) async fn bounded(
+    State(load): State<Load>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Ok(_permit) = load.0.try_acquire() else {
+        return Err(ApiError::Busy(REQUESTS_MAX));
+    };
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
+        .await
+        .map_err(|_| ApiError::Slow(REQUEST_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_names_that_are_ours_are_let_in() {
+        let at = |listen: &str| Hosts {
+            listen: listen.parse().unwrap(),
+            names: vec!["billhook.internal".to_owned()],
+        };
+        let cases = [
+            ("127.0.0.1", "127.0.0.1:8401", true),
+            ("127.0.0.1", "localhost:9000", true),
+            ("127.0.0.1", "LOCALHOST", true),
+            ("127.0.0.1", "[::1]:8401", true),
+            ("127.0.0.1", "Billhook.Internal:8401", true),
+            ("127.0.0.1", "10.1.2.3:8401", false),
+            ("127.0.0.1", "rebound.example", false),
+            ("127.0.0.1", "localhost.rebound.example", false),
+            ("127.0.0.1", "127.0.0.1.rebound.example", false),
+            ("127.0.0.1", "", false),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3", "10.1.2.4", false),
+            ("0.0.0.0", "10.1.2.3:8401", true),
+            ("0.0.0.0", "rebound.example:8401", false),
+        ];
+        for (listen, host, expected) in cases {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            assert_eq!(
+                is_for_us(&at(listen), &Uri::from_static("/healthz"), &headers),
+                expected,
+                "{listen} {host}"
+            );
+        }
+        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("/"), &HeaderMap::new()));
+        let mut two = HeaderMap::new();
+        two.append(HOST, HeaderValue::from_static("localhost"));
+        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("http://rebound.example/"), &two));
+        two.append(HOST, HeaderValue::from_static("rebound.example"));
+        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("/"), &two));
+    }
+
+    #[test]
+    fn only_the_whole_token_is_let_in() {
+        let sha256: [u8; 32] = Sha256::digest(b"correct horse").into();
+        let cases = [
+            ("Bearer correct horse", true),
+            ("bearer correct horse", true),
+            ("Bearer correct hors", false),
+            ("Bearer correct horses", false),
+            ("Bearer ", false),
+            ("Bearer", false),
+            ("Basic correct horse", false),
+            ("correct horse", false),
+        ];
+        for (value, expected) in cases {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(has_token(Some(&sha256), &headers), expected, "{value}");
+            assert!(!has_token(None, &headers));
+        }
+        assert!(!has_token(Some(&sha256), &HeaderMap::new()));
+    }
+}

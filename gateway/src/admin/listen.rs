@@ -1,0 +1,66 @@
+//! Serves the admin API on a listener until it is told to stop.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// The most connections that are open at once; the next waits to be accepted.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a request's header may take to arrive, and a connection may idle between two.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests under way get to end once the gateway stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The wait after a failed accept, which mostly means that the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop` is done; requests under way then get a few seconds to end. Dropping the
+/// future closes every connection.
+pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (slot, listener.accept().await)
+        };
+        let (slot, stream) = tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => continue,
+            (slot, stream) = accepted => (slot, stream),
+        };
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(cause) => {
+                tracing::warn!(%cause, "the admin listener cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            let _slot = slot;
+            if let Err(cause) = connection.await {
+                tracing::debug!(%cause, "an admin connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!(left = connections.len(), "admin requests did not end in time and were cut off");
+    }
+}

@@ -1,0 +1,55 @@
+//! Reads what a request asks for, and refuses the rest in the API's own words.
+
+use crate::admin::error::ApiError;
+use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use crate::model::id::NotAnId;
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
+
+/// The parameters of the query; unknown ones are refused.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, ApiError> {
+        let Query(params) =
+            Query::try_from_uri(&parts.uri).map_err(|why| ApiError::BadQuery(why.body_text()))?;
+        Ok(Params(params))
+    }
+}
+
+/// The id in the path.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: FromStr<Err = NotAnId>, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id<T>, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|why| ApiError::BadId(why.body_text()))?;
+        text.parse().map(Id).map_err(|why: NotAnId| ApiError::BadId(why.to_string()))
+    }
+}
+
+/// How many rows a page is to have.
+pub(crate) fn rows(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit {
+        None => Ok(LIMIT_DEFAULT),
+        Some(limit @ 1..=LIMIT_MAX) => Ok(limit),
+        Some(limit) => Err(ApiError::BadQuery(format!("`limit` is {limit}: use 1 to {LIMIT_MAX}"))),
+    }
+}
+
+/// One of the words that a filter takes.
+pub(crate) fn word(name: &str, value: Option<&str>, words: &[&str]) -> Result<(), ApiError> {
+    match value {
+        Some(value) if !words.contains(&value) => Err(ApiError::BadQuery(format!(
+            "`{name}` is `{value}`: use {}, or leave it out",
+            words.join(", ")
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,197 @@
+//! Turns rows of the store into the shapes of the API.
+
+use crate::admin::Admin;
+use crate::api::delivery::{
+    Attempt, Delivery, DeliveryState, DeliveryStory, EndpointRef, FailureKind, Outcome,
+};
+use crate::api::event::{Dropped, Event, EventStory};
+use crate::api::webhook::{Header, Note, Run, Said, Webhook, WebhookState};
+use crate::api::{Content, Story};
+use crate::model::attempt::{self, Failure};
+use crate::model::id::{AttemptId, DeliveryId};
+use crate::model::{Time, delivery, dispatch, webhook};
+use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+impl Admin {
+    /// Everything about one webhook.
+    pub(crate) fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
+        let run = story.webhook.run.clone().map(run);
+        let events =
+            story.events.into_iter().map(|event| self.event_story(event)).collect::<Result<_, _>>()?;
+        let body = story.body.map(|body| Content::of(&body));
+        Ok(Story { read_at, webhook: webhook(story.webhook), body, run, events })
+    }
+
+    fn event_story(&self, story: store::EventStory) -> Result<EventStory, StoreError> {
+        let damaged = |why: String| StoreError::Damaged(format!("event {}: {why}", story.event.id));
+        let text = std::str::from_utf8(&story.event.json).map_err(|why| damaged(why.to_string()))?.to_owned();
+        let json = RawValue::from_string(text).map_err(|why| damaged(why.to_string()))?;
+        let deliveries = story.deliveries.into_iter();
+        let deliveries =
+            deliveries.map(|(delivery, attempts)| self.delivery_story(delivery, attempts)).collect();
+        Ok(EventStory { summary: event(story.event), event: json, deliveries })
+    }
+
+    /// A delivery and its attempts.
+    pub(crate) fn delivery_story(
+        &self,
+        row: delivery::Delivery,
+        attempts: Vec<attempt::Attempt>,
+    ) -> DeliveryStory {
+        let id = row.id;
+        let attempts = attempts.into_iter().map(|row| attempt(id, row)).collect();
+        DeliveryStory { delivery: self.delivery(row), attempts }
+    }
+
+    /// A delivery, with what the configuration knows of its endpoint.
+    pub(crate) fn delivery(&self, row: delivery::Delivery) -> Delivery {
+        let endpoint = self.endpoint(row.endpoint);
+        Delivery {
+            id: row.id,
+            event: row.event,
+            endpoint: EndpointRef {
+                id: row.endpoint,
+                name: endpoint.map(|endpoint| endpoint.name.clone()),
+                url: endpoint.map(|endpoint| endpoint.url.clone()),
+            },
+            resend: row.resend,
+            created: row.created,
+            attempts: row.attempts,
+            step: row.step,
+            state: match row.state {
+                delivery::DeliveryState::Waiting { due } => DeliveryState::Waiting { due },
+                delivery::DeliveryState::Delivered { at } => DeliveryState::Delivered { at },
+                delivery::DeliveryState::Skipped { at, why } => DeliveryState::Skipped { at, why },
+                delivery::DeliveryState::Dead { at, why } => DeliveryState::Dead { at, why },
+            },
+        }
+    }
+}
+
+fn attempt(delivery: DeliveryId, row: attempt::Attempt) -> Attempt {
+    Attempt {
+        id: AttemptId::derive(delivery, row.n),
+        n: row.n,
+        at: row.at,
+        took_us: micros(row.took),
+        trial: row.trial,
+        webhook_id: row.webhook_id,
+        outcome: match row.outcome {
+            attempt::Outcome::Delivered { status } => Outcome::Delivered { status },
+            attempt::Outcome::Failed(failure) => failed(&failure),
+        },
+        retry_after_ms: row.retry_after.map(millis),
+        answer: (!row.answer.is_empty()).then(|| answer(&row.answer)),
+    }
+}
+
+fn failed(failure: &Failure) -> Outcome {
+    let (kind, status) = match failure {
+        Failure::Status(status) => (FailureKind::Status, Some(*status)),
+        Failure::Timeout => (FailureKind::Timeout, None),
+        Failure::Connect(_) => (FailureKind::Connect, None),
+        Failure::Resolve(_) => (FailureKind::Resolve, None),
+        Failure::Forbidden(_) => (FailureKind::Forbidden, None),
+        Failure::Broken(_) => (FailureKind::Broken, None),
+    };
+    Outcome::Failed { failure: kind, status, why: failure.to_string() }
+}
+
+/// The beginning of an answer. It was cut by length, perhaps within a character: that one is left out, since the rest
+/// is still text.
+fn answer(bytes: &[u8]) -> Content {
+    match std::str::from_utf8(bytes) {
+        Err(why) if why.error_len().is_none() => Content::of(&bytes[..why.valid_up_to()]),
+        Ok(_) | Err(_) => Content::of(bytes),
+    }
+}
+
+/// An event's row in lists.
+pub(crate) fn event(row: StoredEvent) -> Event {
+    Event {
+        id: row.id,
+        webhook: row.webhook,
+        kind: row.kind,
+        source: row.source,
+        occurred_at: row.occurred_at,
+        dropped: row.dropped.map(|(plugin, why)| Dropped { plugin, why }),
+    }
+}
+
+/// A webhook and where it stands.
+pub(crate) fn webhook(row: StoredWebhook) -> Webhook {
+    let head = row.head;
+    Webhook {
+        id: row.id,
+        source: head.source,
+        provider: head.provider,
+        received_at: head.received_at,
+        remote: head.remote,
+        path: head.path,
+        query: head.query,
+        headers: head
+            .headers
+            .into_iter()
+            .map(|(name, value)| Header { name, value: Content::of(&value) })
+            .collect(),
+        event_name: head.event_name,
+        delivery_id: head.delivery_id,
+        verified: head.verified,
+        sha256: hex::encode(head.sha256),
+        body_bytes: head.body_len,
+        duplicates: row.duplicates,
+        conflicts: row.conflicts,
+        state: match row.state {
+            webhook::WebhookState::Undispatched { failures, due, last } => {
+                WebhookState::Undispatched { failures, due, last_failure: last }
+            }
+            webhook::WebhookState::Dispatched { events, at } => WebhookState::Dispatched { events, at },
+            webhook::WebhookState::Dead { why, at } => WebhookState::Dead { why, at },
+        },
+    }
+}
+
+fn run(run: dispatch::Run) -> Run {
+    Run { now: run.now, notes: run.notes.into_iter().map(note).collect() }
+}
+
+fn note(note: dispatch::Note) -> Note {
+    let said = match note.said {
+        dispatch::Said::Drafts(n) => Said::Drafts(n),
+        dispatch::Said::Keep => Said::Keep,
+        dispatch::Said::Drop(why) => Said::Drop(why),
+        // The host checked the patch before it was stored; should it not be JSON, there is nothing to show.
+        dispatch::Said::Patch(json) => RawValue::from_string(json).map_or(Said::Nothing, Said::Patch),
+        dispatch::Said::Nothing => Said::Nothing,
+        dispatch::Said::Skipped(why) => Said::Skipped(why),
+    };
+    Note { plugin: note.plugin, event: note.event, said, took_us: note.took_us }
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_cut_within_a_character_is_still_text() {
+        let cases: [(&[u8], Content); 3] = [
+            ("zu spät".as_bytes(), Content::Text("zu spät".to_owned())),
+            (&"zu spä".as_bytes()[..6], Content::Text("zu sp".to_owned())),
+            (&[b'a', 0xff, b'b'], Content::Base64("Yf9i".to_owned())),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(answer(bytes), expected);
+        }
+    }
+}

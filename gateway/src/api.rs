@@ -1,0 +1,106 @@
+//! What the admin API says and takes: the wire types that server and client share.
+//!
+//! They are only shapes: the server makes them of what the store keeps, the client and the command line read them.
+//! Times are RFC 3339 in UTC, durations are whole numbers with the unit in their name, ids are text. Readers ignore
+//! fields they do not know; requests with such are refused.
+
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod page;
+pub mod problem;
+pub mod redrive;
+pub mod text;
+pub mod webhook;
+
+use crate::api::event::EventStory;
+use crate::api::webhook::{Run, Webhook};
+use crate::model::Time;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+/// Everything about one webhook, read as one snapshot: what arrived, what plugins said, the events it gave, and
+/// what became of each. The answer of `GET /api/v1/events/{id}` and `GET /api/v1/webhooks/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Story {
+    /// When it was read, by the gateway's clock.
+    pub read_at: Time,
+    /// What arrived.
+    pub webhook: Webhook,
+    /// Its body after redaction; absent once it has aged out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Content>,
+    /// The newest run of the pipeline; absent before the first that ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Its events, in order.
+    pub events: Vec<EventStory>,
+}
+
+/// Bytes from outside: as text where they are UTF-8, else in base64 (RFC 4648, standard alphabet).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// They are UTF-8.
+    Text(String),
+    /// They are not.
+    Base64(String),
+}
+
+impl Content {
+    /// The form that loses nothing.
+    pub fn of(bytes: &[u8]) -> Content {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Content::Text(text.to_owned()),
+            Err(_) => Content::Base64(BASE64.encode(bytes)),
+        }
+    }
+}
+
+/// Counters and sizes. The answer of `GET /api/v1/stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Webhooks accepted.
+    pub webhooks: u64,
+    /// Duplicates answered.
+    pub duplicates: u64,
+    /// Webhooks that wait for the pipeline.
+    pub undispatched: u64,
+    /// Webhooks in the dead letter.
+    pub webhooks_dead: u64,
+    /// Events made.
+    pub events: u64,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Deliveries made.
+    pub delivered: u64,
+    /// Deliveries in the dead letter.
+    pub dead: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+/// The answer of `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or why not: `starting` (or stopping), `full`, `failed`.
+    pub status: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_text_where_they_are_utf_8() {
+        let cases: [(&[u8], &str); 3] = [
+            (b"{\"a\":1}", r#"{"text":"{\"a\":1}"}"#),
+            (&[0xff, 0x00], r#"{"base64":"/wA="}"#),
+            (b"", r#"{"text":""}"#),
+        ];
+        for (bytes, json) in cases {
+            assert_eq!(serde_json::to_string(&Content::of(bytes)).unwrap(), json);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The command line. `serve`, `demo`, `check` and `secret` work by themselves; the nouns ask a gateway that runs, over
+//! its admin API.
+//!
+//! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration (`EX_USAGE`), 70 the gateway broke while it ran
+//! (`EX_SOFTWARE`), 130 and 143 ended at once by a second SIGINT or SIGTERM.
+
+pub mod check;
+pub mod dead_letter;
+pub mod delivery;
+pub mod event;
+pub mod secret;
+pub mod serve;
+pub mod story;
+pub mod table;
+pub mod terminal;
+pub mod tree;
+pub mod webhook;
+
+use crate::client::Client;
+use crate::config::environment::Environment;
+use crate::config::mistake::Mistakes;
+use crate::config::{ADMIN_TOKEN_FILE, Config};
+use crate::demo;
+use crate::model::secret::Secret;
+use crate::plugins::Compiler;
+use crate::plugins::compile::compile_file;
+use crate::telemetry;
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Wrong usage or configuration, as `sysexits.h` has it.
+pub const EX_USAGE: u8 = 64;
+/// The gateway broke while it ran, as `sysexits.h` has it.
+pub const EX_SOFTWARE: u8 = 70;
+
+/// A WebAssembly-extensible gateway for billing webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "billhook", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration [default: billhook.toml if it exists, else safe defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve,
+    /// See a whole gateway at work: providers, plugins, verified deliveries
+    Demo(demo::Args),
+    /// Read the configuration and load its plugins, and tell every mistake
+    Check,
+    /// Make secrets
+    Secret(secret::Args),
+    /// Canonical events: what was made of webhooks
+    Event(event::Args),
+    /// Webhooks: what arrived
+    Webhook(webhook::Args),
+    /// Deliveries: what endpoints are owed
+    Delivery(delivery::Args),
+    /// What could not be handled or delivered, and trying it again
+    DeadLetter(dead_letter::Args),
+    /// Compile a component to machine code; the gateway runs this in a process with limits
+    #[command(hide = true)]
+    CompileComponent {
+        /// The component
+        input: PathBuf,
+        /// Where its machine code is written
+        output: PathBuf,
+    },
+}
+
+/// Which gateway the nouns ask.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "For event, webhook, delivery and dead-letter")]
+struct Remote {
+    /// The gateway's admin listener [default: the configuration's, http://127.0.0.1:8401 if it has none]
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+    /// Its admin token [default: BILLHOOK_ADMIN_TOKEN, else the configuration's, else the file admin-token in data_dir]
+    #[arg(long, global = true, value_name = "TOKEN", value_parser = token)]
+    token: Option<Secret>,
+}
+
+fn token(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+impl Cli {
+    /// Reads the command line of this process.
+    ///
+    /// # Errors
+    /// Wrong usage; also when help or the version was asked for, which is for the caller to print.
+    pub fn read() -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::env::args_os()).and_then(Cli::checked)
+    }
+
+    /// Refuses what would be ignored: somebody may think that `serve --token` sets the token.
+    fn checked(self) -> Result<Cli, clap::Error> {
+        let asks = matches!(
+            self.command,
+            Command::Event(_) | Command::Webhook(_) | Command::Delivery(_) | Command::DeadLetter(_)
+        );
+        if asks || self.remote.url.is_none() && self.remote.token.is_none() {
+            return Ok(self);
+        }
+        let why = "`--url` and `--token` are for `event`, `webhook`, `delivery` and `dead-letter`";
+        Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
+    }
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Whatever kept it from being done; [`Mistakes`] where the configuration is wrong.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::CompileComponent { input, output } = &cli.command {
+        // Alone in its process, without a runtime: its memory and processor time are limited.
+        compile_file(input, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
+    runtime.block_on(obey(cli))
+}
+
+async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = cli.config.as_deref();
+    let client = || cli.remote.client(config);
+    match cli.command {
+        Command::Serve => return serve::run(config).await,
+        Command::Demo(args) => {
+            telemetry::start(&quiet());
+            demo::run(args).await?;
+        }
+        Command::Check => check::run(config).await?,
+        Command::Secret(args) => secret::run(args)?,
+        Command::Event(args) => event::run(args, &client()?).await?,
+        Command::Webhook(args) => webhook::run(args, &client()?).await?,
+        Command::Delivery(args) => delivery::run(args, &client()?).await?,
+        Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
+        Command::CompileComponent { .. } => unreachable!("compiled before there is a runtime"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Warnings, unless `BILLHOOK_LOG` asks for something else: the demo's own words are what people came for.
+fn quiet() -> telemetry::Options {
+    let asked = Environment::of_process().get("BILLHOOK_LOG").map(telemetry::Options::parse);
+    asked.and_then(Result::ok).unwrap_or_else(telemetry::Options::warnings)
+}
+
+/// Who compiles plugins for a command: this program again, in a process with limits.
+fn compiler() -> anyhow::Result<Compiler> {
+    Ok(Compiler::Child(std::env::current_exe().context("cannot find this program's own file")?))
+}
+
+/// What an error means to the shell.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Mistakes>() { EX_USAGE } else { 1 }
+}
+
+impl Remote {
+    fn client(&self, config: Option<&Path>) -> anyhow::Result<Client> {
+        let environment = Environment::of_process();
+        let variable =
+            environment.get("BILLHOOK_ADMIN_TOKEN").filter(|token| !token.is_empty()).map(Secret::new);
+        let token = self.token.clone().or(variable);
+        if let (Some(url), Some(token)) = (&self.url, &token) {
+            return Ok(Client::new(url, token.clone())?);
+        }
+        let config = Config::load_for_client(config, &environment)?;
+        let url = self.url.clone().unwrap_or_else(|| url_of(config.admin.listen));
+        let token = match token.or(config.admin.token) {
+            Some(token) => token,
+            None => token_in(config.data_dir.join(ADMIN_TOKEN_FILE))?,
+        };
+        Ok(Client::new(&url, token)?)
+    }
+}
+
+/// Where a listener on this machine is reached.
+fn url_of(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => Ipv4Addr::LOCALHOST.into(),
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
+}
+
+fn token_in(file: PathBuf) -> anyhow::Result<Secret> {
+    let token = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "no admin token: cannot read {}; give `--token`, set BILLHOOK_ADMIN_TOKEN, or name the gateway's file with `--config`",
+            file.display()
+        )
+    })?;
+    Ok(Secret::new(token.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_spelled_as_documented() {
+        let lines = [
+            "serve",
+            "serve --config x.toml",
+            "check --config x.toml",
+            "demo --once",
+            "secret new --bytes 24",
+            "compile-component in out",
+            "--url http://127.0.0.1:1 --token t event ls",
+            "event --url http://127.0.0.1:1 --token t ls",
+            "event ls --url http://127.0.0.1:1 --token t",
+            "event show evt_1 --config x.toml",
+            "webhook show whk_1",
+            "delivery ls",
+            "dead-letter ls",
+        ];
+        for line in lines {
+            let words = std::iter::once("billhook").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_ok(), "{line}");
+        }
+        for line in
+            ["serve --token t", "--url http://127.0.0.1:1 check", "secret new --bytes 23", "event", "serv"]
+        {
+            let words = std::iter::once("billhook").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_asked_on_this_machine() {
+        for (listen, url) in [
+            ("0.0.0.0:8401", "http://127.0.0.1:8401"),
+            ("[::]:1", "http://127.0.0.1:1"),
+            ("[::1]:2", "http://[::1]:2"),
+            ("10.0.0.1:3", "http://10.0.0.1:3"),
+        ] {
+            assert_eq!(url_of(listen.parse().unwrap()), url);
+        }
+    }
+
+    #[test]
+    fn a_client_needs_data_dir_and_admin_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("billhook.toml");
+        std::fs::write(&file, "data_dir = 'state'\n[secrets]\nwebhook = 'env:BILLHOOK_TEST_NOT_SET'\n")
+            .unwrap();
+        let remote = Remote { url: None, token: None };
+        let error = remote.client(Some(&file)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("state/admin-token"), "{error}");
+        std::fs::create_dir(dir.path().join("state")).unwrap();
+        std::fs::write(dir.path().join("state/admin-token"), "t\n").unwrap();
+        assert!(remote.client(Some(&file)).is_ok());
+    }
+}

@@ -1,0 +1,164 @@
+//! `billhook dead-letter`: what was given up, and how to try it again.
+
+use crate::api::delivery::DeliveryState;
+use crate::api::page::LIMIT_MAX;
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::webhook::WebhookState;
+use crate::cli::table::Table;
+use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::client::Client;
+use crate::model::id::{DeliveryId, WebhookId};
+use anyhow::{Context, bail};
+use clap::Subcommand;
+
+/// What to do with dead letters.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List dead letters: webhooks that the pipeline gave up, then deliveries that no attempt got through
+    Ls {
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Print JSON, one dead letter a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try dead letters again: webhooks run through the pipeline, deliveries get the full schedule from its start
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "endpoint", "all"]))]
+    Redrive {
+        /// dlv_... and whk_... ids
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// Every dead delivery of this endpoint
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
+        /// Every dead letter
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
+    match args.command {
+        Command::Ls { limit, json } => ls(limit, json, client).await,
+        Command::Redrive { ids, endpoint, all: _ } => {
+            let redriven = match endpoint {
+                Some(endpoint) => bulk(&Redrive::Endpoint(endpoint), client).await?,
+                None if ids.is_empty() => bulk(&Redrive::All(true), client).await?,
+                None => each(&ids, client).await?,
+            };
+            Ok(print(&told(redriven))?)
+        }
+    }
+}
+
+async fn ls(limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let mut table = Table::new(&["DIED", "ID", "FROM OR TO", "WHY"]);
+    let mut query = DeadLetterQuery::default();
+    let mut left = limit;
+    while left > 0 {
+        query.limit = Some(left.min(LIMIT_MAX));
+        let page = client.dead_letters(&query).await?;
+        left = left.saturating_sub(page.items.len());
+        for letter in page.items {
+            if json {
+                print_json(&letter)?;
+            } else {
+                table.row(row(&letter));
+            }
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    if !json {
+        print(&table.draw(Style::detect()))?;
+    }
+    Ok(())
+}
+
+fn row(letter: &DeadLetter) -> [Span; 4] {
+    let (died, id, place) = match letter {
+        DeadLetter::Webhook(webhook) => {
+            let died = match &webhook.state {
+                WebhookState::Dead { why, at } => Some((*at, why.clone())),
+                WebhookState::Undispatched { .. } | WebhookState::Dispatched { .. } => None,
+            };
+            (died, webhook.id.to_string(), format!("from {}", webhook.source))
+        }
+        DeadLetter::Delivery(delivery) => {
+            let died = match &delivery.state {
+                DeliveryState::Dead { why, at } => Some((*at, why.clone())),
+                DeliveryState::Waiting { .. }
+                | DeliveryState::Delivered { .. }
+                | DeliveryState::Skipped { .. } => None,
+            };
+            (died, delivery.id.to_string(), format!("to {}", delivery.endpoint.label()))
+        }
+    };
+    let (at, why) = died.map(|(at, why)| (at.to_string(), why)).unwrap_or_default();
+    [
+        Span::new(Tone::Plain, at),
+        Span::new(Tone::Plain, id),
+        Span::new(Tone::Strong, place),
+        Span::new(Tone::Bad, why),
+    ]
+}
+
+/// Asks until nothing is left.
+async fn bulk(redrive: &Redrive, client: &Client) -> anyhow::Result<Redriven> {
+    let mut sum = Redriven { more: true, ..Redriven::default() };
+    while sum.more {
+        let redriven = client.redrive(redrive).await.context(format!("after {}", told(sum).trim_end()))?;
+        // More that cannot be moved is not asked for for ever.
+        sum.more = redriven.more && redriven.deliveries + redriven.webhooks > 0;
+        sum.deliveries += redriven.deliveries;
+        sum.webhooks += redriven.webhooks;
+    }
+    Ok(sum)
+}
+
+/// Redrives each; one that cannot be is told at the end and does not stop the others.
+async fn each(ids: &[String], client: &Client) -> anyhow::Result<Redriven> {
+    let wanted = ids.iter().map(|id| one(id)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut sum = Redriven::default();
+    let mut failures = Vec::new();
+    for redrive in &wanted {
+        match client.redrive(redrive).await {
+            Ok(redriven) => {
+                sum.deliveries += redriven.deliveries;
+                sum.webhooks += redriven.webhooks;
+            }
+            Err(why) => failures.push(why.to_string()),
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{}; but not all:\n  {}", told(sum).trim_end(), failures.join("\n  "));
+    }
+    Ok(sum)
+}
+
+fn one(id: &str) -> anyhow::Result<Redrive> {
+    if id.starts_with(WebhookId::PREFIX) {
+        return Ok(Redrive::Webhook(id.parse()?));
+    }
+    let id: DeliveryId = id.parse().context("dead letters are deliveries (`dlv_`) and webhooks (`whk_`)")?;
+    Ok(Redrive::Delivery(id))
+}
+
+fn told(redriven: Redriven) -> String {
+    let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let deliveries = count(redriven.deliveries, "delivery", "deliveries");
+    match redriven.webhooks {
+        0 => format!("redriven: {deliveries}\n"),
+        n => format!("redriven: {deliveries}, {}\n", count(n, "webhook", "webhooks")),
+    }
+}

@@ -1,0 +1,103 @@
+//! `billhook delivery`: what is owed, was taken, or failed.
+
+use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryState};
+use crate::api::page::LIMIT_MAX;
+use crate::cli::story;
+use crate::cli::table::Table;
+use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::client::Client;
+use crate::model::id::DeliveryId;
+use clap::{Subcommand, builder::PossibleValuesParser};
+
+/// What to do with deliveries.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List deliveries, newest first
+    Ls {
+        /// Only deliveries in this state
+        #[arg(long, value_parser = PossibleValuesParser::new(["waiting", "delivered", "skipped", "dead"]))]
+        state: Option<String>,
+        /// Only deliveries to this endpoint
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Print JSON, one delivery a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a delivery with its attempts
+    Show {
+        /// dlv_...
+        id: DeliveryId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
+    match args.command {
+        Command::Ls { state, endpoint, limit, json } => {
+            ls(DeliveryQuery { state, endpoint, ..DeliveryQuery::default() }, limit, json, client).await
+        }
+        Command::Show { id, json } => {
+            let story = client.delivery(id).await?;
+            if json {
+                return print_json(&story);
+            }
+            Ok(print(&story::render_delivery(&story, Style::detect()))?)
+        }
+    }
+}
+
+async fn ls(mut query: DeliveryQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let mut table = Table::new(&["CREATED", "DELIVERY", "EVENT", "ENDPOINT", "STATE", "ATTEMPTS", ""]);
+    let mut left = limit;
+    while left > 0 {
+        query.limit = Some(left.min(LIMIT_MAX));
+        let page = client.deliveries(&query).await?;
+        left = left.saturating_sub(page.items.len());
+        for delivery in page.items {
+            if json {
+                print_json(&delivery)?;
+            } else {
+                table.row(row(&delivery));
+            }
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    if !json {
+        print(&table.draw(Style::detect()))?;
+    }
+    Ok(())
+}
+
+fn row(delivery: &Delivery) -> [Span; 7] {
+    let (tone, state, note) = match &delivery.state {
+        DeliveryState::Waiting { due } => (Tone::Care, "waiting", format!("due {due}")),
+        DeliveryState::Delivered { at } => (Tone::Good, "delivered", format!("at {at}")),
+        DeliveryState::Skipped { why, .. } => (Tone::Care, "skipped", why.clone()),
+        DeliveryState::Dead { why, .. } => (Tone::Bad, "dead", why.clone()),
+    };
+    [
+        Span::new(Tone::Plain, delivery.created.to_string()),
+        Span::new(Tone::Plain, delivery.id.to_string()),
+        Span::new(Tone::Plain, delivery.event.to_string()),
+        Span::new(Tone::Strong, delivery.endpoint.label()),
+        Span::new(tone, state),
+        Span::new(Tone::Plain, delivery.attempts.to_string()),
+        Span::new(Tone::Plain, note),
+    ]
+}

@@ -1,0 +1,101 @@
+//! `billhook event`: what was made of webhooks.
+
+use crate::api::event::EventQuery;
+use crate::api::page::LIMIT_MAX;
+use crate::cli::story;
+use crate::cli::table::Table;
+use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::client::Client;
+use crate::model::id::{EventId, WebhookId};
+use anyhow::Context;
+use clap::Subcommand;
+
+/// What to do with events.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, newest first
+    Ls {
+        /// Only events of this canonical type, such as subscription.canceled
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: Option<String>,
+        /// Only events of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Print JSON, one event a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the whole story of an event: what arrived, what plugins said, every attempt to deliver it
+    Show {
+        /// evt_... (also the webhook-id of its deliveries) or whk_...
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
+    match args.command {
+        Command::Ls { kind, source, limit, json } => {
+            ls(EventQuery { kind, source, ..EventQuery::default() }, limit, json, client).await
+        }
+        Command::Show { id, json } => show(&id, json, client).await,
+    }
+}
+
+async fn ls(mut query: EventQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let mut table = Table::new(&["OCCURRED", "EVENT", "TYPE", "SOURCE", ""]);
+    let mut left = limit;
+    while left > 0 {
+        query.limit = Some(left.min(LIMIT_MAX));
+        let page = client.events(&query).await?;
+        left = left.saturating_sub(page.items.len());
+        for event in page.items {
+            if json {
+                print_json(&event)?;
+                continue;
+            }
+            let dropped = event.dropped.map(|by| format!("dropped by {}: {}", by.plugin, by.why));
+            table.row([
+                Span::new(Tone::Plain, event.occurred_at.to_string()),
+                Span::new(Tone::Plain, event.id.to_string()),
+                Span::new(Tone::Strong, event.kind),
+                Span::new(Tone::Plain, event.source),
+                Span::new(Tone::Care, dropped.unwrap_or_default()),
+            ]);
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    if !json {
+        print(&table.draw(Style::detect()))?;
+    }
+    Ok(())
+}
+
+async fn show(id: &str, json: bool, client: &Client) -> anyhow::Result<()> {
+    let story = if id.starts_with(WebhookId::PREFIX) {
+        client.webhook(id.parse()?).await?
+    } else {
+        let id: EventId =
+            id.parse().context("an event is shown by its `evt_` id or its webhook's `whk_` id")?;
+        client.event(id).await?
+    };
+    if json {
+        return print_json(&story);
+    }
+    Ok(print(&story::render(&story, Style::detect()))?)
+}

@@ -1,0 +1,264 @@
+//! A typed client of the admin API: what the command line and tests speak to a running gateway with.
+
+#[cfg(test)]
+mod live;
+
+use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory};
+use crate::api::endpoint::Endpoints;
+use crate::api::event::{Event, EventQuery};
+use crate::api::page::Page;
+use crate::api::problem::Problem;
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::webhook::{Webhook, WebhookQuery};
+use crate::api::{Stats, Story};
+use crate::model::id::{DeliveryId, EventId, WebhookId};
+use crate::model::secret::Secret;
+use reqwest::{Method, RequestBuilder, StatusCode, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use url::Url;
+
+/// The longest that a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A client of one gateway's admin API.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Secret,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL is not one that a gateway can have.
+    #[error(
+        "`{0}` is not the URL of a gateway's admin listener: use http://HOST:PORT, as in http://127.0.0.1:8401"
+    )]
+    BadUrl(String),
+    /// The HTTP client cannot be made.
+    #[error("cannot make an HTTP client")]
+    Setup(#[source] reqwest::Error),
+    /// No connection, or it broke.
+    #[error(
+        "cannot reach the gateway at {url}: is `billhook serve` running, and is this its admin listener?"
+    )]
+    Unreachable {
+        /// Where.
+        url: Url,
+        /// Why.
+        #[source]
+        cause: reqwest::Error,
+    },
+    /// No answer in time.
+    #[error("the gateway at {url} did not answer within {} s: ask for less, or look at its log", REQUEST_TIMEOUT.as_secs())]
+    Slow {
+        /// Where.
+        url: Url,
+    },
+    /// The gateway does not know the token.
+    #[error(
+        "the gateway at {url} refused the token: set BILLHOOK_ADMIN_TOKEN to what `admin.token` says in its \
+         configuration; where that says nothing, its log names the file with the token"
+    )]
+    Token {
+        /// Where.
+        url: Url,
+    },
+    /// The gateway refused the request, and says why.
+    #[error("{} ({}, HTTP {})", .0.detail, .0.code, .0.status)]
+    Refused(Box<Problem>),
+    /// The answer is no answer of the admin API.
+    #[error("the answer of {url} (HTTP {status}) is not one of this version's admin API: {why}")]
+    Nonsense {
+        /// What was asked.
+        url: Url,
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Client {
+    /// A client of the gateway whose admin listener is at `url`, with its admin token.
+    ///
+    /// System proxies are not used: the listener is private.
+    pub fn new(url: impl AsRef<str>, token: Secret) -> Result<Client, ClientError> {
+        let url = url.as_ref();
+        let bad = || ClientError::BadUrl(url.to_owned());
+        let mut base = Url::parse(url).map_err(|_| bad())?;
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() || !base.username().is_empty() {
+            return Err(bad());
+        }
+        base.set_query(None);
+        base.set_fragment(None);
+        let http = http()?;
+        Ok(Client { http, base, token })
+    }
+
+    /// A page of events, newest first.
+    pub async fn events(&self, query: &EventQuery) -> Result<Page<Event>, ClientError> {
+        self.get(&["events"], query).await
+    }
+
+    /// The whole story of the webhook behind an event.
+    pub async fn event(&self, id: EventId) -> Result<Story, ClientError> {
+        self.get(&["events", &id.to_string()], &()).await
+    }
+
+    /// A page of webhooks, newest first.
+    pub async fn webhooks(&self, query: &WebhookQuery) -> Result<Page<Webhook>, ClientError> {
+        self.get(&["webhooks"], query).await
+    }
+
+    /// The whole story of a webhook.
+    pub async fn webhook(&self, id: WebhookId) -> Result<Story, ClientError> {
+        self.get(&["webhooks", &id.to_string()], &()).await
+    }
+
+    /// A page of deliveries, newest first.
+    pub async fn deliveries(&self, query: &DeliveryQuery) -> Result<Page<Delivery>, ClientError> {
+        self.get(&["deliveries"], query).await
+    }
+
+    /// A delivery with its attempts.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<DeliveryStory, ClientError> {
+        self.get(&["deliveries", &id.to_string()], &()).await
+    }
+
+    /// A page of dead letters: webhooks, then deliveries.
+    pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Page<DeadLetter>, ClientError> {
+        self.get(&["dead-letters"], query).await
+    }
+
+    /// Redrives dead letters, as many as one request does; the answer says whether more is left.
+    pub async fn redrive(&self, redrive: &Redrive) -> Result<Redriven, ClientError> {
+        let url = self.url(&["dead-letters", "redrive"], &());
+        self.send(self.http.request(Method::POST, url.clone()).json(redrive), url).await
+    }
+
+    /// The configured endpoints and how they are doing.
+    pub async fn endpoints(&self) -> Result<Endpoints, ClientError> {
+        self.get(&["endpoints"], &()).await
+    }
+
+    /// Counters and sizes.
+    pub async fn stats(&self) -> Result<Stats, ClientError> {
+        self.get(&["stats"], &()).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url(path, query);
+        self.send(self.http.request(Method::GET, url.clone()), url).await
+    }
+
+    /// The URL of `path` under the API, with the fields of `query` that are set.
+    fn url(&self, path: &[&str], query: &impl Serialize) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        // Query types are flat structs of texts and numbers, whose JSON form has the names that the server reads.
+        if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query)
+            && !fields.is_empty()
+        {
+            let mut pairs = url.query_pairs_mut();
+            for (name, value) in &fields {
+                pairs.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+        url
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder, url: Url) -> Result<T, ClientError> {
+        let failed = |cause: reqwest::Error| match cause.is_timeout() && !cause.is_connect() {
+            true => ClientError::Slow { url: self.base.clone() },
+            false => ClientError::Unreachable { url: self.base.clone(), cause: cause.without_url() },
+        };
+        let mut response = request.bearer_auth(self.token.reveal()).send().await.map_err(failed)?;
+        let status = response.status();
+        let nonsense = |why: String| ClientError::Nonsense { url: url.clone(), status: status.as_u16(), why };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(nonsense(format!("it is longer than {ANSWER_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(ClientError::Token { url: self.base.clone() });
+        }
+        if status != StatusCode::OK {
+            let problem = serde_json::from_slice(&body).map_err(|why| nonsense(why.to_string()))?;
+            return Err(ClientError::Refused(problem));
+        }
+        serde_json::from_slice(&body).map_err(|why| nonsense(why.to_string()))
+    }
+}
+
+/// The HTTP client below: no system proxies, no redirects, bounded waits.
+pub fn http() -> Result<reqwest::Client, ClientError> {
+    // The process may have chosen its cryptography before; then that one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .build()
+        .map_err(ClientError::Setup)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn client(url: &str) -> Result<Client, ClientError> {
+        Client::new(url, Secret::new("t"))
+    }
+
+    #[test]
+    fn urls_are_built_below_the_base_with_what_is_set() {
+        let query = EventQuery { kind: Some("a&b".to_owned()), limit: Some(3), ..EventQuery::default() };
+        let cases = [
+            ("http://127.0.0.1:8401", "http://127.0.0.1:8401/api/v1/events?limit=3&type=a%26b"),
+            (
+                "https://ops.example/billhook/?x#y",
+                "https://ops.example/billhook/api/v1/events?limit=3&type=a%26b",
+            ),
+        ];
+        for (base, expected) in cases {
+            let url = client(base).unwrap().url(&["events"], &query);
+            assert_eq!(url.as_str(), expected);
+        }
+        assert_eq!(client("http://a").unwrap().url(&["stats"], &()).as_str(), "http://a/api/v1/stats");
+        for bad in ["127.0.0.1:8401", "localhost:8401", "ftp://a", "unix:/x", "http://user@a", ""] {
+            assert!(matches!(client(bad), Err(ClientError::BadUrl(_))), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_not_there_is_told_with_its_url() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let error = client(&url).unwrap().stats().await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot reach the gateway at {url}/: is `billhook serve` "))
+        );
+    }
+}

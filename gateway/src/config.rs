@@ -1,0 +1,286 @@
+//! Configuration: one TOML file and the environment become a [`Config`] that is valid by construction, or a list of
+//! every mistake in them.
+//!
+//! The file is read as a tree that knows its lines ([`reader`]), section by section, in this order: the scalars and
+//! tables of the top, then the names of plugins, sources, endpoints and secrets, and then those tables themselves,
+//! which may name each other. Paths in the file are relative to the file's directory, others to the working
+//! directory. A variable such as `BILLHOOK_INGEST__LISTEN` comes before what the file says.
+
+pub mod environment;
+pub mod mistake;
+
+mod auth;
+mod endpoint;
+mod file;
+mod plugin;
+mod reader;
+mod source;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use crate::config::environment::Environment;
+use crate::config::mistake::{At, Mistake, Mistakes, quote};
+use crate::model::endpoint::Endpoint;
+use crate::model::secret::Secret;
+use crate::model::source::Source;
+use crate::telemetry;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The file that is read when none is named, if it exists in the working directory.
+pub const DEFAULT_FILE: &str = "billhook.toml";
+/// The file in `data_dir` that holds the admin token where the configuration gives none.
+pub const ADMIN_TOKEN_FILE: &str = "admin-token";
+/// The largest file that is read.
+const FILE_MAX: u64 = 4 * 1024 * 1024;
+
+/// What a run of the gateway is told. Everything in it has been checked, secrets are resolved, and names that one
+/// part gives for another exist.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where state is kept. Default `./billhook-data`.
+    pub data_dir: PathBuf,
+    /// `[store]`.
+    pub store: StoreOptions,
+    /// `[ingest]`.
+    pub ingest: Ingest,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[network]`.
+    pub network: Network,
+    /// `[secrets]`: what grants may name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `[[plugin]]`, then the shipped plugins that sources name without declaring them. The normalizers that
+    /// providers pick are not among them.
+    pub plugins: Vec<PluginSpec>,
+    /// `[[source]]`.
+    pub sources: Vec<Source>,
+    /// `[[endpoint]]`.
+    pub endpoints: Vec<Endpoint>,
+    /// `[log]`.
+    pub log: telemetry::Options,
+}
+
+/// `[store]`: where rows are kept.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Which store. Default `sled`.
+    pub url: StoreUrl,
+    /// Free bytes below which nothing new is accepted. Default 512 MiB.
+    pub min_free: u64,
+}
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The embedded one, in `data_dir`.
+    Sled,
+}
+
+/// `[ingest]`: the public listener.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// Its address. Default `127.0.0.1:8400`; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The largest body in bytes that is accepted. Default 4 MiB, at most 64 MiB.
+    pub max_body: usize,
+}
+
+/// `[admin]`: the private listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Its address. Default `127.0.0.1:8401`; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The bearer token; without one, a random one is made and written to `data_dir`.
+    pub token: Option<Secret>,
+}
+
+/// `[network]`: what deliveries may reach beside public addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Private networks that endpoints may be in. Default none.
+    pub allow: Vec<IpNet>,
+}
+
+/// `[[plugin]]`: a component, and what it may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSpec {
+    /// Its name: that of a shipped one, unless `component` is given.
+    pub name: String,
+    /// The component's file.
+    pub component: Option<PathBuf>,
+    /// What the component's SHA-256 must be.
+    pub sha256: Option<[u8; 32]>,
+    /// What the component gets as its configuration: an object.
+    pub config: serde_json::Value,
+    /// What it is granted: `secret:NAME`, `reveal:NAME`, `kv:NAME`, `http:HOST`.
+    pub grants: Vec<String>,
+    /// What becomes of a webhook when it fails for good.
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a webhook when a plugin fails for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// It is dead-lettered.
+    #[default]
+    Reject,
+    /// It goes on without the plugin.
+    Skip,
+}
+
+/// What the binary brings: the plugins in it and the providers that their manifests name.
+#[derive(Clone, Debug, Default)]
+pub struct Shipped {
+    /// Names of plugins.
+    pub plugins: Vec<String>,
+    /// Names of providers.
+    pub providers: Vec<String>,
+}
+
+/// Names that one part of the file may give for another.
+struct Names<'a> {
+    plugins: BTreeSet<String>,
+    sources: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    shipped: &'a Shipped,
+    /// Whether a plugin is declared with a component of its own.
+    own_components: bool,
+}
+
+impl Config {
+    /// Reads `path`, or [`DEFAULT_FILE`] if `path` is `None` and it exists, and the environment.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn load(
+        path: Option<&Path>,
+        environment: &Environment,
+        shipped: &Shipped,
+    ) -> Result<Config, Mistakes> {
+        read_file(path, |text, base| file::read(text, base, environment, shipped))
+    }
+
+    /// As [`Config::load`], but reads only `data_dir` and `[admin]`: what a client on the same machine needs, who may
+    /// hold none of the gateway's secrets.
+    ///
+    /// # Errors
+    /// Every mistake in these.
+    pub fn load_for_client(path: Option<&Path>, environment: &Environment) -> Result<Config, Mistakes> {
+        read_file(path, |text, base| file::read_for_client(text, base, environment))
+    }
+
+    /// Reads the text of a file whose relative paths are relative to `base`, and the environment.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn parse(
+        text: &str,
+        base: &Path,
+        environment: &Environment,
+        shipped: &Shipped,
+    ) -> Result<Config, Mistakes> {
+        file::read(text, base, environment, shipped).map_err(|list| Mistakes { file: None, list })
+    }
+
+    /// What would run, a line each, without secrets. Shipped plugins that providers pick are not counted.
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "ingest on {}, admin on {}, state in {}",
+                self.ingest.listen,
+                self.admin.listen,
+                self.data_dir.display()
+            ),
+            [
+                count(self.sources.len(), "source"),
+                count(self.endpoints.len(), "endpoint"),
+                count(self.plugins.len(), "plugin"),
+            ]
+            .join(", "),
+        ];
+        for source in &self.sources {
+            let plugins = if source.plugins.is_empty() {
+                String::new()
+            } else {
+                format!(", then {}", source.plugins.join(", "))
+            };
+            lines.push(format!(
+                "source {}: POST /in/{} from {}{plugins}",
+                source.name, source.name, source.provider
+            ));
+        }
+        for endpoint in &self.endpoints {
+            let events = if endpoint.events.is_empty() { "*".to_owned() } else { endpoint.events.join(", ") };
+            lines.push(format!("endpoint {}: {events} to {}", endpoint.name, endpoint.shown_url()));
+        }
+        for plugin in &self.plugins {
+            let of =
+                plugin.component.as_ref().map_or("shipped".to_owned(), |path| path.display().to_string());
+            lines.push(format!("plugin {}: {of}", plugin.name));
+        }
+        lines
+    }
+}
+
+impl Default for Config {
+    /// What runs without a file: no sources, both listeners on this machine only.
+    fn default() -> Config {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Config {
+            data_dir: PathBuf::from("./billhook-data"),
+            store: StoreOptions { url: StoreUrl::Sled, min_free: 512 << 20 },
+            ingest: Ingest { listen: local(8400), max_body: 4 << 20 },
+            admin: Admin { listen: local(8401), token: None },
+            network: Network::default(),
+            secrets: BTreeMap::new(),
+            plugins: Vec::new(),
+            sources: Vec::new(),
+            endpoints: Vec::new(),
+            log: telemetry::Options::default(),
+        }
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn read_file(
+    path: Option<&Path>,
+    read: impl FnOnce(&str, &Path) -> Result<Config, Vec<Mistake>>,
+) -> Result<Config, Mistakes> {
+    let path = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+    let result = match path {
+        None => read("", Path::new("")),
+        Some(path) => match read_text(path) {
+            Ok(text) => read(&text, path.parent().unwrap_or(Path::new(""))),
+            Err(mistake) => Err(vec![mistake]),
+        },
+    };
+    result.map_err(|list| Mistakes { file: path.map(Path::to_owned), list })
+}
+
+fn read_text(path: &Path) -> Result<String, Mistake> {
+    let mistake = |wrong: String, remedy: &str| Mistake {
+        at: At::File,
+        key: String::new(),
+        wrong,
+        remedy: remedy.to_owned(),
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
+    if let Err(why) = read {
+        let shown = quote(&path.display().to_string());
+        return Err(mistake(format!("cannot read {shown}: {why}"), "name a file of TOML with `--config`"));
+    }
+    if text.len() as u64 > FILE_MAX {
+        return Err(mistake(format!("is larger than {FILE_MAX} bytes"), "put plugin data elsewhere"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,230 @@
+//! `auth` of a source: how a sender proves itself.
+
+use crate::config::Names;
+use crate::config::mistake::{any_of, did_you_mean, quote};
+use crate::config::reader::{Item, Table};
+use crate::config::value::inbound_problem;
+use crate::model::secret::Secret;
+use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::time::Duration;
+
+/// How far a signed time may be off unless the file says so: five minutes, as Standard Webhooks libraries have it.
+const TOLERANCE: Duration = Duration::from_secs(300);
+/// The least and the most that it may be off.
+const TOLERANCE_MIN: Duration = Duration::from_secs(1);
+const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+const SCHEMES: [&str; 6] = ["standard-webhooks", "hmac", "header", "query", "path-key", "none"];
+const SCHEMES_LATER: [&str; 2] = ["basic", "plugin"];
+
+/// Reads an `auth` table.
+pub(super) fn read(item: &Item<'_>, names: &Names<'_>) -> Option<Auth> {
+    if item.as_text().is_some() {
+        item.wrong("a string stands where a table belongs", "write `{ scheme = \"...\" }`");
+        return None;
+    }
+    let mut table = item.table()?;
+    let scheme = table.required("scheme", &format!("write {}", any_of(SCHEMES)))?;
+    let auth = match scheme.text()? {
+        "standard-webhooks" => standard_webhooks(&mut table),
+        "hmac" => hmac(&mut table).map(Auth::Hmac),
+        "header" => {
+            let name = table
+                .required("header", "name the header that holds the secret")
+                .and_then(|item| item.header());
+            let secrets = secrets(&mut table, |_| None);
+            name.map(|name| Auth::Header { name, secrets })
+        }
+        "query" => {
+            let name = table.required("name", "name the value of the query that holds the secret");
+            let secrets = secrets(&mut table, |_| None);
+            name.and_then(|item| item.text()).map(|name| Auth::Query { name: name.to_owned(), secrets })
+        }
+        "path-key" => Some(Auth::PathKey),
+        "none" => Some(Auth::None),
+        other => {
+            // What else stands in the table belongs to a scheme that we do not know.
+            unknown(&scheme, other, names);
+            return None;
+        }
+    };
+    table.finish();
+    auth
+}
+
+fn unknown(scheme: &Item<'_>, written: &str, names: &Names<'_>) {
+    let preset = names.shipped.providers.iter().any(|provider| provider == written);
+    if SCHEMES_LATER.contains(&written) || preset {
+        scheme.wrong(
+            format!("{} is not in this version", quote(written)),
+            format!("write {}", any_of(SCHEMES)),
+        );
+    } else {
+        let remedy = did_you_mean(written, SCHEMES, || format!("write {}", any_of(SCHEMES)));
+        scheme.wrong(format!("{} is not a scheme", quote(written)), remedy);
+    }
+}
+
+fn secrets(table: &mut Table<'_>, problem: impl Fn(&Secret) -> Option<(String, String)>) -> Vec<Secret> {
+    let remedy = "write the secret, `env:NAME`, `file:PATH` or a list of them";
+    table.required("secret", remedy).map(|item| item.secrets(problem)).unwrap_or_default()
+}
+
+fn tolerance(table: &mut Table<'_>) -> Option<Duration> {
+    table.item("tolerance").and_then(|item| item.duration(TOLERANCE_MIN, TOLERANCE_MAX))
+}
+
+fn standard_webhooks(table: &mut Table<'_>) -> Option<Auth> {
+    let tolerance = tolerance(table).unwrap_or(TOLERANCE);
+    Some(Auth::StandardWebhooks { secrets: secrets(table, inbound_problem), tolerance })
+}
+
+fn hmac(table: &mut Table<'_>) -> Option<Hmac> {
+    let header =
+        table.required("header", "name the header that holds the signature").and_then(|item| item.header());
+    let grammar = grammar(table);
+    let timestamp_header = table.item("timestamp_header").and_then(|item| item.header());
+    let id_header = table.item("id_header").and_then(|item| item.header());
+    let in_grammar = matches!(grammar, Some(Grammar::Positional | Grammar::Pairs { timestamp: Some(_), .. }));
+    let timed = in_grammar || timestamp_header.is_some();
+    let template = template(table, timed, id_header.is_some(), grammar.is_some());
+
+    let units = [("s", TimestampUnit::S), ("ms", TimestampUnit::Ms)];
+    let timestamp_unit = table.item("timestamp_unit").and_then(|item| item.one_of("a unit of time", &units));
+    let hashes = [("sha1", Hash::Sha1), ("sha256", Hash::Sha256), ("sha512", Hash::Sha512)];
+    let hash = table.item("hash").and_then(|item| item.one_of("a hash", &hashes));
+    let keys = [
+        ("utf8", KeyEncoding::Utf8),
+        ("base64", KeyEncoding::Base64),
+        ("hex", KeyEncoding::Hex),
+        ("sha1", KeyEncoding::Sha1),
+    ];
+    let key =
+        table.item("key").and_then(|item| item.one_of("a form of key", &keys)).unwrap_or(KeyEncoding::Utf8);
+    let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+    let encoding = table.item("encoding").and_then(|item| item.one_of("an encoding", &encodings));
+    let secrets = secrets(table, |secret| key_problem(key, secret));
+    let tolerance = match table.item("tolerance") {
+        Some(item) if !timed && grammar.is_some() => {
+            item.wrong("there is no signed time to compare", "say where it is, or take `tolerance` out");
+            None
+        }
+        Some(item) => item.duration(TOLERANCE_MIN, TOLERANCE_MAX),
+        None => timed.then_some(TOLERANCE),
+    };
+    Some(Hmac {
+        secrets,
+        header: header?,
+        grammar: grammar?,
+        template,
+        timestamp_header,
+        id_header,
+        timestamp_unit: timestamp_unit.unwrap_or(TimestampUnit::S),
+        hash: hash.unwrap_or(Hash::Sha256),
+        key,
+        encoding: encoding.unwrap_or(Encoding::Hex),
+        tolerance,
+    })
+}
+
+/// Reads `format` and the keys that belong to it; those of other formats are refused.
+fn grammar(table: &mut Table<'_>) -> Option<Grammar> {
+    let formats = ["plain", "prefix", "pairs", "positional"].map(|format| (format, format));
+    let format = match table.item("format") {
+        None => Some("plain"),
+        Some(item) => item.one_of("a format of a signature header", &formats),
+    };
+    let mut of_format = |key, of: &str| {
+        let item = table.item(key)?;
+        match format {
+            Some(format) if format != of => {
+                let remedy = format!("take it out, or write `format = \"{of}\"`");
+                item.wrong(format!("means nothing with `format = \"{format}\"`"), remedy);
+                None
+            }
+            _ => Some(item),
+        }
+    };
+    let prefix = of_format("prefix", "prefix");
+    let separator = of_format("separator", "pairs")
+        .and_then(|item| item.one_of("a separator", &[(",", ','), (";", ';')]));
+    let timestamp = of_format("timestamp_key", "pairs").and_then(|item| item.text()).map(str::to_owned);
+    let signature = of_format("signature_key", "pairs");
+    match format? {
+        "prefix" => {
+            let prefix = prefix.or_else(|| {
+                table.required("prefix", "write what stands before the signature, such as `sha256=`")
+            });
+            prefix?.text().map(|prefix| Grammar::Prefix(prefix.to_owned()))
+        }
+        "pairs" => {
+            let signature = signature
+                .or_else(|| table.required("signature_key", "name the key of the signature, such as `v1`"));
+            let signature = signature?.text()?.to_owned();
+            Some(Grammar::Pairs { separator: separator.unwrap_or(','), timestamp, signature })
+        }
+        "positional" => Some(Grammar::Positional),
+        _ => Some(Grammar::Plain),
+    }
+}
+
+/// Reads the template, and checks that it signs the body and whatever is said to be signed. A time or id that came
+/// unsigned could be replaced by anybody.
+fn template(table: &mut Table<'_>, timed: bool, identified: bool, grammar_is_known: bool) -> String {
+    let item = table.item("template");
+    let written = item.as_ref().and_then(|item| item.text());
+    let template = written.unwrap_or("{body}");
+    let note = |wrong: &str, remedy: &str| match &item {
+        Some(item) => item.wrong(wrong, remedy),
+        None => table.reader.note(table.at.clone(), &format!("{}.template", table.key), wrong, remedy),
+    };
+    if item.is_some() && written.is_none() {
+        return String::new();
+    }
+    let rest = ["{body}", "{timestamp}", "{id}"]
+        .iter()
+        .fold(template.to_owned(), |rest, name| rest.replace(name, ""));
+    if rest.contains(['{', '}']) {
+        note(
+            &format!("{} holds an unknown place", quote(template)),
+            "use `{body}`, `{timestamp}` and `{id}`",
+        );
+    }
+    if !template.contains("{body}") {
+        note(&format!("{} does not sign the body", quote(template)), "write a template with `{body}`");
+    }
+    match (template.contains("{timestamp}"), timed) {
+        (false, true) => note(
+            "the time is given but not signed",
+            "write a template with `{timestamp}`, such as `{timestamp}.{body}`",
+        ),
+        (true, false) if grammar_is_known => {
+            note(
+                "nothing says where the signed time is",
+                "add `timestamp_header`, or `timestamp_key` with `format = \"pairs\"`",
+            );
+        }
+        _ => {}
+    }
+    match (template.contains("{id}"), identified) {
+        (true, false) => note("nothing says where the signed id is", "add `id_header`"),
+        (false, true) => {
+            note("the id is given but not signed", "write a template with `{id}`, or take `id_header` out")
+        }
+        _ => {}
+    }
+    template.to_owned()
+}
+
+fn key_problem(key: KeyEncoding, secret: &Secret) -> Option<(String, String)> {
+    let (decodes, what) = match key {
+        KeyEncoding::Utf8 | KeyEncoding::Sha1 => (true, ""),
+        KeyEncoding::Base64 => (STANDARD.decode(secret.reveal()).is_ok(), "base64"),
+        KeyEncoding::Hex => (hex::decode(secret.reveal()).is_ok(), "hex"),
+    };
+    (!decodes).then(|| {
+        (format!("the secret is not {what}, which `key` says it is"), "mend the secret or `key`".to_owned())
+    })
+}

@@ -1,0 +1,137 @@
+//! `[[endpoint]]`: the ways out.
+
+use crate::config::Names;
+use crate::config::mistake::{did_you_mean, nearest, quote};
+use crate::config::reader::{Item, Table};
+use crate::config::value::outbound_problem;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::EndpointId;
+use crate::model::retry::Schedule;
+use crate::model::route;
+use std::time::Duration;
+use url::Url;
+
+/// How long one attempt may take unless the file says so, as Standard Webhooks 1.0.0 recommends (15 to 30 s).
+const TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+/// Attempts that may be under way at once unless the file says so.
+const CONCURRENCY: u64 = 16;
+const CONCURRENCY_MAX: u64 = 1024;
+/// The most waits in a schedule, and the least and the longest of them.
+const WAITS_MAX: usize = 100;
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const PROFILES_LATER: [&str; 5] = ["flexprice", "abowire", "wingspan", "wingback", "windback"];
+
+/// Reads one `[[endpoint]]`.
+pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> {
+    let name = table.required("name", "name it").and_then(|item| item.name());
+    let url = table
+        .required("url", "write where to post, such as `https://app.example.com/hooks`")
+        .and_then(|item| url(&item));
+    let secrets = table
+        .required(
+            "secret",
+            "make one with `billhook secret new`, and write it, `env:NAME`, `file:PATH` or a list of them",
+        )
+        .map(|item| item.secrets(outbound_problem))
+        .unwrap_or_default();
+    let events = table.item("events").map(|item| item.items()).unwrap_or_default();
+    let events = events.iter().filter_map(pattern).collect();
+    let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
+    let sources = sources.iter().filter_map(|item| source(item, names)).collect();
+    let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
+    for item in plugins {
+        item.wrong(
+            "plugins of an endpoint are not in this version",
+            "take it out, or give the plugin to a source",
+        );
+    }
+    if let Some(item) = table.item("profile") {
+        profile(&item);
+    }
+    table.not_yet("livemode");
+    let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
+    let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
+    let schedule = table.item("schedule").map(|item| schedule(&item));
+    table.finish();
+    let name = name?;
+    Some(Endpoint {
+        id: EndpointId::derive(&name),
+        name,
+        url: url?,
+        secrets,
+        events,
+        sources,
+        schedule: schedule.unwrap_or_default(),
+        timeout: timeout.unwrap_or(TIMEOUT),
+        concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),
+    })
+}
+
+/// A URL may hold a password or a token, so nothing of it is quoted after the host.
+fn url(item: &Item<'_>) -> Option<Url> {
+    let remedy = "write a URL such as `https://app.example.com/hooks`";
+    let Ok(url) = Url::parse(item.text()?) else {
+        item.wrong("is not a URL", remedy);
+        return None;
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        item.wrong(format!("{} is not a scheme that webhooks are posted by", quote(url.scheme())), remedy);
+        return None;
+    }
+    if url.fragment().is_some() {
+        item.wrong("what follows `#` is never sent", "take it out");
+        return None;
+    }
+    Some(url)
+}
+
+fn pattern(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if route::problem(text).is_some() {
+        let choice = "write a canonical type, `family.*`, `*` or `provider/NAME`".to_owned();
+        let kinds = billhook_event::kind::KINDS.iter().copied();
+        let remedy = nearest(text, kinds).map_or(choice, |kind| format!("did you mean `{kind}`?"));
+        item.wrong(format!("{} matches no event", quote(text)), remedy);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn source(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
+    let name = item.name()?;
+    if !names.sources.contains(&name) {
+        let remedy = did_you_mean(&name, names.sources.iter().map(String::as_str), || {
+            "declare it as a `[[source]]`".to_owned()
+        });
+        item.wrong(format!("no source is called {}", quote(&name)), remedy);
+        return None;
+    }
+    Some(name)
+}
+
+fn profile(item: &Item<'_>) {
+    match item.text() {
+        None | Some("standard") => {}
+        Some(later) if PROFILES_LATER.contains(&later) => {
+            item.wrong(format!("{} is not in this version", quote(later)), "write `standard`");
+        }
+        Some(other) => {
+            let known = PROFILES_LATER.into_iter().chain(["standard"]);
+            let remedy = did_you_mean(other, known, || "write `standard`".to_owned());
+            item.wrong(format!("{} is not a profile", quote(other)), remedy);
+        }
+    }
+}
+
+fn schedule(item: &Item<'_>) -> Schedule {
+    let items = item.items();
+    if items.len() > WAITS_MAX {
+        item.wrong(format!("has {} waits", items.len()), format!("write at most {WAITS_MAX}"));
+    }
+    let waits = items.iter().take(WAITS_MAX).filter_map(|item| item.duration(WAIT_MIN, WAIT_MAX)).collect();
+    Schedule { waits, jitter: true }
+}

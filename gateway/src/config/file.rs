@@ -1,0 +1,277 @@
+//! The file as a whole: its sections, and what they may name of each other.
+
+use crate::config::environment::Environment;
+use crate::config::mistake::{At, Mistake, quote};
+use crate::config::reader::{Item, MISSING, Reader, Table, UNKNOWN};
+use crate::config::value::is_name;
+use crate::config::{Config, Names, OnFailure, PluginSpec, Shipped, StoreUrl, endpoint, plugin, source};
+use crate::model::secret::Secret;
+use crate::telemetry;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// The bounds of `ingest.max_body`.
+const BODY_MIN: u64 = 1 << 10;
+const BODY_MAX: u64 = 64 << 20;
+/// The bounds of `store.min_free`.
+const FREE_MIN: u64 = 1 << 20;
+const FREE_MAX: u64 = 1 << 50;
+
+/// Reads a file's text and the environment.
+pub(super) fn read(
+    text: &str,
+    base: &Path,
+    environment: &Environment,
+    shipped: &Shipped,
+) -> Result<Config, Vec<Mistake>> {
+    let reader = Reader::new(text, base, environment);
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        // Only the parser's own words: the lines it would show may hold secrets.
+        let at = error.span().map_or(At::File, |span| reader.at(span));
+        let message = error.message();
+        // The one message that needs its word, which is a key.
+        let word = error.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
+        let word = word.map(|word| format!(" {}", quote(word))).unwrap_or_default();
+        reader.note(at, "", format!("not TOML: {message}{word}"), "mend the syntax");
+    }
+    let config = sections(reader.root(tree.get_ref()), shipped);
+    reader.refuse_unknown_variables();
+    let mut mistakes = reader.into_mistakes();
+    if !errors.is_empty() {
+        keep_what_is_certain(&mut mistakes);
+    }
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+/// Reads only what a client on the same machine needs: `data_dir` and `[admin]`. Mistakes elsewhere are not told, for
+/// a client need not hold the gateway's secrets.
+pub(super) fn read_for_client(
+    text: &str,
+    base: &Path,
+    environment: &Environment,
+) -> Result<Config, Vec<Mistake>> {
+    let reader = Reader::new(text, base, environment);
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let (mut config, mut root) = (Config::default(), reader.root(tree.get_ref()));
+    data_dir(&mut root, &mut config);
+    listeners(&mut root, &mut config);
+    let mut mistakes = reader.into_mistakes();
+    mistakes.retain(|mistake| mistake.key.starts_with("admin.") || mistake.key == "data_dir");
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+fn data_dir(root: &mut Table<'_>, config: &mut Config) {
+    let Some(item) = root.item("data_dir") else { return };
+    // A variable is set by whoever starts the process: its path is relative to where they are.
+    let base = if matches!(item.at, At::Variable(_)) { Path::new("") } else { item.reader.base };
+    let path = |text: &str| (!text.is_empty()).then(|| base.join(text)).ok_or(());
+    if let Some(path) = item.parsed("the path of a directory", "write one such as `./billhook-data`", path) {
+        config.data_dir = path;
+    }
+}
+
+fn sections(mut root: Table<'_>, shipped: &Shipped) -> Config {
+    let mut config = Config::default();
+    data_dir(&mut root, &mut config);
+    store(root.table("store"), &mut config);
+    listeners(&mut root, &mut config);
+    network(root.table("network"), &mut config);
+    log(root.table("log"), &mut config);
+    config.secrets = secrets(root.table("secrets"));
+
+    let (plugins, sources, endpoints) =
+        (root.tables("plugin"), root.tables("source"), root.tables("endpoint"));
+    root.finish();
+    let names = Names {
+        plugins: names(&plugins),
+        sources: names(&sources),
+        secrets: config.secrets.keys().cloned().collect(),
+        shipped,
+        own_components: plugins.iter().any(|table| table.has("component")),
+    };
+    for tables in [&plugins, &sources, &endpoints] {
+        refuse_duplicates(tables);
+    }
+    refuse_shared_public_keys(&sources);
+    config.plugins = plugins.into_iter().filter_map(|table| plugin::read(table, &names)).collect();
+    config.sources = sources.into_iter().filter_map(|table| source::read(table, &names)).collect();
+    config.endpoints = endpoints.into_iter().filter_map(|table| endpoint::read(table, &names)).collect();
+    add_undeclared(&mut config);
+    config
+}
+
+fn store(mut table: Table<'_>, config: &mut Config) {
+    if let Some(item) = table.item("url") {
+        match item.text() {
+            None => {}
+            Some("sled") => config.store.url = StoreUrl::Sled,
+            // A URL may hold a password.
+            Some(url) if url.starts_with("postgres:") || url.starts_with("postgresql:") => {
+                item.wrong("PostgreSQL is not in this version", "write `sled`");
+            }
+            Some(_) => item.wrong("is not a store", "write `sled`"),
+        }
+    }
+    if let Some(size) = table.item("min_free").and_then(|item| item.size(FREE_MIN, FREE_MAX)) {
+        config.store.min_free = size;
+    }
+    table.finish();
+}
+
+fn listeners(root: &mut Table<'_>, config: &mut Config) {
+    let mut table = root.table("ingest");
+    let ingest = table.item("listen");
+    if let Some(address) = ingest.as_ref().and_then(address) {
+        config.ingest.listen = address;
+    }
+    if let Some(size) = table.item("max_body").and_then(|item| item.size(BODY_MIN, BODY_MAX)) {
+        config.ingest.max_body = size.try_into().unwrap_or(usize::MAX);
+    }
+    table.finish();
+
+    let mut table = root.table("admin");
+    let admin = table.item("listen");
+    if let Some(address) = admin.as_ref().and_then(address) {
+        config.admin.listen = address;
+    }
+    if let Some(item) = table.item("token") {
+        config.admin.token = item.secret().filter(|token| sendable(&item, token));
+    }
+    table.finish();
+    if config.ingest.listen == config.admin.listen
+        && config.ingest.listen.port() != 0
+        && let Some(item) = admin.or(ingest)
+    {
+        item.wrong("the public and the private listener have the same address", "give each its own port");
+    }
+}
+
+fn address(item: &Item<'_>) -> Option<SocketAddr> {
+    item.parsed("an address with a port", "write one such as `127.0.0.1:8400` or `[::]:8400`", str::parse)
+}
+
+/// Whether a token can stand in an `Authorization` header (RFC 6750, `b64token`).
+fn sendable(item: &Item<'_>, token: &Secret) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let sendable = token.reveal().bytes().all(allowed);
+    if !sendable {
+        item.wrong("the token has a character that no bearer token has", "use A-Z, a-z, 0-9 and `-._~+/=`");
+    }
+    sendable
+}
+
+fn network(mut table: Table<'_>, config: &mut Config) {
+    let items = table.item("allow").map(|item| item.items()).unwrap_or_default();
+    let net = |item: &Item<'_>| {
+        let net: IpNet = item.parsed("a network", "write one such as `10.20.0.0/16`", str::parse)?;
+        if net != net.trunc() {
+            item.wrong(
+                format!("{} names a host in a network", quote(&net.to_string())),
+                format!("did you mean `{}`?", net.trunc()),
+            );
+        }
+        Some(net)
+    };
+    config.network.allow = items.iter().filter_map(net).collect();
+    table.finish();
+}
+
+fn log(mut table: Table<'_>, config: &mut Config) {
+    let remedy = "write `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,gateway::deliver=debug`";
+    if let Some(item) = table.item("level")
+        && let Some(options) = item.parsed("a level", remedy, telemetry::Options::parse)
+    {
+        config.log = options;
+    }
+    let reader = table.reader;
+    if let Some(written) = reader.environment.get("BILLHOOK_LOG").filter(|written| !written.is_empty()) {
+        match telemetry::Options::parse(written) {
+            Ok(options) => config.log = options,
+            Err(_) => {
+                let at = At::Variable("BILLHOOK_LOG".to_owned());
+                reader.note(at, "log.level", format!("{} is not a level", quote(written)), remedy);
+            }
+        }
+    }
+    table.finish();
+}
+
+fn secrets(mut table: Table<'_>) -> BTreeMap<String, Secret> {
+    let mut secrets = BTreeMap::new();
+    for (name, item) in table.all() {
+        if !is_name(&name) {
+            item.wrong(format!("{} is not a name", quote(&name)), "write 1 to 64 of a-z, 0-9, `-` and `_`");
+        }
+        // One that cannot be read is noted; its name is kept, so that grants of it are not noted too.
+        secrets.insert(name, item.secret().unwrap_or_else(|| Secret::new("")));
+    }
+    secrets
+}
+
+/// The names that tables were given, good or bad: a bad one is noted once, where it is given.
+fn names(tables: &[Table<'_>]) -> BTreeSet<String> {
+    tables.iter().filter_map(|table| table.peek("name")?.as_text().map(str::to_owned)).collect()
+}
+
+fn refuse_duplicates(tables: &[Table<'_>]) {
+    let mut first = BTreeMap::new();
+    for table in tables {
+        let Some(item) = table.peek("name") else { continue };
+        let Some(name) = item.as_text() else { continue };
+        if let Some(other) = first.get(name) {
+            item.wrong(format!("{} is the name of `{other}` too", quote(name)), "give each its own name");
+        } else {
+            first.insert(name, table.key.clone());
+        }
+    }
+}
+
+/// A public key alone says which source a request is for.
+fn refuse_shared_public_keys(tables: &[Table<'_>]) {
+    let mut first = BTreeMap::new();
+    let keys = tables.iter().filter_map(|table| table.peek("public_keys"));
+    for item in keys.filter(Item::is_list).flat_map(|item| item.items()) {
+        let Some(key) = item.as_text() else { continue };
+        if let Some(other) = first.get(key) {
+            item.wrong(format!("{} stands in `{other}` too", quote(key)), "give each source keys of its own");
+        } else {
+            first.insert(key, item.key.clone());
+        }
+    }
+}
+
+/// A shipped plugin needs no `[[plugin]]` unless it is to be configured.
+fn add_undeclared(config: &mut Config) {
+    let named = config.sources.iter().flat_map(|source| source.plugins.iter().chain(&source.normalizer));
+    let named: BTreeSet<String> = named.cloned().collect();
+    for name in named {
+        if config.plugins.iter().all(|plugin| plugin.name != name) {
+            let config_of = serde_json::Value::Object(serde_json::Map::new());
+            let (component, sha256, grants, on_failure) = (None, None, Vec::new(), OnFailure::Reject);
+            config.plugins.push(PluginSpec {
+                name,
+                component,
+                sha256,
+                config: config_of,
+                grants,
+                on_failure,
+            });
+        }
+    }
+}
+
+/// Where the text is not TOML, part of it was not understood: what seems to be missing may be there, and a name or key
+/// may not be what it seems. Such mistakes are left for the next run.
+fn keep_what_is_certain(mistakes: &mut Vec<Mistake>) {
+    let broken: Vec<At> =
+        mistakes.iter().filter(|mistake| mistake.key.is_empty()).map(|mistake| mistake.at.clone()).collect();
+    let guess = |mistake: &Mistake| match mistake.wrong.as_str() {
+        UNKNOWN => broken.iter().any(|at| *at < mistake.at),
+        wrong => wrong == MISSING || wrong.starts_with("no ") || wrong.contains("has no"),
+    };
+    mistakes.retain(|mistake| mistake.key.is_empty() || !guess(mistake) && !broken.contains(&mistake.at));
+}

@@ -1,0 +1,117 @@
+//! `[[plugin]]`: which components run, and what they may do.
+
+use crate::config::mistake::{all_of, did_you_mean, quote};
+use crate::config::reader::{Item, Table};
+use crate::config::value::is_name;
+use crate::config::{Names, OnFailure, PluginSpec};
+use serde_json::Value;
+use std::path::PathBuf;
+use toml::de::DeValue;
+
+/// What a grant may begin with.
+const GRANTS: [&str; 4] = ["secret", "reveal", "kv", "http"];
+
+/// Reads one `[[plugin]]`.
+pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec> {
+    let name_item = table.required("name", "name a shipped plugin, or one of your own with `component`");
+    let name = name_item.as_ref().and_then(Item::name);
+    let component_item = table.item("component");
+    if let (None, Some(item), Some(name)) = (&component_item, &name_item, &name)
+        && !names.shipped.plugins.contains(name)
+    {
+        let shipped = || names.shipped.plugins.iter().map(String::as_str);
+        let remedy = did_you_mean(name, shipped(), || {
+            format!(
+                "say where it is with `component = \"PATH\"`, or name a shipped one: {}",
+                all_of(shipped())
+            )
+        });
+        item.wrong(format!("no plugin {} is shipped", quote(name)), remedy);
+    }
+    let sha256 = table.item("sha256").and_then(|item| {
+        item.parsed("a SHA-256", "write the 64 hex digits that `sha256sum` prints", |text| {
+            let mut digest = [0; 32];
+            hex::decode_to_slice(text, &mut digest).map(|()| digest)
+        })
+    });
+    let config = table.item("config").and_then(|item| item.table().and_then(|_| json(&item)));
+    let component = component_item.as_ref().and_then(component);
+    let grants = table.item("grants").map(|item| item.items()).unwrap_or_default();
+    let grants = grants.iter().filter_map(|item| grant(item, names)).collect();
+    let on_failure = table.item("on_failure").and_then(|item| {
+        item.one_of("a way to fail", &[("reject", OnFailure::Reject), ("skip", OnFailure::Skip)])
+    });
+    table.finish();
+    Some(PluginSpec {
+        name: name?,
+        component,
+        sha256,
+        config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        grants,
+        on_failure: on_failure.unwrap_or_default(),
+    })
+}
+
+fn component(item: &Item<'_>) -> Option<PathBuf> {
+    let path = item.reader.base.join(item.text()?);
+    if !path.is_file() {
+        let wrong = format!("{} is not a file", quote(&path.display().to_string()));
+        item.wrong(wrong, "write the path of a component, from the directory of this file");
+    }
+    Some(path)
+}
+
+fn grant(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
+    let text = item.text()?;
+    let remedy = "write `secret:NAME`, `reveal:NAME`, `kv:NAME` or `http:HOST`";
+    let Some((kind, of)) = text.split_once(':').filter(|(kind, of)| GRANTS.contains(kind) && !of.is_empty())
+    else {
+        item.wrong(format!("{} is not a grant", quote(text)), remedy);
+        return None;
+    };
+    match kind {
+        "secret" | "reveal" if !names.secrets.contains(of) => {
+            let remedy = did_you_mean(of, names.secrets.iter().map(String::as_str), || {
+                format!("add `{of}` to `[secrets]`")
+            });
+            item.wrong(format!("`[secrets]` has no {}", quote(of)), remedy);
+        }
+        "kv" if !is_name(of) => item.wrong(format!("{} is not a name", quote(of)), remedy),
+        "http" if of.contains(['/', '@', ' ']) => item.wrong(format!("{} is not a host", quote(of)), remedy),
+        _ => return Some(text.to_owned()),
+    }
+    None
+}
+
+/// The table that a plugin gets as its configuration, as JSON. Its depth is bounded by the TOML parser.
+fn json(item: &Item<'_>) -> Option<Value> {
+    let no_number =
+        |text: &str, what: &str| item.wrong(format!("{} is not {what}", quote(text)), "write it as a string");
+    match item.tree()? {
+        DeValue::String(text) => Some(Value::String(text.to_string())),
+        DeValue::Boolean(value) => Some(Value::Bool(*value)),
+        DeValue::Datetime(date) => Some(Value::String(date.to_string())),
+        DeValue::Integer(number) => {
+            let value = i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::from);
+            if value.is_none() {
+                no_number(number.as_str(), "a number of 64 bits");
+            }
+            value
+        }
+        DeValue::Float(number) => {
+            let value =
+                number.as_str().parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number);
+            if value.is_none() {
+                no_number(number.as_str(), "a number in JSON");
+            }
+            value
+        }
+        DeValue::Array(_) => Some(item.items().iter().filter_map(json).collect()),
+        DeValue::Table(_) => {
+            let entries = item.table()?.all();
+            Some(Value::Object(
+                entries.iter().filter_map(|(key, item)| Some((key.clone(), json(item)?))).collect(),
+            ))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `[[source]]`: the ways in.
+
+use crate::config::mistake::{all_of, did_you_mean, quote};
+use crate::config::reader::{Item, Table};
+use crate::config::{Names, auth};
+use crate::model::source::{Auth, Place, Source};
+
+/// The longest public key.
+const PUBLIC_KEY_MAX: usize = 128;
+
+/// Reads one `[[source]]`.
+pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
+    let name =
+        table.required("name", "name it: its webhooks are posted to `/in/NAME`").and_then(|item| item.name());
+    let normalizer = table.item("normalizer").and_then(|item| plugin(&item, names));
+    let provider_item = table.required("provider", "name the provider, which picks the normalizer");
+    let provider = provider_item.as_ref().and_then(Item::name);
+    if let (Some(item), Some(provider)) = (&provider_item, &provider)
+        && normalizer.is_none()
+    {
+        known_provider(item, provider, names);
+    }
+    let no_auth = "say how a sender proves itself, such as `auth = { scheme = \"standard-webhooks\", secret = \"whsec_...\" }`";
+    let auth = table.required("auth", no_auth).and_then(|item| auth::read(&item, names));
+    let event_type = table.item("event_type").map(|item| {
+        places(item, "write `header:NAME`, `query:NAME`, `pointer:/path`, `path` or `const:VALUE`", |place| {
+            !matches!(place, Place::Body)
+        })
+    });
+    let dedupe = table.item("dedupe").map(|item| {
+        places(item, "write `header:NAME`, `pointer:/path` or `body`", |place| {
+            matches!(place, Place::Header(_) | Place::Pointer(_) | Place::Body)
+        })
+    });
+    let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
+    let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
+    let public_keys = table.item("public_keys").map(|item| item.items()).unwrap_or_default();
+    let public_keys: Vec<String> = public_keys.iter().filter_map(public_key).collect();
+    if let (Some(Auth::PathKey), true) = (&auth, public_keys.is_empty()) {
+        table.missing(
+            "public_keys",
+            "give the keys that `scheme = \"path-key\"` looks for, such as `[\"pub_...\"]`",
+        );
+    }
+    table.not_yet("rate");
+    table.finish();
+    Some(Source {
+        name: name?,
+        provider: provider?,
+        normalizer,
+        auth: auth?,
+        event_type,
+        dedupe,
+        plugins,
+        public_keys,
+    })
+}
+
+/// The name of a plugin that is declared or shipped.
+pub(super) fn plugin(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
+    let name = item.name()?;
+    let known = || names.plugins.iter().chain(&names.shipped.plugins).map(String::as_str);
+    if !known().any(|known| known == name) {
+        let remedy = did_you_mean(&name, known(), || {
+            format!(
+                "declare it as a `[[plugin]]`, or name a shipped one: {}",
+                all_of(names.shipped.plugins.iter().map(String::as_str))
+            )
+        });
+        item.wrong(format!("no plugin is called {}", quote(&name)), remedy);
+        return None;
+    }
+    Some(name)
+}
+
+/// Where the operator declares a component of their own, its manifest may name any provider: that is seen when it is
+/// loaded.
+fn known_provider(item: &Item<'_>, provider: &str, names: &Names<'_>) {
+    let shipped = || names.shipped.providers.iter().map(String::as_str);
+    if names.own_components || shipped().any(|known| known == provider) {
+        return;
+    }
+    let remedy = did_you_mean(provider, shipped(), || {
+        format!(
+            "name a plugin with `normalizer`, or a provider that shipped ones know: {}",
+            all_of(shipped())
+        )
+    });
+    item.wrong(format!("no plugin knows the provider {}", quote(provider)), remedy);
+}
+
+fn places(item: Item<'_>, remedy: &str, allowed: impl Fn(&Place) -> bool) -> Vec<Place> {
+    let place = |item: &Item<'_>| {
+        item.parsed("a place for this", remedy, |text| {
+            Place::try_from(text.to_owned()).ok().filter(&allowed).ok_or(())
+        })
+    };
+    item.one_or_more().iter().filter_map(place).collect()
+}
+
+fn public_key(item: &Item<'_>) -> Option<String> {
+    item.parsed("a public key", "write 1 to 128 of A-Z, a-z, 0-9, `-` and `_`", |text| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let valid = (1..=PUBLIC_KEY_MAX).contains(&text.len()) && text.bytes().all(allowed);
+        valid.then(|| text.to_owned()).ok_or(())
+    })
+}

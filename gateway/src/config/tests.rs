@@ -1,0 +1,270 @@
+//! What a file becomes, what is said about a wrong one, and that nothing makes the reader panic.
+
+use crate::config::environment::Environment;
+use crate::config::{Config, OnFailure, Shipped};
+use crate::model::source::{Auth, Grammar, Place};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::path::Path;
+use std::time::Duration;
+
+/// 32 bytes of zero and of one bits, as endpoints' secrets.
+const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const OTHER_SECRET: &str = "whsec_//////////////////////////////////////////8=";
+
+const WHOLE: &str = r#"
+data_dir = "./state"
+
+[store]
+url = "sled"
+min_free = "1GiB"
+
+[ingest]
+listen = "0.0.0.0:9400"
+max_body = "2MiB"
+
+[admin]
+listen = "127.0.0.1:9401"
+token = "env:TOKEN"
+
+[network]
+allow = ["10.20.0.0/16", "fd00::/8"]
+
+[secrets]
+webhook = "env:TOKEN"
+
+[log]
+level = "debug"
+
+[[plugin]]
+name = "cancel-strategy"
+config = { currency = "USD", steps = [1, 2.5, true, { since = 2026-01-02 }] }
+grants = ["secret:webhook", "kv:seen", "http:api.example.com"]
+on_failure = "skip"
+
+[[source]]
+name = "acme"
+provider = "acme"
+auth = { scheme = "standard-webhooks", secret = ["env:HOOK", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="], tolerance = "1m" }
+plugins = ["cancel-strategy"]
+dedupe = ["header:X-Id", "pointer:/id", "body"]
+event_type = "header:X-Event"
+public_keys = ["pub_1"]
+
+[[source]]
+name = "stripish"
+provider = "other"
+normalizer = "acme-normalizer"
+auth = { scheme = "hmac", header = "X-Sig", format = "pairs", timestamp_key = "t", signature_key = "v1", template = "{timestamp}.{body}", secret = "s3cret" }
+
+[[endpoint]]
+name = "app"
+url = "https://app.example.com/hooks?key=private"
+secret = ["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "env:HOOK"]
+events = ["subscription.*", "payment.failed", "acme/InvoicePaid"]
+sources = ["acme"]
+plugins = []
+profile = "standard"
+timeout = "5s"
+concurrency = 4
+schedule = ["1s", "2m"]
+"#;
+
+fn shipped() -> Shipped {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Shipped { plugins: names(&["cancel-strategy", "acme-normalizer"]), providers: names(&["acme", "globex"]) }
+}
+
+fn environment() -> Environment {
+    [("TOKEN", "t-1"), ("HOOK", OTHER_SECRET), ("PATH", "/bin")].into_iter().collect()
+}
+
+fn parse(text: &str, environment: &Environment) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/billhook"), environment, &shipped())
+        .map_err(|mistakes| mistakes.to_string())
+}
+
+#[test]
+fn every_key_of_the_contract_is_understood() {
+    let config = parse(WHOLE, &environment()).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/billhook/./state"));
+    assert_eq!(config.store.min_free, 1 << 30);
+    assert_eq!((config.ingest.listen.port(), config.ingest.max_body), (9400, 2 << 20));
+    assert_eq!(config.admin.token.unwrap().reveal(), "t-1");
+    assert_eq!(config.network.allow.len(), 2);
+    assert_eq!(config.secrets["webhook"].reveal(), "t-1");
+
+    let [plugin, undeclared] = &config.plugins[..] else { panic!("{:?}", config.plugins) };
+    assert_eq!((plugin.name.as_str(), plugin.on_failure), ("cancel-strategy", OnFailure::Skip));
+    let settings = serde_json::json!({"currency": "USD", "steps": [1, 2.5, true, {"since": "2026-01-02"}]});
+    assert_eq!(plugin.config, settings);
+    assert_eq!(undeclared.name, "acme-normalizer", "a shipped one that a source names needs no table");
+
+    let Auth::StandardWebhooks { secrets, tolerance } = &config.sources[0].auth else { panic!() };
+    assert_eq!(secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [OTHER_SECRET, SECRET]);
+    assert_eq!(*tolerance, Duration::from_secs(60));
+    assert_eq!(config.sources[0].event_type, Some(vec![Place::Header("x-event".into())]));
+    assert_eq!(config.sources[0].dedupe.as_ref().map(Vec::len), Some(3));
+    let Auth::Hmac(hmac) = &config.sources[1].auth else { panic!() };
+    assert_eq!((hmac.header.as_str(), hmac.tolerance), ("x-sig", Some(Duration::from_secs(300))));
+    let pairs = Grammar::Pairs { separator: ',', timestamp: Some("t".into()), signature: "v1".into() };
+    assert_eq!(hmac.grammar, pairs);
+
+    let endpoint = &config.endpoints[0];
+    assert_eq!((endpoint.secrets.len(), endpoint.concurrency), (2, 4));
+    assert_eq!(endpoint.schedule.waits, [Duration::from_secs(1), Duration::from_secs(120)]);
+}
+
+#[test]
+fn without_a_file_the_defaults_are_safe() {
+    let config = parse("", &Environment::default()).unwrap();
+    assert!(config.ingest.listen.ip().is_loopback() && config.admin.listen.ip().is_loopback());
+    assert_eq!((config.ingest.listen.port(), config.admin.listen.port()), (8400, 8401));
+    assert!(config.sources.is_empty() && config.endpoints.is_empty() && config.network.allow.is_empty());
+}
+
+#[test]
+fn variables_come_before_the_file_and_unknown_ones_are_refused() {
+    let variables = [
+        ("BILLHOOK_DATA_DIR", "state"),
+        ("BILLHOOK_INGEST__LISTEN", "127.0.0.1:1"),
+        ("BILLHOOK_SECRETS__KEY", "env:BILLHOOK_MY_KEY"),
+        ("BILLHOOK_MY_KEY", "k"),
+        ("BILLHOOK_ADMIN_TOKEN", "t"),
+        ("BILLHOOK_SERVICE_HOST", "10.0.0.1"),
+        ("BILLHOOK_PORT_8400_TCP_ADDR", "10.0.0.1"),
+    ];
+    let config = parse("[ingest]\nlisten = \"127.0.0.1:2\"", &variables.into_iter().collect()).unwrap();
+    assert_eq!(config.ingest.listen.port(), 1);
+    assert_eq!(config.data_dir, Path::new("state"), "a variable's path is relative to the working directory");
+    assert_eq!(config.secrets["key"].reveal(), "k");
+
+    let variables = [
+        ("BILLHOOK_INGEST__LISTE", "x"),
+        ("BILLHOOK_STORE__MIN_FREE", "much"),
+        ("BILLHOOK_SOURCE__NAME", "x"),
+    ];
+    let mistakes = parse("", &variables.into_iter().collect()).unwrap_err();
+    let expected = [
+        "BILLHOOK_INGEST__LISTE: no setting has this name; did you mean `BILLHOOK_INGEST__LISTEN`?",
+        "BILLHOOK_SOURCE__NAME: no setting has this name; unset it: variables set scalars outside arrays of tables, as \
+         `BILLHOOK_INGEST__LISTEN` sets `ingest.listen`",
+        "BILLHOOK_STORE__MIN_FREE: store.min_free: `much` is not a size; write one such as `512MiB`",
+    ];
+    assert_eq!(mistakes.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_secret_comes_from_a_variable_or_a_file_and_no_mistake_shows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), "from-file\n").unwrap();
+    let read = |text: &str| Config::parse(text, directory.path(), &environment(), &shipped());
+    let token = |text: &str| read(text).unwrap().admin.token.unwrap().reveal().to_owned();
+    assert_eq!(token("admin.token = 'file:token'"), "from-file");
+    assert_eq!(token("admin.token = 'env:TOKEN'"), "t-1");
+    assert_eq!(token("admin.token = 'plain'"), "plain");
+
+    std::fs::write(directory.path().join("whsec"), "whsec_hunter2").unwrap();
+    let text = "[admin]\ntoken = 'hunter2 hunter2'\n[[endpoint]]\nname = 'a'\nurl = 'https://x:hunter2@/'\n\
+                secret = ['hunter2', 'file:whsec', 'file:none']\n[[endpoint]]\nname = 'b'\nurl = 'hunter2'\nsecret = 'hunter2'\n";
+    let mistakes = read(text).unwrap_err();
+    assert_eq!(mistakes.list.len(), 7, "{mistakes}");
+    assert!(!format!("{mistakes} {mistakes:?}").contains("hunter2"), "{mistakes}");
+    assert!(!format!("{:?}", parse(WHOLE, &environment())).contains("whsec_"));
+}
+
+/// Each of these texts has the mistakes beside it, and no others.
+#[test]
+fn each_mistake_is_told_with_its_key_line_and_remedy() {
+    for (text, expected) in
+        include_str!("wrong.txt").split("\n====\n").map(|case| case.split_once("\n----\n").unwrap())
+    {
+        let text = text.replace("SECRET", SECRET);
+        let told = parse(&text, &environment()).map(|_| ()).unwrap_err();
+        assert_eq!(told.trim(), expected.trim(), "\n{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_in_one_run() {
+    let wrong = WHOLE
+        .replace("\"0.0.0.0:9400\"", "\"9400\"")
+        .replace("\"1GiB\"", "\"1 gigabyte\"")
+        .replace("provider = \"acme\"", "provider = \"acmee\"")
+        .replace("env:HOOK", "env:HOKO")
+        .replace("\"payment.failed\"", "\"payment.fialed\"")
+        .replace("profile = \"standard\"", "profil = \"standard\"")
+        .replace("[[plugin]]", "colour = 1\n[[plugin]]");
+    let mistakes = parse(&wrong, &environment()).unwrap_err();
+    let keys: Vec<&str> = mistakes.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    let expected = [
+        "store.min_free",
+        "ingest.listen",
+        "log.colour",
+        "source[0].provider",
+        "source[0].auth.secret[0]",
+        "endpoint[0].secret[1]",
+        "endpoint[0].events[1]",
+        "endpoint[0].profil",
+    ];
+    assert_eq!(keys, expected, "{mistakes}");
+    for line in mistakes.lines() {
+        let number: usize = line.split(':').nth(1).unwrap().parse().unwrap();
+        let written = wrong.lines().nth(number - 1).unwrap();
+        let key = line.split(": ").nth(1).unwrap().rsplit('.').next().unwrap().split('[').next().unwrap();
+        assert!(written.contains(key), "{line} is said of {written}");
+    }
+}
+
+#[test]
+fn a_broken_text_hides_no_other_mistake_and_causes_none() {
+    let text = "[ingest]\nlisten = \"x\"\n[admin]\ntoken = \n[[endpoint]]\nname = \"a\nurl = 'ftp://x'\nsecret = \"SECRET\"\n";
+    let mistakes = parse(&text.replace("SECRET", SECRET), &environment()).unwrap_err();
+    let lines: Vec<&str> = mistakes.lines().map(|line| line.split(':').nth(1).unwrap()).collect();
+    assert_eq!(lines, ["2", "4", "6", "7"], "{mistakes}");
+}
+
+#[test]
+fn no_text_makes_the_reader_panic() {
+    let mut random = StdRng::seed_from_u64(1);
+    let pieces: Vec<&str> = WHOLE.split_inclusive([' ', '\n', '"', '[', ']', '{', '}']).collect();
+    for _ in 0..3_000 {
+        let mut text = String::new();
+        let odd = [
+            "\"",
+            "[",
+            "{",
+            "=",
+            "\0",
+            "é",
+            "-1",
+            "1e999",
+            "0x",
+            "''",
+            "nan",
+            "99999999999999999999",
+            "1979-05-27",
+            "\r",
+        ];
+        for piece in &pieces {
+            match random.random_range(0..150) {
+                0 => {}
+                1 => text.push_str(odd[random.random_range(0..odd.len())]),
+                2 => text.push_str(pieces[random.random_range(0..pieces.len())]),
+                3 => text.push_str(&piece.repeat(2)),
+                _ => text.push_str(piece),
+            }
+        }
+        if let Err(mistakes) = Config::parse(&text, Path::new(""), &environment(), &shipped()) {
+            assert!(!mistakes.list.is_empty());
+            assert!(!mistakes.to_string().contains(OTHER_SECRET), "{mistakes}");
+        }
+    }
+    for deep in [
+        "[".repeat(100_000),
+        "a = ".to_owned() + &"{a=".repeat(100_000),
+        format!("a{} = 1", ".a".repeat(1_500_000)),
+    ] {
+        assert!(parse(&deep, &environment()).is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! What stands in one value: names, spans of time, sizes, secrets.
+
+use crate::config::mistake::quote;
+use crate::config::reader::Item;
+use crate::model::secret::Secret;
+use crate::model::signature;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+/// The longest name of a source, endpoint, plugin or secret.
+const NAME_MAX: usize = 64;
+/// The largest file that holds a secret.
+const SECRET_FILE_MAX: u64 = 64 * 1024;
+
+impl<'a> Item<'a> {
+    /// A name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    pub(super) fn name(&self) -> Option<String> {
+        self.parsed("a name", "write 1 to 64 of a-z, 0-9, `-` and `_`", |text| {
+            is_name(text).then(|| text.to_owned()).ok_or(())
+        })
+    }
+
+    /// A span of time such as `30s` or `1h 30m`, within bounds.
+    pub(super) fn duration(&self, min: Duration, max: Duration) -> Option<Duration> {
+        let duration = self.parsed(
+            "a span of time",
+            "write one such as `30s`, `5m` or `2h`",
+            humantime::parse_duration,
+        )?;
+        if !(min..=max).contains(&duration) {
+            let remedy =
+                format!("write {} to {}", humantime::format_duration(min), humantime::format_duration(max));
+            self.wrong(format!("{} is out of bounds", quote(self.text()?)), remedy);
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A size in bytes such as `512MiB`, within bounds.
+    pub(super) fn size(&self, min: u64, max: u64) -> Option<u64> {
+        let size = self
+            .parsed("a size", "write one such as `512MiB`", |text| text.parse::<bytesize::ByteSize>())?
+            .as_u64();
+        if !(min..=max).contains(&size) {
+            let remedy = format!("write {} to {}", size_text(min), size_text(max));
+            self.wrong(format!("{} is out of bounds", quote(self.text()?)), remedy);
+            return None;
+        }
+        Some(size)
+    }
+
+    /// The name of a header, in lower case.
+    pub(super) fn header(&self) -> Option<String> {
+        let parse =
+            |text: &str| http::HeaderName::from_bytes(text.as_bytes()).map(|name| name.as_str().to_owned());
+        self.parsed("the name of a header", "write one such as `x-signature`", parse)
+    }
+
+    /// A secret: itself, `env:NAME` or `file:PATH`. The end of the last line is not part of it.
+    pub(super) fn secret(&self) -> Option<Secret> {
+        let written = self.text()?;
+        let value = match written.split_once(':') {
+            Some(("env", name)) => self.variable(name)?,
+            Some(("file", path)) => self.secret_file(path)?,
+            _ => written.to_owned(),
+        };
+        let value = value.trim_end_matches(['\r', '\n']);
+        if value.is_empty() {
+            self.wrong("the secret is empty", "write a secret, `env:NAME` or `file:PATH`");
+            return None;
+        }
+        Some(Secret::new(value))
+    }
+
+    /// One secret or a list of them, at least one, each of which `problem` finds nothing wrong with.
+    pub(super) fn secrets(self, problem: impl Fn(&Secret) -> Option<(String, String)>) -> Vec<Secret> {
+        let (reader, at, key) = (self.reader, self.at.clone(), self.key.clone());
+        let items = self.one_or_more();
+        if items.is_empty() {
+            reader.note(at, &key, "no secret is given", "give at least one");
+        }
+        let checked = |item: &Item<'_>| {
+            let secret = item.secret()?;
+            match problem(&secret) {
+                Some((wrong, remedy)) => item.wrong(wrong, remedy),
+                None => return Some(secret),
+            }
+            None
+        };
+        items.iter().filter_map(checked).collect()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.reader.knows_variable(name);
+        let value = self.reader.environment.get(name);
+        if value.is_none() {
+            let wrong = format!("the environment variable {} is not set", quote(name));
+            self.wrong(wrong, "set it for this process, or write `file:PATH`");
+        }
+        value.map(str::to_owned)
+    }
+
+    fn secret_file(&self, path: &str) -> Option<String> {
+        let path = self.reader.base.join(path);
+        match read_small(&path) {
+            Ok(text) => Some(text),
+            Err(why) => {
+                let wrong = format!("cannot read {}: {why}", quote(&path.display().to_string()));
+                self.wrong(wrong, "write the path of a text file that this process may read");
+                None
+            }
+        }
+    }
+}
+
+/// Whether a text can be a name.
+pub(super) fn is_name(text: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Why a secret cannot sign what we send, if so: Standard Webhooks 1.0.0 asks for `whsec_` and base64 of 24 to 64
+/// bytes.
+pub(super) fn outbound_problem(secret: &Secret) -> Option<(String, String)> {
+    let signs = secret.reveal().starts_with("whsec_")
+        && signature::standard_key(secret.reveal()).is_ok_and(|key| (24..=64).contains(&key.len()));
+    let wrong = "the secret is not `whsec_` and base64 of 24 to 64 bytes";
+    (!signs).then(|| (wrong.to_owned(), "make one with `billhook secret new`".to_owned()))
+}
+
+/// Why a secret cannot verify what providers sign with Standard Webhooks, if so.
+pub(super) fn inbound_problem(secret: &Secret) -> Option<(String, String)> {
+    let verifies = signature::standard_key(secret.reveal()).is_ok();
+    let wrong = "the secret is not `whsec_` and base64 of a key";
+    (!verifies).then(|| (wrong.to_owned(), "copy the whole secret from the provider's page".to_owned()))
+}
+
+fn size_text(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).to_string().replace(".0 ", "")
+}
+
+fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(SECRET_FILE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_FILE_MAX {
+        return Err(io::Error::other(format!("it is larger than {SECRET_FILE_MAX} bytes")));
+    }
+    Ok(text)
+}

@@ -1,0 +1,67 @@
+//! The configured endpoints with what every attempt needs, prepared once.
+
+use crate::model::endpoint::Endpoint;
+use crate::model::id::EndpointId;
+use crate::model::signature::{BadSecret, standard_key};
+use std::collections::HashMap;
+
+/// The endpoints of the configuration, in its order.
+pub struct Endpoints {
+    targets: Vec<Target>,
+    places: HashMap<EndpointId, usize>,
+}
+
+/// An endpoint and its signing keys. Without a debug form: the keys are secrets.
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
+    /// One for each live secret, newest first.
+    pub(super) keys: Vec<Vec<u8>>,
+}
+
+/// Why an endpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("endpoint `{name}` has a secret that cannot be used")]
+pub struct BadEndpoint {
+    /// The endpoint.
+    pub name: String,
+    /// What is wrong with the secret.
+    #[source]
+    pub why: BadSecret,
+}
+
+impl Endpoints {
+    /// Decodes the secrets. Of two endpoints with the same id the first is used.
+    pub fn new(endpoints: Vec<Endpoint>) -> Result<Endpoints, BadEndpoint> {
+        let mut all = Endpoints { targets: Vec::with_capacity(endpoints.len()), places: HashMap::new() };
+        for endpoint in endpoints {
+            let keys: Result<Vec<_>, _> =
+                endpoint.secrets.iter().map(|secret| standard_key(secret.reveal())).collect();
+            let keys = keys.map_err(|why| BadEndpoint { name: endpoint.name.clone(), why })?;
+            all.places.entry(endpoint.id).or_insert(all.targets.len());
+            all.targets.push(Target { endpoint, keys });
+        }
+        Ok(all)
+    }
+
+    /// The endpoints.
+    pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.targets.iter().map(|target| &target.endpoint)
+    }
+
+    /// The endpoint with this id, if it is configured.
+    pub fn get(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.place(id).map(|place| &self.targets[place].endpoint)
+    }
+
+    pub(super) fn place(&self, id: EndpointId) -> Option<usize> {
+        self.places.get(&id).copied()
+    }
+
+    pub(super) fn target(&self, place: usize) -> &Target {
+        &self.targets[place]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+}

@@ -1,0 +1,286 @@
+//! What the pass remembers of an endpoint between attempts, and how the endpoints share what may be under way.
+//!
+//! Pure. All of it is lost when the process ends, which costs a dead endpoint a few more tries.
+
+use crate::model::Time;
+use crate::model::attempt::{Attempt, Failure, Outcome};
+use crate::model::delivery::Delivery;
+use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
+use crate::model::retry::{self, Next, Schedule};
+use crate::store::AfterAttempt;
+
+/// One endpoint as the pass sees it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Attempts under way, until they are recorded.
+    pub(super) in_flight: usize,
+    /// Changes of the gate that are being recorded: until they are, nothing is leased.
+    pub(super) turning: usize,
+    /// Nothing is leased before: the store refused.
+    pub(super) blocked: Time,
+    /// The gate as it was last read; `None`: never yet.
+    gate: Option<Gate>,
+    /// Failures since the last success.
+    in_row: u32,
+    /// The slow start: doubles with each success.
+    limit: usize,
+}
+
+/// What may be leased for an endpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Up to `n` deliveries now; in a trial one.
+    Now { n: usize, trial: bool },
+    /// Nothing before.
+    At(Time),
+    /// Nothing until an attempt ends or somebody opens the gate, which both have the pass look again.
+    Nothing,
+}
+
+/// How a gate turns after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There was a success.
+    Succeeded,
+    /// There were so many failures in a row.
+    Failed(u32),
+    /// The endpoint is gone.
+    Gone,
+}
+
+impl Turn {
+    /// The gate after it.
+    pub(super) fn apply(&self, gate: &Gate, now: Time) -> Gate {
+        match self {
+            Turn::Succeeded => gate.after_success(),
+            Turn::Failed(in_row) => gate.after_failure(*in_row, now),
+            Turn::Gone => Gate::Disabled { why: "the endpoint answered 410 Gone".to_owned() },
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn new() -> Lane {
+        Lane { in_flight: 0, turning: 0, blocked: Time::ZERO, gate: None, in_row: 0, limit: usize::MAX }
+    }
+
+    /// Takes note of the gate as the store has it. Whoever opened it: it starts slowly, with a clean record.
+    pub(super) fn observe(&mut self, gate: Gate) {
+        if gate == Gate::Open && self.gate.as_ref().is_some_and(|before| *before != Gate::Open) {
+            (self.in_row, self.limit) = (0, 1);
+        }
+        self.gate = Some(gate);
+    }
+
+    /// What may be leased now, given when the oldest waiting delivery is due.
+    pub(super) fn room(&self, concurrency: usize, oldest: Time, now: Time) -> Room {
+        let (most, from, trial) = match &self.gate {
+            Some(Gate::Open) => (concurrency.max(1).min(self.limit), oldest, false),
+            Some(Gate::Trial { at, .. }) => (1, oldest.max(*at), true),
+            Some(Gate::Paused | Gate::Disabled { .. }) => return Room::Nothing,
+            // It could not be read, which is why the lane is blocked.
+            None => return Room::At(oldest.max(self.blocked)),
+        };
+        match most.saturating_sub(self.in_flight) {
+            0 => Room::Nothing,
+            _ if self.turning > 0 => Room::Nothing,
+            n if from.max(self.blocked) <= now => Room::Now { n, trial },
+            _ => Room::At(from.max(self.blocked)),
+        }
+    }
+
+    /// Counts an attempt that ended, and says what becomes of its delivery and of the gate.
+    pub(super) fn decide(
+        &mut self,
+        delivery: &Delivery,
+        attempt: &Attempt,
+        schedule: &Schedule,
+        now: Time,
+        random: f64,
+    ) -> (AfterAttempt, Option<Turn>) {
+        let failure = match &attempt.outcome {
+            Outcome::Delivered { .. } => {
+                let was_closed = matches!(self.gate, Some(Gate::Trial { .. }));
+                (self.in_row, self.limit) = (0, self.limit.saturating_mul(2));
+                return (AfterAttempt::Delivered, was_closed.then_some(Turn::Succeeded));
+            }
+            Outcome::Failed(failure) => failure,
+        };
+        self.in_row += 1;
+        if retry::disables(&attempt.outcome) {
+            return (AfterAttempt::Held, Some(Turn::Gone));
+        }
+        if attempt.trial {
+            return (AfterAttempt::Held, Some(Turn::Failed(self.in_row)));
+        }
+        // Attempts that began before the gate closed do not make a trial's wait longer.
+        let closes = self.in_row >= FAILURES_TO_TRIAL && self.gate == Some(Gate::Open) && self.turning == 0;
+        let turn = closes.then_some(Turn::Failed(self.in_row));
+        (after(delivery, failure, attempt, schedule, now, random), turn)
+    }
+}
+
+fn after(
+    delivery: &Delivery,
+    failure: &Failure,
+    attempt: &Attempt,
+    schedule: &Schedule,
+    now: Time,
+    random: f64,
+) -> AfterAttempt {
+    match retry::next(schedule, delivery.step + 1, failure, attempt.retry_after, now, random) {
+        Next::RetryAt(at) => AfterAttempt::RetryAt(at),
+        Next::GiveUp(why) => AfterAttempt::Dead(why),
+    }
+}
+
+/// What an endpoint wants and gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    /// Which lane.
+    pub(super) place: usize,
+    /// How many it wants; after [`share`], how many it gets.
+    pub(super) n: usize,
+    /// Whether it has none under way.
+    pub(super) idle: bool,
+    /// Whether it is a trial.
+    pub(super) trial: bool,
+}
+
+/// Shares `extra` slots evenly, one each in turn from `first` on. The first attempt of an endpoint needs none of
+/// them: however many others hang, every endpoint has one slot of its own.
+pub(super) fn share(wants: &mut [Want], mut extra: usize, first: usize) {
+    let asked: Vec<usize> = wants.iter().map(|want| want.n).collect();
+    for want in wants.iter_mut() {
+        want.n = want.n.min(usize::from(want.idle));
+    }
+    let mut given = true;
+    while given && extra > 0 {
+        given = false;
+        for i in 0..wants.len() {
+            let i = (first + i) % wants.len();
+            if extra > 0 && wants[i].n < asked[i] {
+                (wants[i].n, extra, given) = (wants[i].n + 1, extra - 1, true);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::delivery::DeliveryState;
+    use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+    use std::time::Duration;
+
+    const NOW: Time = Time::from_secs(1_000_000);
+
+    fn delivery(step: u32) -> Delivery {
+        let (event, endpoint) = (EventId::derive(WebhookId::new(NOW, 1), 0), EndpointId::derive("app"));
+        let id = DeliveryId::derive(event, endpoint, 0);
+        let state = DeliveryState::Waiting { due: NOW };
+        Delivery { id, event, endpoint, resend: 0, created: NOW, attempts: step, step, state }
+    }
+
+    fn attempt(status: u16, trial: bool) -> Attempt {
+        let outcome = match status {
+            200..300 => Outcome::Delivered { status },
+            _ => Outcome::Failed(Failure::Status(status)),
+        };
+        let (took, webhook_id) = (Duration::ZERO, "evt_1".to_owned());
+        Attempt { n: 1, at: NOW, took, outcome, trial, webhook_id, retry_after: None, answer: Vec::new() }
+    }
+
+    fn decide(lane: &mut Lane, status: u16, trial: bool) -> (AfterAttempt, Option<Turn>) {
+        let schedule = Schedule { jitter: false, ..Schedule::default() };
+        lane.decide(&delivery(0), &attempt(status, trial), &schedule, NOW, 0.5)
+    }
+
+    fn lane(gate: Gate) -> Lane {
+        let mut lane = Lane::new();
+        lane.observe(gate);
+        lane
+    }
+
+    #[test]
+    fn five_failures_in_a_row_close_the_gate_once() {
+        let mut lane = lane(Gate::Open);
+        for _ in 0..4 {
+            assert_eq!(
+                decide(&mut lane, 500, false),
+                (AfterAttempt::RetryAt(NOW.plus(Duration::from_secs(5))), None)
+            );
+        }
+        assert_eq!(decide(&mut lane, 200, false), (AfterAttempt::Delivered, None), "a success forgives them");
+        for _ in 0..4 {
+            assert_eq!(decide(&mut lane, 500, false).1, None);
+        }
+        assert_eq!(decide(&mut lane, 500, false).1, Some(Turn::Failed(5)));
+        lane.turning = 1;
+        assert_eq!(decide(&mut lane, 500, false).1, None, "while it closes");
+        lane.turning = 0;
+        lane.observe(Gate::Trial { at: NOW, wait: Duration::from_secs(30) });
+        assert_eq!(decide(&mut lane, 500, false).1, None, "a straggler");
+    }
+
+    #[test]
+    fn a_trial_holds_the_delivery_or_opens_the_gate_for_a_slow_start() {
+        let mut lane =
+            lane(Gate::Trial { at: NOW.plus(Duration::from_secs(30)), wait: Duration::from_secs(30) });
+        assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_secs(30))));
+        assert_eq!(lane.room(8, NOW, NOW.plus(Duration::from_secs(30))), Room::Now { n: 1, trial: true });
+        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(Turn::Failed(1))));
+        assert_eq!(decide(&mut lane, 204, true), (AfterAttempt::Delivered, Some(Turn::Succeeded)));
+        lane.observe(Gate::Open);
+        for n in [1, 2, 4, 8, 8] {
+            assert_eq!(lane.room(8, NOW, NOW), Room::Now { n, trial: false });
+            decide(&mut lane, 200, false);
+        }
+    }
+
+    #[test]
+    fn a_closed_gate_leaves_no_room() {
+        let gone = Turn::Gone.apply(&Gate::Open, NOW);
+        assert!(matches!(gone, Gate::Disabled { .. }));
+        for gate in [Gate::Paused, gone] {
+            assert_eq!(lane(gate).room(8, NOW, NOW), Room::Nothing);
+        }
+        assert_eq!(decide(&mut lane(Gate::Open), 410, false), (AfterAttempt::Held, Some(Turn::Gone)));
+    }
+
+    #[test]
+    fn the_end_of_the_schedule_is_the_dead_letter() {
+        let schedule = Schedule { waits: vec![Duration::from_secs(5)], jitter: false };
+        let (after, _) = lane(Gate::Open).decide(&delivery(1), &attempt(500, false), &schedule, NOW, 0.5);
+        assert_eq!(after, AfterAttempt::Dead("all 2 attempts failed, the last: HTTP 500".to_owned()));
+    }
+
+    #[test]
+    fn slots_are_shared_evenly_and_every_endpoint_has_one_of_its_own() {
+        struct Case {
+            asked: &'static [(usize, bool)],
+            extra: usize,
+            first: usize,
+            gets: &'static [usize],
+        }
+        let cases = [
+            Case { asked: &[(8, true), (8, true)], extra: 64, first: 0, gets: &[8, 8] },
+            Case { asked: &[(8, true), (8, true), (1, true)], extra: 5, first: 0, gets: &[4, 3, 1] },
+            Case { asked: &[(8, true), (8, true), (1, true)], extra: 5, first: 1, gets: &[3, 4, 1] },
+            Case { asked: &[(8, false), (8, true)], extra: 0, first: 0, gets: &[0, 1] },
+            Case { asked: &[(2, false), (8, false)], extra: 7, first: 0, gets: &[2, 5] },
+            Case { asked: &[], extra: 7, first: 3, gets: &[] },
+        ];
+        for Case { asked, extra, first, gets } in cases {
+            let wants = asked.iter().enumerate();
+            let mut wants: Vec<Want> =
+                wants.map(|(place, &(n, idle))| Want { place, n, idle, trial: false }).collect();
+            share(&mut wants, extra, first);
+            assert_eq!(
+                wants.iter().map(|want| want.n).collect::<Vec<_>>(),
+                gets,
+                "{asked:?} {extra} {first}"
+            );
+        }
+    }
+}

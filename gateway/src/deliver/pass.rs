@@ -1,0 +1,325 @@
+//! One look after another at what is due, and what is under way between them.
+
+use crate::deliver::Deliver;
+use crate::deliver::attempt::attempt;
+use crate::deliver::lane::{Lane, Room, Turn, Want, share};
+use crate::model::Time;
+use crate::model::attempt::{Attempt, Failure, Outcome};
+use crate::model::delivery::Delivery;
+use crate::model::id::{DeliveryId, EndpointId};
+use crate::store::crash::{Point, crash_point};
+use crate::store::{AfterAttempt, Committed, Finish, Shared, StoreError};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio::task::{JoinError, JoinSet};
+
+/// Endpoints with due work that one look takes in; the others come when these have less.
+const DUE_MAX: usize = 4096;
+/// Deliveries that a trial picks from, so that one which fails for its content does not keep the gate closed.
+const TRIAL_CHOICE: usize = 8;
+/// How long an endpoint, or the pass, is left alone after the store refused.
+const STORE_WAIT: Duration = Duration::from_secs(5);
+/// How often a commit is tried while the store is busy, and the first wait, which doubles.
+const BUSY_TRIES: u32 = 6;
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// How often a gate is read again because somebody else changed it meanwhile.
+const TURN_TRIES: u32 = 5;
+
+/// What the loop owns.
+pub(super) struct Pass<'a> {
+    deliver: &'a Deliver,
+    /// One for each endpoint, in the order of the configuration.
+    lanes: Vec<Lane>,
+    /// Two after another for each delivery under way. Dropping them aborts them.
+    tasks: JoinSet<Step>,
+    /// What each task is about.
+    flights: HashMap<tokio::task::Id, Flight>,
+    /// Endpoints with deliveries that are no longer configured: each is logged once.
+    unknown: HashSet<EndpointId>,
+    /// Where the sharing of slots begins; moves on with each look.
+    first: usize,
+}
+
+/// A delivery under way.
+struct Flight {
+    place: usize,
+    lease: Lease,
+    delivery: Delivery,
+    at: Time,
+    trial: bool,
+    /// Whether it was tried and is being recorded.
+    recording: bool,
+    /// Whether a turn of the gate is recorded with it.
+    turns: bool,
+}
+
+/// How a task of a delivery ended.
+enum Step {
+    Tried(Attempt),
+    Recorded(Result<Committed, StoreError>),
+}
+
+/// A lease; it is given back when it is dropped before the attempt is recorded.
+struct Lease {
+    store: Shared,
+    id: DeliveryId,
+    recorded: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.store.release(self.id);
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(deliver: &'a Deliver) -> Pass<'a> {
+        let lanes = (0..deliver.endpoints.len()).map(|_| Lane::new()).collect();
+        Pass {
+            deliver,
+            lanes,
+            tasks: JoinSet::new(),
+            flights: HashMap::new(),
+            unknown: HashSet::new(),
+            first: 0,
+        }
+    }
+
+    /// Starts everything that may be started now, and says when to look again if nothing else happens.
+    pub(super) async fn look(&mut self) -> Result<Option<Time>, StoreError> {
+        loop {
+            let now = self.deliver.clock.now();
+            let (mut wants, next) = self.wants(now).await?;
+            let extra: usize = self.lanes.iter().map(|lane| lane.in_flight.saturating_sub(1)).sum();
+            share(&mut wants, self.deliver.options.in_flight_max.saturating_sub(extra), self.first);
+            self.first = self.first.wrapping_add(1);
+            wants.retain(|want| want.n > 0);
+            if wants.is_empty() {
+                return Ok(next);
+            }
+            for want in wants {
+                self.start(want, now).await?;
+            }
+        }
+    }
+
+    /// What every endpoint may have now, and when the first of the others may.
+    async fn wants(&mut self, now: Time) -> Result<(Vec<Want>, Option<Time>), StoreError> {
+        let (mut wants, mut next) = (Vec::new(), None::<Time>);
+        let due = match self.deliver.store.due(DUE_MAX).await {
+            Ok(due) => due,
+            Err(error) => {
+                bearable(error)?;
+                return Ok((wants, Some(now.plus(STORE_WAIT))));
+            }
+        };
+        for due in due {
+            let Some(place) = self.deliver.endpoints.place(due.endpoint) else {
+                if self.unknown.insert(due.endpoint) {
+                    tracing::warn!(endpoint = %due.endpoint, "deliveries wait for an endpoint that is not configured");
+                }
+                continue;
+            };
+            let lane = &mut self.lanes[place];
+            match self.deliver.store.gate(due.endpoint).await {
+                Ok(row) => lane.observe(row.gate),
+                Err(error) => {
+                    bearable(error)?;
+                    lane.blocked = now.plus(STORE_WAIT);
+                }
+            }
+            match lane.room(self.deliver.endpoints.target(place).endpoint.concurrency, due.oldest, now) {
+                Room::Now { n, trial } => wants.push(Want { place, n, idle: lane.in_flight == 0, trial }),
+                Room::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                Room::Nothing => {}
+            }
+        }
+        Ok((wants, next))
+    }
+
+    /// Leases for one endpoint and sends.
+    async fn start(&mut self, want: Want, now: Time) -> Result<(), StoreError> {
+        let Deliver { store, outbound, endpoints, .. } = self.deliver;
+        let lane = &mut self.lanes[want.place];
+        let n = if want.trial { TRIAL_CHOICE } else { want.n };
+        let leases =
+            store.lease(endpoints.target(want.place).endpoint.id, now, n).await.or_else(|error| {
+                bearable(error)?;
+                Ok(Vec::new())
+            })?;
+        if leases.is_empty() {
+            // Due and yet not to be had: somebody else has them, or the store cannot read them.
+            lane.blocked = now.plus(STORE_WAIT);
+        }
+        let mut leases: Vec<_> = leases
+            .into_iter()
+            .map(|leased| (Lease { store: store.clone(), id: leased.delivery.id, recorded: false }, leased))
+            .collect();
+        if want.trial && leases.len() > 1 {
+            // The others are given back by being dropped.
+            leases = vec![leases.swap_remove(rand::random_range(0..leases.len()))];
+        }
+        for (lease, leased) in leases {
+            let (delivery, at, trial, place) = (leased.delivery.clone(), now, want.trial, want.place);
+            let (outbound, endpoints) = (outbound.clone(), endpoints.clone());
+            let sends = async move {
+                let target = endpoints.target(place);
+                Step::Tried(attempt(&outbound, target, &leased, at, trial).await)
+            };
+            let task = self.tasks.spawn(sends).id();
+            lane.in_flight += 1;
+            self.flights
+                .insert(task, Flight { place, lease, delivery, at, trial, recording: false, turns: false });
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Waits until something under way has ended and takes in all that has. Dropping the future loses nothing.
+    pub(super) async fn ended(&mut self) -> Result<(), StoreError> {
+        let mut ended = self.tasks.join_next_with_id().await;
+        while let Some(step) = ended {
+            self.take_in(step)?;
+            ended = self.tasks.try_join_next_with_id();
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, ended: Result<(tokio::task::Id, Step), JoinError>) -> Result<(), StoreError> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let flight = self.flights.remove(&task).expect("every task has a flight until it has ended");
+        match ended.map(|(_, step)| step) {
+            Ok(Step::Tried(attempt)) => self.tried(flight, attempt),
+            Ok(Step::Recorded(recorded)) => return self.recorded(flight, recorded),
+            Err(panic) if flight.recording => {
+                return self
+                    .recorded(flight, Err(StoreError::Damaged(format!("recording an attempt: {panic}"))));
+            }
+            Err(panic) => {
+                tracing::error!(delivery = %flight.delivery.id, %panic, "an attempt panicked");
+                let attempt = unmade(&flight);
+                self.tried(flight, attempt);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what follows from an attempt and has it recorded.
+    fn tried(&mut self, mut flight: Flight, attempt: Attempt) {
+        let lane = &mut self.lanes[flight.place];
+        let endpoint = &self.deliver.endpoints.target(flight.place).endpoint;
+        let now = self.deliver.clock.now();
+        let (after, turn) = lane.decide(&flight.delivery, &attempt, &endpoint.schedule, now, rand::random());
+        (flight.recording, flight.turns) = (true, turn.is_some());
+        lane.turning += usize::from(flight.turns);
+        tell(&flight.delivery, &endpoint.name, &attempt, &after);
+        let finish = Finish { delivery: flight.delivery.clone(), attempt, after };
+        let recording = record(self.deliver.store.clone(), finish, turn, now);
+        let task = self.tasks.spawn(async move { Step::Recorded(recording.await) }).id();
+        self.flights.insert(task, flight);
+    }
+
+    fn recorded(
+        &mut self,
+        mut flight: Flight,
+        recorded: Result<Committed, StoreError>,
+    ) -> Result<(), StoreError> {
+        let lane = &mut self.lanes[flight.place];
+        lane.in_flight -= 1;
+        lane.turning -= usize::from(flight.turns);
+        match recorded {
+            Ok(_) => flight.lease.recorded = true,
+            Err(error) => {
+                lane.blocked = self.deliver.clock.now().plus(STORE_WAIT);
+                bearable(error)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record of an attempt that panicked: it counts as failed, so that it is not made for ever.
+fn unmade(flight: &Flight) -> Attempt {
+    Attempt {
+        n: flight.delivery.attempts + 1,
+        at: flight.at,
+        took: Duration::ZERO,
+        outcome: Outcome::Failed(Failure::Broken("the gateway failed to make the attempt".to_owned())),
+        trial: flight.trial,
+        webhook_id: flight.delivery.event.to_string(),
+        retry_after: None,
+        answer: Vec::new(),
+    }
+}
+
+/// Records an attempt, then the turn of the gate, which is made of the gate as it is then.
+async fn record(
+    store: Shared,
+    finish: Finish,
+    turn: Option<Turn>,
+    now: Time,
+) -> Result<Committed, StoreError> {
+    crash_point(Point::SentNotFinished);
+    let endpoint = finish.delivery.endpoint;
+    let mut wait = BUSY_WAIT;
+    let mut tries = 1;
+    let committed = loop {
+        match store.finish(finish.clone(), now).await {
+            Err(StoreError::Busy(_)) if tries < BUSY_TRIES => tokio::time::sleep(wait).await,
+            ended => break ended?,
+        }
+        (wait, tries) = (wait * 2, tries + 1);
+    };
+    if let Some(turn) = turn {
+        for _ in 0..TURN_TRIES {
+            let row = store.gate(endpoint).await?;
+            let gate = turn.apply(&row.gate, now);
+            if gate == row.gate || store.set_gate(endpoint, gate, row.version, now).await?.is_some() {
+                break;
+            }
+        }
+    }
+    Ok(committed)
+}
+
+/// Logs an error of the store that passes; returns the one that does not.
+fn bearable(error: StoreError) -> Result<(), StoreError> {
+    if matches!(error, StoreError::Closed(_)) {
+        return Err(error);
+    }
+    tracing::error!(%error, wait_s = STORE_WAIT.as_secs(), "the store refused the deliver pass");
+    Ok(())
+}
+
+/// The one line about an attempt.
+fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAttempt) {
+    let (status, failure) = match &attempt.outcome {
+        Outcome::Delivered { status } => (Some(*status), None),
+        Outcome::Failed(Failure::Status(status)) => (Some(*status), None),
+        Outcome::Failed(failure) => (None, Some(failure.to_string())),
+    };
+    let next = match after {
+        AfterAttempt::Delivered => "delivered".to_owned(),
+        AfterAttempt::RetryAt(at) => format!("retry at {at}"),
+        AfterAttempt::Held => "held".to_owned(),
+        AfterAttempt::Dead(_) => "dead".to_owned(),
+    };
+    tracing::info!(
+        delivery = %delivery.id,
+        endpoint,
+        event = %delivery.event,
+        attempt = attempt.n,
+        trial = attempt.trial,
+        status,
+        failure,
+        took_ms = attempt.took.as_millis() as u64,
+        next,
+        "attempt finished"
+    );
+}

@@ -1,0 +1,274 @@
+//! `billhook demo`: a whole gateway on free ports and throwaway data, three providers that send to it, and an
+//! endpoint that verifies what comes out. Everything goes over real sockets, through the shipped plugins and the
+//! admin API, as in production.
+
+pub mod payloads;
+pub mod receiver;
+
+use crate::api::Story;
+use crate::api::delivery::DeliveryState;
+use crate::api::webhook::WebhookQuery;
+use crate::cli::story;
+use crate::cli::terminal::{self, Style};
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::environment::Environment;
+use crate::demo::payloads::{ACTS, Act, Expect, WINDBACK_KEY, WINGBACK_HEADER};
+use crate::demo::receiver::Receiver;
+use crate::model::secret::Secret;
+use crate::plugins::Compiler;
+use crate::server::{self, Listeners, Running};
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long the demo waits for its gateway to stop.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// See a whole gateway at work: three providers, real plugins, verified deliveries.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// End after the show, with an exit code other than 0 if anything expected did not happen.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// Whatever kept it from running; with `once` also whatever was expected and did not happen.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir().context("cannot create a directory for the demo's data")?;
+    let stage = Stage::set(dir.path()).await?;
+    let style = Style::detect();
+    terminal::print(&stage.opening())?;
+    let mut missed = Vec::new();
+    let mut events = 0;
+    for (number, act) in (1..).zip(ACTS) {
+        terminal::print(&format!("\n{}\n", style.heading(&format!("{number}. {}", act.title))))?;
+        match stage.play(act, style).await {
+            Ok(shown) => terminal::print(&shown)?,
+            Err(error) => {
+                terminal::print(&format!("   not as expected: {error:#}\n"))?;
+                missed.push(format!("{number}. {}: {error:#}", act.title));
+            }
+        }
+        events += usize::from(matches!(act.expect, Expect::Event { .. }));
+    }
+    missed.extend(stage.audit(events));
+    if !missed.is_empty() {
+        stage.running.stop(STOP_WAIT).await?;
+        bail!("{} of what the demo expected did not happen:\n  {}", missed.len(), missed.join("\n  "));
+    }
+    terminal::print(&format!(
+        "\nEvery event was delivered once, and every signature was verified by the receiver ({events} events).\n"
+    ))?;
+    if !args.once {
+        terminal::print(&stage.encore())?;
+        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    }
+    stage.running.stop(STOP_WAIT).await
+}
+
+/// The gateway, its receiver and the senders' secret.
+struct Stage {
+    running: Running,
+    receiver: Receiver,
+    client: Client,
+    http: reqwest::Client,
+    clock: Clock,
+    /// What the Flexprice source and the endpoint sign with.
+    secret: String,
+    token: String,
+}
+
+impl Stage {
+    async fn set(dir: &std::path::Path) -> anyhow::Result<Stage> {
+        let clock = Clock::system();
+        let secret = format!("whsec_{}", STANDARD.encode(rand::random::<[u8; 32]>()));
+        let token = hex::encode(rand::random::<[u8; 16]>());
+        let receiver = Receiver::start(&secret, clock.clone()).await?;
+        let path = dir.join("billhook.toml");
+        std::fs::write(&path, configuration(dir, &secret, &token, receiver.addr))?;
+        let config = Config::load(Some(&path), &Environment::default(), &server::load::shipped())?;
+        let listeners = Listeners::bind(&config).await?;
+        let running =
+            server::start(config, listeners, clock.clone(), Compiler::Child(std::env::current_exe()?))
+                .await?;
+        let url = format!("http://{}", running.admin_addr());
+        let client = Client::new(&url, Secret::new(token.clone()))?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Stage { running, receiver, client, http, clock, secret, token })
+    }
+
+    fn opening(&self) -> String {
+        format!(
+            "Billhook {} on http://{} (admin http://{}), delivering to http://{}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.running.ingest_addr(),
+            self.running.admin_addr(),
+            self.receiver.addr
+        )
+    }
+
+    /// Plays one act and tells its story, or what was not as expected.
+    async fn play(&self, act: &Act, style: Style) -> anyhow::Result<String> {
+        let mut request = self.http.post(format!("http://{}{}", self.running.ingest_addr(), act.path));
+        for (name, value) in act.headers(&self.secret, self.clock.now()) {
+            request = request.header(name, value);
+        }
+        let answer = request.header("content-type", "application/json").body(act.body).send().await?;
+        let status = answer.status().as_u16();
+        let body: serde_json::Value = answer.json().await?;
+        let mut shown = format!("   POST {}  ->  {status} {body}\n", act.path);
+        match act.expect {
+            Expect::Refused if status == 401 => shown.push_str("   refused: nothing was stored\n"),
+            Expect::Refused => bail!("the gateway answered {status}, not 401"),
+            Expect::Duplicate if body["duplicate"] == true => {
+                shown.push_str("   a duplicate: stored once, delivered once\n");
+            }
+            Expect::Duplicate => bail!("the gateway did not recognise the duplicate: {body}"),
+            Expect::Event { kind, strategy } => {
+                let story = self.story(&body).await?;
+                check(&story, kind, strategy)?;
+                writeln!(shown, "{}", story::render(&story, style))?;
+            }
+        }
+        Ok(shown)
+    }
+
+    /// The story of the webhook that was just answered, once it is told to its end.
+    async fn story(&self, answer: &serde_json::Value) -> anyhow::Result<Story> {
+        self.running.settle().await;
+        let id = match answer["id"].as_str() {
+            Some(id) => id.parse()?,
+            // A source that hides everything from its sender names no id: it is the newest webhook.
+            None => {
+                let newest =
+                    self.client.webhooks(&WebhookQuery { limit: Some(1), ..WebhookQuery::default() }).await?;
+                newest.items.into_iter().next().context("no webhook was stored")?.id
+            }
+        };
+        Ok(self.client.webhook(id).await?)
+    }
+
+    /// What the receiver saw that it should not have seen.
+    fn audit(&self, events: usize) -> Vec<String> {
+        let arrivals = self.receiver.arrivals();
+        let mut missed = Vec::new();
+        if arrivals.forged > 0 {
+            missed.push(format!("{} deliveries had a signature that was not right", arrivals.forged));
+        }
+        if arrivals.ids.len() != events {
+            missed.push(format!("{} events arrived, {events} were expected", arrivals.ids.len()));
+        }
+        let repeated = arrivals.ids.iter().filter(|(_, times)| **times > 1);
+        missed.extend(repeated.map(|(id, times)| format!("{id} arrived {times} times")));
+        missed
+    }
+
+    /// What to try by hand.
+    fn encore(&self) -> String {
+        let (ingest, admin) = (self.running.ingest_addr(), self.running.admin_addr());
+        let (header, value) = WINGBACK_HEADER;
+        let key = self.secret.trim_start_matches("whsec_");
+        format!(
+            r#"
+Try it yourself (Ctrl-C ends the demo and removes its data):
+
+  # a cancellation, as Windback documents it
+  curl -s http://{ingest}/api/v1/webhooks/custom/{WINDBACK_KEY} -H 'content-type: application/json' \
+    -d '{{"customer_email":"you@example.com","event_type":"cancellation","cancel_reason":"too many bugs","mrr":4999,"tenure_days":400}}'
+
+  # Wingback: the id in the body, the event in the path
+  curl -s http://{ingest}/in/wingback/v1.payment.failed -H '{header}: {value}' -d '{{"id":"Cust_5b1d"}}'
+
+  # Flexprice, signed by Standard Webhooks
+  body='{{"event_type":"subscription.cancelled","subscription":{{"id":"subs_you","customer_id":"cust_you","metadata":{{"cancellation_reason":"not using it"}}}}}}'
+  id=msg_$RANDOM; ts=$(date +%s); key=$(printf %s '{key}' | base64 -d | od -An -tx1 | tr -d ' \n')
+  sig=$(printf %s "$id.$ts.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+  curl -s http://{ingest}/in/flexprice -H "webhook-id: $id" -H "webhook-timestamp: $ts" -H "webhook-signature: v1,$sig" -d "$body"
+
+  # what became of it
+  export BILLHOOK_ADMIN_TOKEN={token}
+  billhook --url http://{admin} event ls
+  billhook --url http://{admin} event show EVENT_ID
+  curl -s http://{admin}/api/v1/events -H "authorization: Bearer $BILLHOOK_ADMIN_TOKEN"
+"#,
+            token = self.token,
+        )
+    }
+}
+
+/// Whether a story gave one event of `kind` with the primary `strategy`, delivered by the first attempt.
+fn check(story: &Story, kind: &str, strategy: Option<&str>) -> anyhow::Result<()> {
+    let [event] = &story.events[..] else { bail!("{} events instead of one", story.events.len()) };
+    if event.summary.kind != kind {
+        bail!("the event is {} instead of {kind}", event.summary.kind);
+    }
+    let retention = event.document()?.retention;
+    let primary = retention.and_then(|retention| retention.primary);
+    if primary.as_deref() != strategy {
+        bail!("the primary strategy is {primary:?} instead of {strategy:?}");
+    }
+    let [delivery] = &event.deliveries[..] else {
+        bail!("{} deliveries instead of one", event.deliveries.len())
+    };
+    match &delivery.delivery.state {
+        DeliveryState::Delivered { .. } => Ok(()),
+        state => bail!("its delivery is {state:?}"),
+    }
+}
+
+fn configuration(dir: &std::path::Path, secret: &str, token: &str, receiver: std::net::SocketAddr) -> String {
+    let (header, value) = WINGBACK_HEADER;
+    format!(
+        r#"data_dir = {data:?}
+
+[ingest]
+listen = "127.0.0.1:0"
+
+[admin]
+listen = "127.0.0.1:0"
+token = "{token}"
+
+[network]
+allow = ["127.0.0.1/32"]
+
+[store]
+min_free = "16MiB"
+
+[[plugin]]
+name = "cancel-strategy"
+config = {{ currency = "USD" }}
+
+[[source]]
+name = "flexprice"
+provider = "flexprice"
+auth = {{ scheme = "standard-webhooks", secret = "{secret}" }}
+plugins = ["cancel-strategy"]
+
+[[source]]
+name = "windback"
+provider = "windback"
+auth = {{ scheme = "path-key" }}
+public_keys = ["{WINDBACK_KEY}"]
+plugins = ["cancel-strategy"]
+
+[[source]]
+name = "wingback"
+provider = "wingback"
+auth = {{ scheme = "header", header = "{header}", secret = "{value}" }}
+plugins = ["cancel-strategy"]
+
+[[endpoint]]
+name = "app"
+url = "http://{receiver}/hooks/billing"
+secret = "{secret}"
+events = ["*"]
+"#,
+        data = dir.join("data"),
+    )
+}

@@ -1,0 +1,154 @@
+//! What the demo's providers send: bodies of our own in each shape that the providers document.
+
+use crate::model::signature;
+use billhook_event::Time;
+
+/// One act of the demo: something a provider sends, and what should come of it.
+#[derive(Debug)]
+pub struct Act {
+    /// What happens, in a sentence.
+    pub title: &'static str,
+    /// Below the gateway's address.
+    pub path: &'static str,
+    /// How the provider proves itself.
+    pub proof: Proof,
+    /// The body.
+    pub body: &'static str,
+    /// What should come of it.
+    pub expect: Expect,
+}
+
+/// How the provider of an act proves itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof {
+    /// Standard Webhooks under the id given.
+    Signed(&'static str),
+    /// Standard Webhooks with a signature made for other bytes.
+    Forged(&'static str),
+    /// The public key in the path.
+    Path,
+    /// The secret header.
+    Header,
+}
+
+/// What should come of an act.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// Stored; gives one event of this type with this primary strategy, delivered.
+    Event {
+        /// The canonical type.
+        kind: &'static str,
+        /// The primary retention strategy.
+        strategy: Option<&'static str>,
+    },
+    /// Answered 200 as a duplicate of what came before; delivered once.
+    Duplicate,
+    /// Answered 401, nothing stored.
+    Refused,
+}
+
+/// The header that the demo's wingback source takes as proof, and its value.
+pub const WINGBACK_HEADER: (&str, &str) = ("wb-secret", "demo-wingback-secret");
+/// The public key of the demo's windback source.
+pub const WINDBACK_KEY: &str = "pub_demo";
+
+const CANCELED: &str = r#"{"webhook_type":"subscription.terminated","object_type":"subscription","data":{"object":{"id":"subs_demo_1","customer_id":"cust_demo_1","plan_id":"plan_team","lookup_key":"team-monthly","subscription_status":"cancelled","currency":"usd","start_date":"2025-02-03T09:00:00Z","current_period_start":"2026-08-03T09:00:00Z","current_period_end":"2026-09-03T09:00:00Z","cancel_at_period_end":false,"cancelled_at":"2026-08-21T14:30:00Z","end_date":"2026-08-21T14:30:00Z","billing_cadence":"RECURRING","billing_period":"MONTHLY","billing_period_count":1,"customer":{"id":"cust_demo_1","external_id":"northwind","name":"Northwind Ltd","email":"ap@northwind.example"},"metadata":{"cancellation_type":"immediate","cancellation_reason":"Switching because of the price"}}}}"#;
+
+const SCHEDULED: &str = r#"{"event_type":"subscription.updated","subscription":{"billing_cadence":"RECURRING","billing_period":"ANNUAL","billing_period_count":1,"cancel_at":"2027-01-12T00:00:00Z","cancel_at_period_end":true,"cancelled_at":"2026-08-21T15:00:00Z","currency":"eur","current_period_end":"2027-01-12T00:00:00Z","current_period_start":"2026-01-12T00:00:00Z","customer":{"email":"it@fabrikam.example","external_id":"fabrikam","id":"cust_demo_2","name":"Fabrikam GmbH"},"customer_id":"cust_demo_2","id":"subs_demo_2","lookup_key":"business-annual","metadata":{"cancellation_reason":"We need SAML sign-in","cancellation_type":"end_of_period"},"plan_id":"plan_business","start_date":"2024-01-12T00:00:00Z","subscription_status":"active"}}"#;
+
+const DECLINED: &str = r#"{"event_type":"payment.failed","payment":{"amount":"129.00","currency":"usd","destination_id":"inv_demo_7","destination_type":"INVOICE","error_message":"Your card has insufficient funds.","failed_at":"2026-08-21T15:05:00Z","id":"pay_demo_7","invoice_number":"INV-0007","payment_gateway":"stripe","payment_method_type":"CARD","payment_status":"FAILED"}}"#;
+
+const WINDBACK_SEED: &str = r#"{"customer_email":"mia@contoso.example","event_type":"cancellation","cancel_reason":"just a break for the summer","mrr":2900,"currency":"usd","provider":"paddle","plan_name":"Starter","tenure_days":45}"#;
+
+const WINDBACK_CODED: &str = r#"{"customer_email":"lee@tailspin.example","customer_name":"Lee Tailspin","provider_subscription_id":"sub_demo_9","provider_customer_id":"cus_demo_9","plan_name":"Pro Monthly","mrr_cents":62000,"currency":"usd","tenure_days":900,"cancel_reason":"switching_competitor"}"#;
+
+const WINDBACK_FAILED: &str = r#"{"customer_email":"ana@wideworld.example","event_type":"payment_failed","mrr":4900,"currency":"usd","provider":"lemonsqueezy","plan_name":"Team"}"#;
+
+const CONTRACT: &str = r#"{"id":"Cont_0d9f2c4e-7a51-4b0e-9a37-5c1f6f2b8e11"}"#;
+
+/// The acts, in order.
+pub const ACTS: &[Act] = &[
+    Act {
+        title: "Flexprice: a subscription ends, with a reason in free text",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_1"),
+        body: CANCELED,
+        expect: Expect::Event { kind: "subscription.canceled", strategy: Some("discount") },
+    },
+    Act {
+        title: "Flexprice sends the same webhook again",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_1"),
+        body: CANCELED,
+        expect: Expect::Duplicate,
+    },
+    Act {
+        title: "Somebody else posts to the Flexprice source with a signature that is not right",
+        path: "/in/flexprice",
+        proof: Proof::Forged("msg_demo_2"),
+        body: CANCELED,
+        expect: Expect::Refused,
+    },
+    Act {
+        title: "Flexprice, its other format: a cancellation is scheduled for the end of a paid year",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_3"),
+        body: SCHEDULED,
+        expect: Expect::Event { kind: "subscription.cancel_scheduled", strategy: Some("pain_point_fix") },
+    },
+    Act {
+        title: "Flexprice: a payment fails, so this customer is dunned, not won back",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_4"),
+        body: DECLINED,
+        expect: Expect::Event { kind: "payment.failed", strategy: None },
+    },
+    Act {
+        title: "Windback's custom webhook: a customer of Paddle wants a pause",
+        path: "/api/v1/webhooks/custom/pub_demo",
+        proof: Proof::Path,
+        body: WINDBACK_SEED,
+        expect: Expect::Event { kind: "subscription.canceled", strategy: Some("pause_option") },
+    },
+    Act {
+        title: "Windback, its later shape: a reason from the list, high revenue, long tenure",
+        path: "/api/v1/webhooks/custom/pub_demo",
+        proof: Proof::Path,
+        body: WINDBACK_CODED,
+        expect: Expect::Event { kind: "subscription.canceled", strategy: Some("social_proof") },
+    },
+    Act {
+        title: "Windback: a payment failed upstream",
+        path: "/api/v1/webhooks/custom/pub_demo",
+        proof: Proof::Path,
+        body: WINDBACK_FAILED,
+        expect: Expect::Event { kind: "payment.failed", strategy: None },
+    },
+    Act {
+        title: "Wingback: an id and nothing else; the path says what happened",
+        path: "/in/wingback/v1.contract.cancellation.scheduled",
+        proof: Proof::Header,
+        body: CONTRACT,
+        expect: Expect::Event { kind: "subscription.cancel_scheduled", strategy: Some("feedback_request") },
+    },
+];
+
+impl Act {
+    /// The headers that the provider sends, at `now` and with the secret of the Flexprice source.
+    pub fn headers(&self, secret: &str, now: Time) -> Vec<(&'static str, String)> {
+        let key = signature::standard_key(secret).expect("the demo makes its own secret");
+        let signed = |id: &str, body: &str| {
+            vec![
+                ("webhook-id", id.to_owned()),
+                ("webhook-timestamp", now.secs().to_string()),
+                ("webhook-signature", signature::sign_v1(&key, id, now.secs(), body.as_bytes())),
+            ]
+        };
+        match self.proof {
+            Proof::Signed(id) => signed(id, self.body),
+            Proof::Forged(id) => signed(id, "other bytes"),
+            Proof::Path => Vec::new(),
+            Proof::Header => vec![(WINGBACK_HEADER.0, WINGBACK_HEADER.1.to_owned())],
+        }
+    }
+}

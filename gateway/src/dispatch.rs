@@ -1,0 +1,245 @@
+//! The dispatch pass: undispatched webhooks through the pipeline, and what comes of it into one commit.
+//!
+//! The characters: the [`Dispatcher`] leases webhooks that are due and runs them side by side; a [`Line`] is what
+//! one source is put through (its normalizer, then its filters and maps); [`pipeline`] runs one webhook and gives
+//! events with their endpoints; [`breaker`] stops asking a plugin that keeps failing; [`in_flight`] remembers which
+//! webhooks were in the pipeline should the process die.
+//!
+//! A run is a function of the stored webhook, the entity rows and the time the run began: a rerun gives the same
+//! ids. What it gives is committed at once with "dispatched", so a crash before the commit leaves nothing, and
+//! after it nothing to do. Not guaranteed: that plugins run once. They run again after a crash, and after a commit
+//! that met a changed entity row.
+
+pub mod breaker;
+pub mod in_flight;
+pub mod pipeline;
+
+use crate::clock::Clock;
+use crate::dispatch::breaker::Breakers;
+use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::pipeline::RunError;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::WebhookId;
+use crate::plugins::{Plugin, WebhookInput};
+use crate::store::crash::{Point, crash_point};
+use crate::store::{AfterFailure, Committed, Shared, StoreError, WebhookLease};
+use crate::worker::{Stop, Wake, Woken, said, unwound};
+use billhook_event::Time;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Webhooks in the pipeline at once.
+pub const CONCURRENCY: usize = 32;
+/// Waits before a failed run is repeated; after the last one the plugin's `on_failure` decides.
+pub const RETRY_WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
+/// Runs that meet a changed entity row before the webhook steps back for a second.
+const CONFLICTS_MAX: u32 = 16;
+/// How long a pass waits when the store cannot answer.
+const STORE_WAIT: Duration = Duration::from_secs(1);
+
+/// What the webhooks of one source are put through.
+#[derive(Clone)]
+pub struct Line {
+    /// The source's provider.
+    pub provider: String,
+    /// Turns a webhook into drafts.
+    pub normalizer: Plugin,
+    /// Filters and maps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// A filter or map of a line.
+#[derive(Clone)]
+pub struct Step {
+    /// The plugin.
+    pub plugin: Plugin,
+    /// Whether a run goes on without it when it keeps failing, rather than into the dead letter.
+    pub skip_on_failure: bool,
+}
+
+/// Everything the pipeline needs to know about the configuration.
+#[derive(Default)]
+pub struct Lines {
+    /// By source.
+    pub lines: BTreeMap<String, Line>,
+    /// Where events can go.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Runs the dispatch pass.
+pub struct Dispatcher {
+    work: Arc<Work>,
+    /// Webhooks that were in the pipeline when the process died: they run alone, before any other. A lock because
+    /// the loop may be started again; nobody else takes it.
+    suspects: Mutex<HashSet<WebhookId>>,
+}
+
+/// What every run shares.
+struct Work {
+    store: Shared,
+    clock: Clock,
+    lines: Arc<Lines>,
+    deliver: Wake,
+    breakers: Breakers,
+    in_flight: InFlight,
+}
+
+impl Dispatcher {
+    /// A dispatcher that wakes `deliver` after each commit. `suspects` were in the pipeline when the process died.
+    pub fn new(
+        store: Shared,
+        clock: Clock,
+        lines: Arc<Lines>,
+        deliver: Wake,
+        in_flight: InFlight,
+        suspects: Vec<WebhookId>,
+    ) -> Dispatcher {
+        let breakers = Breakers::default();
+        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight });
+        Dispatcher { work, suspects: Mutex::new(suspects.into_iter().collect()) }
+    }
+
+    /// Runs until `stop`, then waits for the runs that are under way.
+    ///
+    /// # Errors
+    /// The store's, when it is closed; anything that passes is waited for.
+    pub async fn run(&self, mut woken: Woken, stop: Stop) -> Result<(), StoreError> {
+        let mut runs = JoinSet::new();
+        let mut stopped = pin!(stop.stopped());
+        loop {
+            let heard = woken.heard();
+            if let Err(error) = self.fill(&mut runs).await {
+                let StoreError::Closed(_) = error else {
+                    tracing::error!(%error, "cannot lease webhooks");
+                    tokio::select! {
+                        () = tokio::time::sleep(STORE_WAIT) => continue,
+                        () = &mut stopped => break,
+                    }
+                };
+                return Err(error);
+            }
+            let due = if runs.is_empty() { self.work.store.next_webhook_due().await? } else { None };
+            if due.is_some_and(|due| due <= self.work.clock.now()) {
+                continue;
+            }
+            if runs.is_empty() {
+                woken.rest(heard);
+            }
+            tokio::select! {
+                Some(_) = runs.join_next() => {}
+                () = woken.woken(), if runs.len() < CONCURRENCY => {}
+                () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if runs.is_empty() => {}
+                () = &mut stopped => break,
+            }
+        }
+        while runs.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Leases what there is room for and starts it. Suspects run here, one by one, before anything else.
+    async fn fill(&self, runs: &mut JoinSet<()>) -> Result<(), StoreError> {
+        while runs.len() < CONCURRENCY {
+            let room = CONCURRENCY - runs.len();
+            let leases = self.work.store.lease_webhooks(self.work.clock.now(), room).await?;
+            if leases.is_empty() {
+                break;
+            }
+            let (suspects, rest): (Vec<_>, Vec<_>) = {
+                let mut suspects = self.suspects.lock().expect("no holder of this lock panics");
+                leases.into_iter().partition(|lease| suspects.remove(&lease.id))
+            };
+            for lease in suspects {
+                Arc::clone(&self.work).dispatch(lease).await;
+            }
+            for lease in rest {
+                runs.spawn(Arc::clone(&self.work).dispatch(lease));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Work {
+    /// Takes one webhook through the pipeline and commits what comes of it, whatever happens on the way.
+    async fn dispatch(self: Arc<Self>, lease: WebhookLease) {
+        let slot = self.in_flight.enter(lease.id);
+        let committed = match unwound(self.attempt(&lease)).await {
+            Ok(committed) => committed,
+            Err(panic) => {
+                let why = format!("the gateway panicked: {}", said(&*panic));
+                let after = self.after_failure(&lease, self.clock.now());
+                self.fail(&lease, why, after).await
+            }
+        };
+        if let Err(error) = committed {
+            tracing::error!(webhook = %lease.id, %error, "cannot commit a run: the webhook stays undispatched");
+            self.store.release_webhook(lease.id);
+        }
+        drop(slot);
+    }
+
+    /// By the number of failures so far: again after a while, or the dead letter.
+    fn after_failure(&self, lease: &WebhookLease, now: Time) -> AfterFailure {
+        match RETRY_WAITS.get(lease.failures as usize) {
+            Some(wait) => AfterFailure::RetryAt(now.plus(*wait)),
+            None => AfterFailure::Dead,
+        }
+    }
+
+    async fn attempt(&self, lease: &WebhookLease) -> Result<(), StoreError> {
+        let Some(line) = self.lines.lines.get(&lease.head.source) else {
+            let why = format!("the source `{}` is no longer configured", lease.head.source);
+            return self.fail(lease, why, AfterFailure::Dead).await;
+        };
+        if let Some((plugin, until)) = self.breakers.open(line, self.clock.now()) {
+            let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");
+            return self.fail(lease, why, AfterFailure::Defer(until)).await;
+        }
+        let Some(body) = self.store.body(lease.id).await? else {
+            return self.fail(lease, "its body has aged out".to_owned(), AfterFailure::Dead).await;
+        };
+        let input = Arc::new(WebhookInput { id: lease.id, head: lease.head.clone(), body });
+        for _ in 0..CONFLICTS_MAX {
+            let now = self.clock.now();
+            let last_chance = lease.failures as usize >= RETRY_WAITS.len();
+            let ran =
+                pipeline::run(&*self.store, line, &self.lines.endpoints, &input, lease, last_chance, now)
+                    .await?;
+            let dispatch = match ran {
+                Ok(dispatch) => dispatch,
+                Err(error) => return self.failed(lease, error, now).await,
+            };
+            self.breakers.succeeded(line);
+            crash_point(Point::BeforeDispatchCommit);
+            let owed = dispatch.events.iter().any(|event| !event.endpoints.is_empty());
+            match self.store.dispatched(lease, dispatch, now).await? {
+                Committed::Done if owed => return Ok(self.deliver.wake()),
+                Committed::Done | Committed::LeaseLost => return Ok(()),
+                Committed::Conflict => {}
+            }
+        }
+        let until = self.clock.now().plus(STORE_WAIT);
+        self.fail(lease, "its entity changed under every run".to_owned(), AfterFailure::Defer(until)).await
+    }
+
+    /// Decides what a failed run means for its webhook.
+    async fn failed(&self, lease: &WebhookLease, error: RunError, now: Time) -> Result<(), StoreError> {
+        let why = error.to_string();
+        if error.is_final() {
+            return self.fail(lease, why, AfterFailure::Dead).await;
+        }
+        if let Some(until) = self.breakers.failed(&error.plugin, lease.id, now) {
+            return self.fail(lease, why, AfterFailure::Defer(until)).await;
+        }
+        self.fail(lease, why, self.after_failure(lease, now)).await
+    }
+
+    async fn fail(&self, lease: &WebhookLease, why: String, after: AfterFailure) -> Result<(), StoreError> {
+        tracing::warn!(webhook = %lease.id, source = lease.head.source, why, ?after, "a run of the pipeline failed");
+        self.store.dispatch_failed(lease, why, after, self.clock.now()).await.map(|_| ())
+    }
+}

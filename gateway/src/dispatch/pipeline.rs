@@ -1,0 +1,223 @@
+//! One run of the pipeline: a webhook through the normalizer, then each event through the filters and maps, then to
+//! its endpoints. It reads entity rows and writes nothing.
+
+use crate::dispatch::{Line, Step};
+use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
+use crate::model::endpoint::Endpoint;
+use crate::model::id::EventId;
+use crate::model::route;
+use crate::plugins::manifest::Kind;
+use crate::plugins::{Call, CallError, EventInput, Plugin, Verdict, WebhookInput};
+use crate::store::{Store, StoreError, WebhookLease};
+use billhook_event::event::Stamp;
+use billhook_event::{Draft, Event, Patch, PluginRef, Raw, Time};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why a run gave nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin `{plugin}`: {source}")]
+pub struct RunError {
+    /// The plugin that failed.
+    pub plugin: String,
+    /// How.
+    #[source]
+    pub source: CallError,
+}
+
+impl RunError {
+    /// Whether the same webhook would fail again for certain.
+    pub fn is_final(&self) -> bool {
+        matches!(self.source, CallError::Invalid(_))
+    }
+}
+
+/// Runs `webhook` through `line`.
+///
+/// `last_chance`: steps that fail and may be skipped are skipped now. The outer error is the store's, the inner one
+/// the run's.
+pub async fn run(
+    store: &dyn Store,
+    line: &Line,
+    endpoints: &[Endpoint],
+    webhook: &Arc<WebhookInput>,
+    lease: &WebhookLease,
+    last_chance: bool,
+    now: Time,
+) -> Result<Result<Dispatch, RunError>, StoreError> {
+    let call = Call { now, seed: lease.id.0 };
+    let mut run = Run { now, notes: Vec::new() };
+    let started = tokio::time::Instant::now();
+    let drafts = match line.normalizer.normalize(&call, webhook).await {
+        Ok(drafts) => drafts,
+        Err(source) => return Ok(Err(RunError { plugin: line.normalizer.name().to_owned(), source })),
+    };
+    let said = Said::Drafts(drafts.len().try_into().unwrap_or(u32::MAX));
+    run.notes.push(note(&line.normalizer, None, said, started));
+
+    let mut entities: BTreeMap<String, Entity> = BTreeMap::new();
+    let mut events = Vec::with_capacity(drafts.len());
+    for (index, draft) in (0u32..).zip(drafts) {
+        let id = EventId::derive(lease.id, index);
+        let mut event = stamp(line, webhook, lease, id, draft);
+        let entity = event.entity().map(str::to_owned);
+        let seen = match &entity {
+            None => BTreeMap::new(),
+            Some(entity) => {
+                if !entities.contains_key(entity) {
+                    entities.insert(entity.clone(), store.entity(&lease.head.source, entity).await?);
+                }
+                entities[entity].last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect()
+            }
+        };
+        let asked = Asked { call: &call, webhook, seen, replayed: lease.run > 0, index, last_chance };
+        let dropped = match steps(line, &asked, &mut event, &mut run).await {
+            Ok(dropped) => dropped,
+            Err(error) => return Ok(Err(error)),
+        };
+        let occurred_at = event.occurred_at.unwrap_or(event.received_at);
+        if let Some(entity) = &entity
+            && let Some(row) = entities.get_mut(entity)
+        {
+            // Events of the same webhook see those before them.
+            row.last.insert(event.kind.clone(), (occurred_at, id));
+        }
+        let targets = if dropped.is_some() { Vec::new() } else { route::targets(endpoints, &event) };
+        events.push(NewEvent {
+            id,
+            json: json(&event),
+            entity,
+            occurred_at,
+            subjects: subjects(&event),
+            dropped,
+            endpoints: targets.into_iter().map(|endpoint| endpoint.id).collect(),
+            kind: event.kind,
+        });
+    }
+    let entities =
+        entities.into_iter().map(|(entity, row)| EntityRead { entity, version: row.version }).collect();
+    Ok(Ok(Dispatch { run, events, entities }))
+}
+
+/// What the steps of one event share.
+struct Asked<'a> {
+    call: &'a Call,
+    webhook: &'a Arc<WebhookInput>,
+    seen: BTreeMap<String, Time>,
+    replayed: bool,
+    index: u32,
+    last_chance: bool,
+}
+
+/// Puts one event through the filters and maps. Returns the plugin that dropped it, and why.
+async fn steps(
+    line: &Line,
+    asked: &Asked<'_>,
+    event: &mut Event,
+    run: &mut Run,
+) -> Result<Option<(String, String)>, RunError> {
+    for Step { plugin, skip_on_failure } in &line.steps {
+        for kind in [Kind::Filter, Kind::Map] {
+            if !plugin.kinds().contains(&kind) {
+                continue;
+            }
+            let started = tokio::time::Instant::now();
+            let said = match ask(plugin, kind, asked, event).await {
+                Ok(said) => said,
+                Err(source) => {
+                    let is_final = matches!(source, CallError::Invalid(_));
+                    if *skip_on_failure && (asked.last_chance || is_final) {
+                        Answered::Skipped(source.to_string())
+                    } else {
+                        return Err(RunError { plugin: plugin.name().to_owned(), source });
+                    }
+                }
+            };
+            let (said, dropped) = match said {
+                Answered::Verdict(Verdict::Keep) => (Said::Keep, None),
+                Answered::Verdict(Verdict::Drop(why)) => (Said::Drop(why.clone()), Some(why)),
+                Answered::Patch(None) => (Said::Nothing, None),
+                Answered::Patch(Some(patch)) => {
+                    let text = serde_json::to_string(&patch).expect("a patch has string keys only");
+                    event.apply(plugin.name(), *patch);
+                    event.plugins.push(plugin.reference().clone());
+                    (Said::Patch(text), None)
+                }
+                Answered::Skipped(why) => (Said::Skipped(why), None),
+            };
+            run.notes.push(note(plugin, Some(asked.index), said, started));
+            if let Some(why) = dropped {
+                return Ok(Some((plugin.name().to_owned(), why)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What a step answered.
+enum Answered {
+    Verdict(Verdict),
+    Patch(Option<Box<Patch>>),
+    Skipped(String),
+}
+
+async fn ask(plugin: &Plugin, kind: Kind, asked: &Asked<'_>, event: &Event) -> Result<Answered, CallError> {
+    let input = Arc::new(EventInput {
+        event: event.clone(),
+        json: json(event),
+        webhook: Arc::clone(asked.webhook),
+        seen: asked.seen.clone(),
+        replayed: asked.replayed,
+    });
+    Ok(match kind {
+        Kind::Filter => Answered::Verdict(plugin.filter(asked.call, &input).await?),
+        _ => Answered::Patch(plugin.map(asked.call, &input).await?.map(Box::new)),
+    })
+}
+
+fn json(event: &Event) -> Bytes {
+    serde_json::to_vec(event).expect("an event has string keys only").into()
+}
+
+fn note(plugin: &Plugin, event: Option<u32>, said: Said, started: tokio::time::Instant) -> Note {
+    let took_us = started.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+    Note { plugin: plugin.reference().clone(), event, said, took_us }
+}
+
+/// Makes an event of a draft with what the gateway knows.
+fn stamp(line: &Line, webhook: &WebhookInput, lease: &WebhookLease, id: EventId, draft: Draft) -> Event {
+    let head = &webhook.head;
+    let plugins: Vec<PluginRef> = vec![line.normalizer.reference().clone()];
+    let raw = Raw {
+        webhook: lease.id.to_string(),
+        sha256: hex::encode(head.sha256),
+        content_type: head.header("content-type").map(str::to_owned),
+        bytes: head.body_len,
+    };
+    let mut event = Event::new(
+        Stamp {
+            id: id.to_string(),
+            source: head.source.clone(),
+            provider: line.provider.clone(),
+            provider_delivery_id: head.delivery_id.clone(),
+            received_at: head.received_at,
+            ordering_key: String::new(),
+            verified: head.verified,
+            replayed: lease.run > 0,
+            raw,
+            plugins,
+        },
+        draft,
+    );
+    let about = event.entity().or(event.provider_event_id.as_deref()).unwrap_or(&event.id);
+    event.ordering_key = format!("{}:{}:{about}", event.provider, event.source);
+    event
+}
+
+/// The ids and addresses by which the people an event is about can be found again.
+fn subjects(event: &Event) -> Vec<String> {
+    let Some(customer) = &event.customer else { return Vec::new() };
+    let email = customer.email.as_ref().map(|email| email.to_lowercase());
+    [customer.id.clone(), customer.external_id.clone(), email].into_iter().flatten().collect()
+}

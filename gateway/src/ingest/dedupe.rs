@@ -1,0 +1,115 @@
+//! What would make a second arrival a duplicate.
+
+use crate::ingest::Inlet;
+use crate::ingest::arrival::Arrival;
+use crate::model::source::{Place, Proof};
+use crate::model::webhook::DedupeKey;
+use billhook_event::Time;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// How long an id is remembered: longer than any provider retries.
+const ID_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The key by the first rule of `inlet` that finds a value; `None`: every arrival is new.
+///
+/// A header counts only when the signature covers it: else whoever has seen one request could send it again under
+/// another id. A body counts together with its event name, since a provider that names the event beside the body
+/// may send two events with equal bodies. The rule is part of the key, so an id and a body never collide.
+pub(super) fn key(
+    inlet: &Inlet,
+    arrival: &Arrival,
+    proof: &Proof,
+    sha256: &[u8; 32],
+    event_name: Option<&str>,
+    now: Time,
+) -> Option<DedupeKey> {
+    let source = &inlet.source.name;
+    inlet.dedupe.iter().find_map(|place| match place {
+        Place::Header(name) if !proof.signed_headers.contains(name) => None,
+        Place::Header(_) | Place::Pointer(_) | Place::Query(_) => {
+            let value = arrival.text(place)?;
+            Some(DedupeKey { hash: hash(source, place, &[value.as_bytes()]), until: now.plus(ID_WINDOW) })
+        }
+        Place::Body => {
+            let parts = [sha256.as_slice(), event_name.unwrap_or_default().as_bytes()];
+            Some(DedupeKey { hash: hash(source, place, &parts), until: now.plus(inlet.body_window) })
+        }
+        // The same for every arrival, or for every event of a kind: no id.
+        Place::Path | Place::Const(_) => None,
+    })
+}
+
+/// SHA-256 of source, rule and value, each with its length before it, cut to 16 bytes.
+fn hash(source: &str, place: &Place, value: &[&[u8]]) -> [u8; 16] {
+    let place = String::from(place.clone());
+    let mut hash = Sha256::new();
+    for part in [source.as_bytes(), place.as_bytes()].iter().chain(value) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize()[..16].try_into().expect("a SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::arrival::tests::arrival;
+    use crate::ingest::tests::inlet;
+    use crate::model::source::Auth;
+    use billhook_event::Verified;
+
+    const NOW: Time = Time::from_secs(1_700_000_000);
+
+    fn find(
+        rules: &[&str],
+        arrival: &Arrival,
+        signed: &[&str],
+        event_name: Option<&str>,
+    ) -> Option<DedupeKey> {
+        let dedupe = rules.iter().map(|rule| Place::try_from((*rule).to_owned()).unwrap()).collect();
+        let body_window = Duration::from_secs(60);
+        let inlet = Inlet { dedupe, body_window, ..inlet("s", Auth::None) };
+        let signed_headers = signed.iter().map(|name| (*name).to_owned()).collect();
+        let proof = Proof { verified: Verified::Signature, signed_headers };
+        key(&inlet, arrival, &proof, &Sha256::digest(&arrival.body).into(), event_name, NOW)
+    }
+
+    #[test]
+    fn the_first_rule_with_a_value_counts_and_a_header_only_if_it_is_signed() {
+        let rules = ["header:webhook-id", "header:svix-id", "pointer:/eventId", "body"];
+        let (id, body) = (NOW.plus(ID_WINDOW), NOW.plus(Duration::from_secs(60)));
+        let json = r#"{"eventId":"e1"}"#;
+        let cases = [
+            (Some("webhook-id"), json, Some("webhook-id"), id),
+            (Some("svix-id"), json, Some("svix-id"), id),
+            (Some("webhook-id"), "{}", None, body),
+            (None, json, None, id),
+            (None, r#"{"eventId":null}"#, None, body),
+            (None, "not json", None, body),
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for (header, body, signed, until) in cases {
+            let headers: Vec<_> = header.into_iter().map(|name| (name, "1")).collect();
+            let signed: Vec<_> = signed.into_iter().collect();
+            let key = find(&rules, &arrival(&headers, body), &signed, None).unwrap();
+            assert_eq!(key.until, until, "{header:?} {body}");
+            assert!(seen.insert(key.hash), "{header:?} {body}: the key of another");
+        }
+    }
+
+    #[test]
+    fn without_a_rule_that_finds_something_every_arrival_is_new() {
+        for rules in [&[][..], &["header:x-id"], &["pointer:/id"], &["query:id"], &["path"], &["const:x"]] {
+            assert_eq!(find(rules, &arrival(&[("x-id", "1")], "{}"), &[], None), None, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn equal_bodies_are_duplicates_unless_the_event_is_named_beside_them() {
+        let of = |body: &str, name| find(&["body"], &arrival(&[], body), &[], name).unwrap().hash;
+        assert_eq!(of("{}", None), of("{}", None));
+        assert_ne!(of("{}", None), of("{ }", None));
+        assert_ne!(of("{}", Some("paid")), of("{}", Some("voided")));
+    }
+}

@@ -1,0 +1,139 @@
+//! Takes the secrets out of what is stored. Everything else stays as it came, byte for byte.
+
+use crate::ingest::Inlet;
+use crate::ingest::arrival::Arrival;
+use crate::model::pointer;
+use crate::model::source::Auth;
+use crate::model::webhook::Header;
+use bytes::Bytes;
+use http::HeaderMap;
+use url::form_urlencoded;
+
+/// Headers that carry secrets whatever the source says.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// What a secret in a body is replaced by: still a JSON value.
+const REDACTED: &[u8] = br#""***""#;
+
+/// The headers that are stored. A signature is no secret and stays.
+pub(super) fn headers(inlet: &Inlet, headers: &HeaderMap) -> Vec<Header> {
+    let own = match &inlet.source.auth {
+        Auth::Header { name, .. } => Some(name.as_str()),
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Query { .. } | Auth::PathKey | Auth::None => {
+            None
+        }
+    };
+    let secret = |name: &str| {
+        SECRET_HEADERS.contains(&name)
+            || own == Some(name)
+            || inlet.secret_headers.iter().any(|secret| secret == name)
+    };
+    let kept = headers.iter().filter(|(name, _)| !secret(name.as_str()));
+    kept.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// The query that is stored: without its secret pairs.
+pub(super) fn query(inlet: &Inlet, query: &str) -> String {
+    let own = match &inlet.source.auth {
+        Auth::Query { name, .. } => Some(name.as_str()),
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Header { .. } | Auth::PathKey | Auth::None => {
+            None
+        }
+    };
+    let secret = |pair: &&str| {
+        let names = form_urlencoded::parse(pair.as_bytes()).map(|(name, _)| name);
+        names
+            .into_iter()
+            .any(|name| own == Some(&*name) || inlet.secret_query.iter().any(|secret| *secret == name))
+    };
+    query.split('&').filter(|pair| !secret(pair)).collect::<Vec<_>>().join("&")
+}
+
+/// The body that is stored: with its secret values replaced in place. What is not JSON stays as it is.
+pub(super) fn body(inlet: &Inlet, arrival: &Arrival) -> Bytes {
+    if inlet.secret_pointers.is_empty() || arrival.json().is_none() {
+        return arrival.body.clone();
+    }
+    // One value put in the place of another leaves JSON what it is.
+    let paths = inlet.secret_pointers.iter();
+    paths.fold(arrival.body.clone(), |body, path| replace(&body, path).unwrap_or(body))
+}
+
+/// `body`, which is JSON, with the value at `path` replaced, if there is one.
+fn replace(body: &Bytes, path: &str) -> Option<Bytes> {
+    let json = std::str::from_utf8(body).ok()?;
+    let value = pointer::find(json, path)?;
+    // `find` promises a slice of `json`, so the difference of their addresses is where it begins.
+    let start = value.as_ptr().addr().checked_sub(json.as_ptr().addr())?;
+    let (before, after) = (body.get(..start)?, body.get(start + value.len()..)?);
+    Some([before, REDACTED, after].concat().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::arrival::tests::arrival;
+    use crate::ingest::tests::inlet;
+    use crate::model::secret::Secret;
+
+    #[test]
+    fn secret_headers_are_left_out_and_all_else_stays_in_order() {
+        let auth = Auth::Header { name: "wb-secret".to_owned(), secrets: vec![Secret::new("s")] };
+        let inlet = Inlet { secret_headers: vec!["x-token".to_owned()], ..inlet("wingback", auth) };
+        let came = [
+            ("webhook-signature", "v1,abc"),
+            ("wb-secret", "s"),
+            ("authorization", "Basic s"),
+            ("proxy-authorization", "s"),
+            ("cookie", "s"),
+            ("x-token", "s"),
+            ("x-many", "1"),
+            ("x-many", "2"),
+        ];
+        let kept = headers(&inlet, &arrival(&came, "").headers);
+        let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        assert_eq!(kept, [("webhook-signature", b"v1,abc".as_slice()), ("x-many", b"1"), ("x-many", b"2")]);
+    }
+
+    #[test]
+    fn secret_pairs_are_cut_out_of_the_query_and_the_rest_stays_as_sent() {
+        let auth = Auth::Query { name: "token".to_owned(), secrets: vec![Secret::new("s")] };
+        let inlet = Inlet { secret_query: vec!["api key".to_owned()], ..inlet("abowire", auth) };
+        let cases = [
+            ("", ""),
+            ("token=s", ""),
+            ("a=%41&token=s&b", "a=%41&b"),
+            ("token=s&token=t&a=1", "a=1"),
+            ("%74oken=s&a=1", "a=1"),
+            ("a=token&tokens=1", "a=token&tokens=1"),
+            ("api+key=s&api%20key=s&a=1&&b=2", "a=1&&b=2"),
+        ];
+        for (came, kept) in cases {
+            assert_eq!(query(&inlet, came), kept, "{came}");
+        }
+    }
+
+    #[test]
+    fn secret_values_in_a_body_are_replaced_in_place_and_no_other_byte_changes() {
+        let paths = ["/destination", "/deep/0/key", "/none"].map(str::to_owned).to_vec();
+        let inlet = Inlet { secret_pointers: paths, ..inlet("abowire", Auth::None) };
+        let cases = [
+            (
+                r#"{ "destination" : "https://x/?token=s" , "n":1.50 }"#,
+                r#"{ "destination" : "***" , "n":1.50 }"#,
+            ),
+            (r#"{"destination":{"token":"s"},"é":"\u00e9"}"#, r#"{"destination":"***","é":"\u00e9"}"#),
+            (r#"{"deep":[{"key":["s"]}],"a":1}"#, r#"{"deep":[{"key":"***"}],"a":1}"#),
+            (r#"{"other":"destination"}"#, r#"{"other":"destination"}"#),
+            (r#"{"destination":"s""#, r#"{"destination":"s""#),
+            ("destination=s", "destination=s"),
+            ("", ""),
+        ];
+        for (came, kept) in cases {
+            assert_eq!(body(&inlet, &arrival(&[], came)), kept, "{came}");
+        }
+        let mut broken = arrival(&[], "");
+        broken.body = Bytes::from_static(b"{\"destination\":\"\xff\"}");
+        assert_eq!(body(&inlet, &broken), broken.body);
+    }
+}

@@ -1,0 +1,169 @@
+//! Takes one request: finds its source, reads, authenticates, redacts, stores, answers.
+
+use crate::ingest::answer::{Outcome, Refused};
+use crate::ingest::arrival::Arrival;
+use crate::ingest::authenticate::authenticate;
+use crate::ingest::route::{Route, route};
+use crate::ingest::{Ingest, Inlet, body, dedupe, redact};
+use crate::model::id::WebhookId;
+use crate::model::source::{Auth, Proof};
+use crate::model::webhook::{Accepted, NewWebhook, WebhookHead};
+use billhook_event::Time;
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+/// A source, found, and the rest of the path.
+struct Found {
+    inlet: Arc<Inlet>,
+    key: Option<String>,
+    tail: String,
+}
+
+impl Ingest {
+    /// Answers one request. The body of one that was refused unread goes to `leave`, to be read to its end after the
+    /// answer is on its way.
+    pub(super) async fn take(
+        &self,
+        request: Request<Incoming>,
+        remote: IpAddr,
+        leave: &mpsc::Sender<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let start = Instant::now();
+        let (parts, mut body) = request.into_parts();
+        let found = self.find(parts.uri.path());
+        let (source, always_ok) = match &found {
+            Ok(found) => (Some(found.inlet.source.name.clone()), found.inlet.always_ok),
+            Err(Missing { always_ok, .. }) => (None, *always_ok),
+        };
+        // A sender that asks before it sends has not sent, and is answered instead of being asked to.
+        let asks_first = parts.headers.contains_key(EXPECT);
+        let outcome = match found {
+            Err(missing) => Err(missing.why),
+            Ok(_) if parts.method != Method::POST => Err(Refused::Method),
+            Ok(found) => self.receive(found, parts, &mut body, remote).await,
+        };
+        if !body.is_end_stream() && !asks_first {
+            // Full only if one is there already, which ends the connection anyway.
+            let _ = leave.try_send(body);
+        }
+        let outcome = outcome.unwrap_or_else(Outcome::Refused);
+        let response = outcome.answer(always_ok);
+        let status = response.status().as_u16();
+        let source = source.as_deref().unwrap_or("-");
+        let elapsed = start.elapsed();
+        match &outcome {
+            Outcome::Stored(id) => {
+                debug!(source, %remote, status, %id, duplicate = false, ?elapsed, "webhook stored")
+            }
+            Outcome::Duplicate(id) => {
+                debug!(source, %remote, status, %id, duplicate = true, ?elapsed, "webhook known")
+            }
+            Outcome::Refused(cause @ Refused::Store(_)) => {
+                warn!(source, %remote, status, %cause, ?elapsed, "webhook not stored")
+            }
+            Outcome::Refused(cause) => info!(source, %remote, status, %cause, ?elapsed, "webhook refused"),
+        }
+        response
+    }
+
+    /// The source that `path` leads to.
+    fn find(&self, path: &str) -> Result<Found, Missing> {
+        match route(path) {
+            Route::Source { name, tail } => {
+                let inlet = self.inlets.by_name.get(&name).cloned();
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok: false })?;
+                let (key, tail) = match (&inlet.source.auth, tail.split_once('/')) {
+                    (Auth::PathKey, Some((key, rest))) => (Some(key.to_owned()), rest.to_owned()),
+                    (Auth::PathKey, None) => (Some(tail), String::new()),
+                    _ => (None, tail),
+                };
+                Ok(Found { inlet, key, tail })
+            }
+            Route::Key(key) => {
+                let inlet = self.inlets.by_key.get(&key).cloned();
+                let always_ok = self.inlets.wrong_keys_ok;
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok })?;
+                Ok(Found { inlet, key: Some(key), tail: String::new() })
+            }
+            Route::Nowhere => Err(Missing { why: Refused::NoSource, always_ok: false }),
+            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), always_ok: false }),
+        }
+    }
+
+    /// Reads, authenticates and stores.
+    async fn receive(
+        &self,
+        found: Found,
+        parts: http::request::Parts,
+        body: &mut Incoming,
+        remote: IpAddr,
+    ) -> Result<Outcome, Refused> {
+        let whole = body::read(body, &self.options, &self.in_flight).await?;
+        let now = self.clock.now();
+        let Found { inlet, key, tail } = found;
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let arrival = Arrival::new(key, tail, query, parts.headers, whole.bytes.clone());
+        let proof = authenticate(&inlet.source, &arrival, now)?;
+        let webhook = webhook(&inlet, arrival, &proof, remote, now);
+        let id = webhook.id;
+        let accepted = self.store.accept(webhook, now).await;
+        drop(whole);
+        match accepted {
+            Ok(Accepted::New) => {
+                self.wake.wake();
+                Ok(Outcome::Stored(id))
+            }
+            Ok(Accepted::Duplicate { first, same_body }) => {
+                if !same_body {
+                    warn!(source = inlet.source.name, %first, %remote, "a known id came with another body");
+                }
+                Ok(Outcome::Duplicate(first))
+            }
+            Err(error) => {
+                if let crate::store::StoreError::Closed(_) | crate::store::StoreError::Damaged(_) = error {
+                    error!(%error, "the store takes no webhooks");
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// No source, and whether the stranger is told so.
+struct Missing {
+    why: Refused,
+    always_ok: bool,
+}
+
+/// What is stored of an arrival.
+fn webhook(inlet: &Inlet, arrival: Arrival, proof: &Proof, remote: IpAddr, now: Time) -> NewWebhook {
+    let sha256: [u8; 32] = Sha256::digest(&arrival.body).into();
+    let event_name = arrival.first(&inlet.event_name);
+    let delivery_id = arrival.first(&inlet.delivery_id);
+    let key = dedupe::key(inlet, &arrival, proof, &sha256, event_name.as_deref(), now);
+    let body = redact::body(inlet, &arrival);
+    let head = WebhookHead {
+        source: inlet.source.name.clone(),
+        provider: inlet.source.provider.clone(),
+        received_at: now,
+        path: arrival.tail,
+        query: redact::query(inlet, &arrival.query),
+        headers: redact::headers(inlet, &arrival.headers),
+        event_name,
+        delivery_id,
+        verified: proof.verified,
+        sha256,
+        body_len: body.len() as u64,
+        remote: Some(remote),
+    };
+    NewWebhook { id: WebhookId::new(now, rand::random()), head, body, key }
+}

@@ -1,0 +1,16 @@
+//! The nouns: pure values without I/O, clock or randomness. They fail only by refusing a value.
+
+pub mod attempt;
+pub mod delivery;
+pub mod dispatch;
+pub mod endpoint;
+pub mod id;
+pub mod pointer;
+pub mod retry;
+pub mod route;
+pub mod secret;
+pub mod signature;
+pub mod source;
+pub mod webhook;
+
+pub use billhook_event::Time;

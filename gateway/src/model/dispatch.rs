@@ -1,0 +1,97 @@
+//! What a run of the pipeline gives: events, deliveries and what plugins said.
+
+use crate::model::id::{EndpointId, EventId};
+use billhook_event::{PluginRef, Time};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that one run of the pipeline over one webhook commits.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatch {
+    /// The run.
+    pub run: Run,
+    /// The events, in order; index `i` has the id `EventId::derive(webhook, i)`.
+    pub events: Vec<NewEvent>,
+    /// The versions of the entity rows that the run read (0: there was none). A commit against other versions is a
+    /// conflict, and the run repeats.
+    pub entities: Vec<EntityRead>,
+}
+
+/// One run of the pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The time that plugins saw.
+    pub now: Time,
+    /// What plugins said, in order.
+    pub notes: Vec<Note>,
+}
+
+/// What one plugin said in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// The plugin.
+    pub plugin: PluginRef,
+    /// The index of the event it was asked about; `None` for the normalizer.
+    pub event: Option<u32>,
+    /// What it did.
+    pub said: Said,
+    /// How long the call took, in microseconds.
+    pub took_us: u64,
+}
+
+/// What a plugin did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Said {
+    /// A normalizer gave this many drafts.
+    Drafts(u32),
+    /// A filter kept the event.
+    Keep,
+    /// A filter dropped the event.
+    Drop(String),
+    /// A map changed the event; the patch as JSON text.
+    Patch(String),
+    /// A map had nothing to say.
+    Nothing,
+    /// It failed and `on_failure = "skip"` went on without it.
+    Skipped(String),
+}
+
+/// An event as the pipeline made it.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its canonical type.
+    pub kind: String,
+    /// The whole event, `billhook.event/1`.
+    pub json: Bytes,
+    /// The entity it is about: subscription, else customer.
+    pub entity: Option<String>,
+    /// When it happened, else when it was received: what the entity row and lists show.
+    pub occurred_at: Time,
+    /// Ids and e-mail addresses of the people it is about, for the subject index.
+    pub subjects: Vec<String>,
+    /// The plugin that dropped it and why; a dropped event is kept and not delivered.
+    pub dropped: Option<(String, String)>,
+    /// The endpoints it is owed to.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// The version of an entity row that a run read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityRead {
+    /// Subscription or customer id.
+    pub entity: String,
+    /// 0: there was no row.
+    pub version: u64,
+}
+
+/// What the store remembers of a subscription (else a customer) of one source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    /// Grows by one with each commit; 0: there is no row.
+    pub version: u64,
+    /// The last event of each canonical type: when it happened, and which.
+    pub last: BTreeMap<String, (Time, EventId)>,
+}

@@ -1,0 +1,126 @@
+//! An endpoint: a configured way out, and the gate before it.
+
+use crate::model::id::EndpointId;
+use crate::model::retry::Schedule;
+use crate::model::secret::Secret;
+use billhook_event::Time;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A configured way out.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Derived from the name.
+    pub id: EndpointId,
+    /// Its name: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+    /// Where deliveries are posted. Query values are secrets: see [`Endpoint::shown_url`].
+    pub url: url::Url,
+    /// Every live `whsec_` secret, newest first; each gives one signature.
+    pub secrets: Vec<Secret>,
+    /// What it subscribes to; empty is `*`.
+    pub events: Vec<String>,
+    /// The sources it takes events from; empty is all.
+    pub sources: Vec<String>,
+    /// When failed deliveries are tried again.
+    pub schedule: Schedule,
+    /// How long one attempt may take, from the first byte sent to the last byte read.
+    pub timeout: Duration,
+    /// Attempts that may be under way at once.
+    pub concurrency: usize,
+}
+
+impl Endpoint {
+    /// The URL with every query value and password as `***`, for people to read.
+    pub fn shown_url(&self) -> String {
+        let mut url = self.url.clone();
+        if url.password().is_some() {
+            // A URL that cannot hold a password has none to hide.
+            let _ = url.set_password(Some("***"));
+        }
+        let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        if url.query().is_some() {
+            url.set_query(
+                (!names.is_empty())
+                    .then(|| names.iter().map(|n| format!("{n}=***")).collect::<Vec<_>>().join("&"))
+                    .as_deref(),
+            );
+        }
+        url.to_string()
+    }
+}
+
+/// Whether deliveries pass to an endpoint. A closed gate holds them without using attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Gate {
+    /// Deliveries pass. Moves to `Trial` after [`FAILURES_TO_TRIAL`] failures in a row.
+    Open,
+    /// One delivery at a time is tried; a success opens the gate, a failure doubles the wait.
+    Trial {
+        /// When the next one may be tried.
+        at: Time,
+        /// How long the next wait is.
+        wait: Duration,
+    },
+    /// Closed by hand; opened by hand.
+    Paused,
+    /// Closed because the endpoint answered 410 or failed for too long; opened by hand.
+    Disabled {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Failures in a row, with no success between, after which an endpoint goes to trial.
+pub const FAILURES_TO_TRIAL: u32 = 5;
+/// The first wait of a trial.
+pub const TRIAL_WAIT_MIN: Duration = Duration::from_secs(30);
+/// The longest wait of a trial.
+pub const TRIAL_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+impl Gate {
+    /// The gate after a failure: `in_row` counts it.
+    pub fn after_failure(&self, in_row: u32, now: Time) -> Gate {
+        match self {
+            Gate::Open if in_row >= FAILURES_TO_TRIAL => {
+                Gate::Trial { at: now.plus(TRIAL_WAIT_MIN), wait: TRIAL_WAIT_MIN }
+            }
+            Gate::Trial { wait, .. } => {
+                let wait = (*wait * 2).min(TRIAL_WAIT_MAX);
+                Gate::Trial { at: now.plus(wait), wait }
+            }
+            Gate::Open | Gate::Paused | Gate::Disabled { .. } => self.clone(),
+        }
+    }
+
+    /// The gate after a success.
+    pub fn after_success(&self) -> Gate {
+        match self {
+            Gate::Trial { .. } => Gate::Open,
+            Gate::Open | Gate::Paused | Gate::Disabled { .. } => self.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fifth_failure_in_a_row_closes_the_gate_and_waits_double_up_to_a_quarter_of_an_hour() {
+        let now = Time::from_secs(1_000);
+        assert_eq!(Gate::Open.after_failure(4, now), Gate::Open);
+        let mut gate = Gate::Open.after_failure(5, now);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let Gate::Trial { at, wait } = gate else { panic!("{gate:?}") };
+            assert_eq!(at, now.plus(wait));
+            waits.push(wait.as_secs());
+            gate = gate.after_failure(6, now);
+        }
+        assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
+        assert_eq!(gate.after_success(), Gate::Open);
+        assert_eq!(Gate::Paused.after_failure(9, now), Gate::Paused);
+        assert_eq!(Gate::Paused.after_success(), Gate::Paused);
+    }
+}

@@ -1,0 +1,155 @@
+//! Typed ids: 16 bytes inside, a prefix and Crockford base 32 outside, sort order is time order.
+
+use billhook_event::Time;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{fmt, str::FromStr};
+
+/// Why a text is not an id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {what} id: expected `{prefix}` and 26 letters and digits")]
+pub struct NotAnId {
+    text: String,
+    what: &'static str,
+    prefix: &'static str,
+}
+
+/// Defines the id types: one prefix each and nothing else that differs.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $what:literal $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub [u8; 16]);
+
+        impl $name {
+            /// What every text form begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// The bytes, in sort order.
+            pub const fn bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, ulid::Ulid::from_bytes(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                text.strip_prefix($prefix)
+                    .and_then(|rest| ulid::Ulid::from_string(rest).ok())
+                    .map(|ulid| $name(ulid.to_bytes()))
+                    .ok_or_else(|| NotAnId { text: text.to_owned(), what: $what, prefix: $prefix })
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A webhook: a ULID.
+    WebhookId "webhook" "whk_";
+    /// An event: its webhook's time, and a hash of the webhook's id and the event's place in it.
+    EventId "event" "evt_";
+    /// An endpoint: a hash of its name.
+    EndpointId "endpoint" "ep_";
+    /// A delivery: its event's time, and a hash of event, endpoint and resend number.
+    DeliveryId "delivery" "dlv_";
+    /// An attempt: its delivery's time, and a hash of delivery and attempt number.
+    AttemptId "attempt" "att_";
+}
+
+impl WebhookId {
+    /// A new id from the time of arrival and 80 random bits (the high bits of `random` are dropped).
+    pub fn new(now: Time, random: u128) -> WebhookId {
+        WebhookId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
+    }
+
+    /// When the webhook arrived.
+    pub fn time(&self) -> Time {
+        Time::from_millis(ulid::Ulid::from_bytes(self.0).timestamp_ms())
+    }
+}
+
+impl EventId {
+    /// The id of the event at `index` among those that the webhook gives. Neither type nor plugin is in it, so a
+    /// rerun or a corrected mapping gives the same id.
+    pub fn derive(webhook: WebhookId, index: u32) -> EventId {
+        EventId(derive(&webhook.0, &[&webhook.0, &index.to_be_bytes()]))
+    }
+}
+
+impl EndpointId {
+    /// The id of the endpoint that is called `name`.
+    pub fn derive(name: &str) -> EndpointId {
+        let hash = Sha256::digest(name.as_bytes());
+        let mut id: [u8; 16] = hash[..16].try_into().expect("a SHA-256 has 32 bytes");
+        id[0] &= 0x7f;
+        EndpointId(id)
+    }
+}
+
+impl DeliveryId {
+    /// The id of the delivery of `event` to `endpoint`; `resend` is 0 for the first, and one more for each resend
+    /// or redrive.
+    pub fn derive(event: EventId, endpoint: EndpointId, resend: u32) -> DeliveryId {
+        DeliveryId(derive(&event.0, &[&event.0, &endpoint.0, &resend.to_be_bytes()]))
+    }
+}
+
+impl AttemptId {
+    /// The id of the attempt number `n` (from 1) of `delivery`.
+    pub fn derive(delivery: DeliveryId, n: u32) -> AttemptId {
+        AttemptId(derive(&delivery.0, &[&delivery.0, &n.to_be_bytes()]))
+    }
+}
+
+/// The 48-bit time of `parent`, then 80 bits of the SHA-256 of `parts`.
+fn derive(parent: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&parent[..6]);
+    id[6..].copy_from_slice(&hash.finalize()[..10]);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_round_trip_and_refuse_each_other() {
+        let id = WebhookId::new(Time::from_millis(1_786_363_200_042), 7);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.time(), Time::from_millis(1_786_363_200_042));
+        assert!(id.to_string().parse::<EventId>().is_err());
+        assert!("whk_".parse::<WebhookId>().is_err());
+    }
+
+    #[test]
+    fn derived_ids_are_stable_distinct_and_in_time_order() {
+        let early = WebhookId::new(Time::from_millis(1_000_000), 1);
+        let late = WebhookId::new(Time::from_millis(2_000_000), 0);
+        assert_eq!(EventId::derive(early, 0), EventId::derive(early, 0));
+        assert_ne!(EventId::derive(early, 0), EventId::derive(early, 1));
+        assert!(EventId::derive(early, 9) < EventId::derive(late, 0));
+        let (a, b) = (EndpointId::derive("a"), EndpointId::derive("b"));
+        let event = EventId::derive(early, 0);
+        assert_ne!(DeliveryId::derive(event, a, 0), DeliveryId::derive(event, b, 0));
+        assert_ne!(DeliveryId::derive(event, a, 0), DeliveryId::derive(event, a, 1));
+        assert_eq!(a.to_string().parse(), Ok(a));
+    }
+}

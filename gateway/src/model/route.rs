@@ -1,0 +1,184 @@
+//! Which endpoints an event goes to.
+
+use crate::model::endpoint::Endpoint;
+use billhook_event::Event;
+
+/// The endpoints that subscribe to `event`, in the order of their configuration.
+pub fn targets<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>, event: &Event) -> Vec<&'a Endpoint> {
+    endpoints.into_iter().filter(|endpoint| takes(endpoint, event)).collect()
+}
+
+fn takes(endpoint: &Endpoint, event: &Event) -> bool {
+    let from = endpoint.sources.is_empty() || endpoint.sources.contains(&event.source);
+    let everything = endpoint.events.is_empty();
+    from && (everything && matches("*", event)
+        || endpoint.events.iter().any(|pattern| matches(pattern, event)))
+}
+
+/// Whether one pattern of a subscription matches: a canonical type, `family.*`, `*` (everything but `provider.*`) or
+/// `provider/NAME` by the provider's own event name.
+fn matches(pattern: &str, event: &Event) -> bool {
+    if let Some((provider, name)) = pattern.split_once('/') {
+        return provider == event.provider && name == event.provider_event_type;
+    }
+    match pattern.strip_suffix('*') {
+        Some("") => !event.kind.starts_with("provider."),
+        Some(family) => event.kind.starts_with(family),
+        None => pattern == event.kind,
+    }
+}
+
+/// Why `pattern` can never match, if so.
+pub fn problem(pattern: &str) -> Option<String> {
+    let families = || {
+        billhook_event::kind::KINDS.iter().filter_map(|kind| kind.split_once('.')).map(|(family, _)| family)
+    };
+    let known = match (pattern.split_once('/'), pattern.strip_suffix(".*")) {
+        (Some((provider, name)), _) => !provider.is_empty() && !name.is_empty(),
+        (None, Some(family)) => families().any(|known| known == family),
+        (None, None) => pattern == "*" || billhook_event::kind::is_known(pattern),
+    };
+    (!known).then(|| {
+        format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*` or `provider/NAME`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+    use crate::model::id::EndpointId;
+    use crate::model::retry::Schedule;
+    use billhook_event::event::Stamp;
+    use billhook_event::kind::KINDS;
+    use billhook_event::{Draft, Raw, Verified};
+    use std::time::Duration;
+
+    fn event(source: &str, provider: &str, provider_event_type: &str, kind: &str) -> Event {
+        let draft = Draft {
+            kind: kind.to_owned(),
+            provider_event_type: provider_event_type.to_owned(),
+            ..Draft::default()
+        };
+        let stamp = Stamp {
+            id: "evt_1".to_owned(),
+            source: source.to_owned(),
+            provider: provider.to_owned(),
+            provider_delivery_id: None,
+            received_at: Time::from_secs(1),
+            ordering_key: "acme:shop:sub_1".to_owned(),
+            verified: Verified::None,
+            replayed: false,
+            raw: Raw { webhook: "whk_1".to_owned(), sha256: String::new(), content_type: None, bytes: 0 },
+            plugins: Vec::new(),
+        };
+        Event::new(stamp, draft)
+    }
+
+    fn endpoint(name: &str, events: &[&str], sources: &[&str]) -> Endpoint {
+        Endpoint {
+            id: EndpointId::derive(name),
+            name: name.to_owned(),
+            url: "https://app.example.com/".parse().unwrap(),
+            secrets: Vec::new(),
+            events: events.iter().map(ToString::to_string).collect(),
+            sources: sources.iter().map(ToString::to_string).collect(),
+            schedule: Schedule::default(),
+            timeout: Duration::from_secs(15),
+            concurrency: 8,
+        }
+    }
+
+    #[test]
+    fn subscriptions_match_by_type_family_provider_name_and_source() {
+        let canceled = event("shop", "acme", "sub:gone", "subscription.canceled");
+        let unmapped = event("shop", "acme", "weather", "provider.unmapped");
+        let cases: [(&[&str], &[&str], bool, bool); 17] = [
+            (&[], &[], true, false),
+            (&["*"], &[], true, false),
+            (&["subscription.canceled"], &[], true, false),
+            (&["subscription.*"], &[], true, false),
+            (&["provider.*"], &[], false, true),
+            (&["provider.unmapped"], &[], false, true),
+            (&["*", "provider.*"], &[], true, true),
+            (&["invoice.*", "subscription.canceled"], &[], true, false),
+            (&["subscription.cancel"], &[], false, false),
+            (&["sub.*"], &[], false, false),
+            (&["invoice.paid"], &[], false, false),
+            (&["acme/sub:gone"], &[], true, false),
+            (&["acme/weather"], &[], false, true),
+            (&["other/sub:gone"], &[], false, false),
+            (&["acme/sub"], &[], false, false),
+            (&[], &["shop", "club"], true, false),
+            (&["*", "provider.*"], &["club"], false, false),
+        ];
+        for (events, sources, takes_canceled, takes_unmapped) in cases {
+            let endpoint = endpoint("app", events, sources);
+            assert_eq!(
+                takes(&endpoint, &canceled),
+                takes_canceled,
+                "{events:?} {sources:?} {}",
+                canceled.kind
+            );
+            assert_eq!(
+                takes(&endpoint, &unmapped),
+                takes_unmapped,
+                "{events:?} {sources:?} {}",
+                unmapped.kind
+            );
+        }
+    }
+
+    #[test]
+    fn targets_keep_the_order_of_the_configuration_and_come_once() {
+        let endpoints = [
+            endpoint("c", &["invoice.paid", "invoice.*", "*"], &[]),
+            endpoint("a", &[], &[]),
+            endpoint("b", &["fee.*"], &[]),
+        ];
+        let paid = event("shop", "acme", "paid", "invoice.paid");
+        let names: Vec<&str> =
+            targets(&endpoints, &paid).iter().map(|endpoint| endpoint.name.as_str()).collect();
+        assert_eq!(names, ["c", "a"]);
+    }
+
+    /// Every pattern that is not by a provider's name, spelled out as the list of types it stands for.
+    fn types(pattern: &str) -> Vec<&'static str> {
+        let family = |kind: &str| kind.split('.').next().unwrap_or_default().to_owned();
+        KINDS
+            .iter()
+            .copied()
+            .filter(|kind| match pattern {
+                "*" => family(kind) != "provider",
+                _ if pattern.ends_with(".*") => format!("{}.*", family(kind)) == pattern,
+                _ => *kind == pattern,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_pattern_stands_for_the_types_it_spells() {
+        let families = KINDS.iter().map(|kind| format!("{}.*", kind.split('.').next().unwrap()));
+        let patterns = KINDS.iter().map(ToString::to_string).chain(families).chain(["*".to_owned()]);
+        for pattern in patterns {
+            assert_eq!(problem(&pattern), None);
+            let endpoint = endpoint("app", &[&pattern], &[]);
+            let taken: Vec<&str> = KINDS
+                .iter()
+                .copied()
+                .filter(|kind| takes(&endpoint, &event("shop", "acme", "x", kind)))
+                .collect();
+            assert_eq!(taken, types(&pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_match_nothing_are_named() {
+        for pattern in
+            ["", "invoice", "invoice.", "invoice.payed", "sub.*", "*.paid", "**", "acme/", "/paid", ".*"]
+        {
+            assert!(problem(pattern).is_some_and(|why| why.contains(&format!("`{pattern}`"))), "{pattern:?}");
+        }
+        assert_eq!(problem("acme/invoice:create"), None);
+    }
+}

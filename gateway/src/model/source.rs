@@ -1,0 +1,214 @@
+//! A source: a configured way in.
+
+use crate::model::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A configured way in: a provider, how a sender proves itself, and the plugins after the normalizer.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name, as in `POST /in/{name}`: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+    /// The provider, which picks the normalizer and its facts.
+    pub provider: String,
+    /// The plugin that normalizes; `None`: the one whose manifest names the provider.
+    pub normalizer: Option<String>,
+    /// How a sender proves itself.
+    pub auth: Auth,
+    /// Where the provider's event name is, if not where the manifest says.
+    pub event_type: Option<Vec<Place>>,
+    /// What makes a duplicate, if not what the manifest says.
+    pub dedupe: Option<Vec<Place>>,
+    /// Filters and maps after the normalizer, by name, in this order.
+    pub plugins: Vec<String>,
+    /// Keys that `POST /api/v1/webhooks/custom/{public_key}` takes for this source.
+    pub public_keys: Vec<String>,
+}
+
+/// A place in a webhook where a fact is found. Its text form is `header:NAME`, `query:NAME`, `pointer:/path`,
+/// `path`, `body` or `const:VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Place {
+    /// A header, by its name in lower case.
+    Header(String),
+    /// A value of the query.
+    Query(String),
+    /// A scalar in the JSON body (RFC 6901).
+    Pointer(String),
+    /// What follows `/in/{source}/`.
+    Path,
+    /// The whole body.
+    Body,
+    /// Always this value.
+    Const(String),
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Place, String> {
+        let place = match text.split_once(':') {
+            Some(("header", name)) if !name.is_empty() => Place::Header(name.to_ascii_lowercase()),
+            Some(("query", name)) if !name.is_empty() => Place::Query(name.to_owned()),
+            Some(("pointer", path)) if path.starts_with('/') => Place::Pointer(path.to_owned()),
+            Some(("const", value)) if !value.is_empty() => Place::Const(value.to_owned()),
+            None if text == "path" => Place::Path,
+            None if text == "body" => Place::Body,
+            _ => {
+                return Err(format!(
+                    "`{text}` is not a place: use `header:NAME`, `query:NAME`, `pointer:/path`, `path`, `body` or \
+                     `const:VALUE`"
+                ));
+            }
+        };
+        Ok(place)
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> String {
+        match place {
+            Place::Header(name) => format!("header:{name}"),
+            Place::Query(name) => format!("query:{name}"),
+            Place::Pointer(path) => format!("pointer:{path}"),
+            Place::Path => "path".to_owned(),
+            Place::Body => "body".to_owned(),
+            Place::Const(value) => format!("const:{value}"),
+        }
+    }
+}
+
+/// How a sender proves itself. Secrets are lists: every live one is tried, in constant time.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Standard Webhooks 1.0.0, `v1` (HMAC-SHA256), under `webhook-*` or `svix-*` headers.
+    StandardWebhooks {
+        /// `whsec_` and base64, or base64 alone.
+        secrets: Vec<Secret>,
+        /// How far the signed time may be off, either way.
+        tolerance: Duration,
+    },
+    /// An HMAC in a header.
+    Hmac(Hmac),
+    /// A secret header with exactly one of the values.
+    Header {
+        /// Its name in lower case.
+        name: String,
+        /// The values that are taken.
+        secrets: Vec<Secret>,
+    },
+    /// A secret value in the query.
+    Query {
+        /// Its name.
+        name: String,
+        /// The values that are taken.
+        secrets: Vec<Secret>,
+    },
+    /// The path must hold one of the source's public keys.
+    PathKey,
+    /// Anybody may send.
+    None,
+}
+
+/// The parameters of an HMAC scheme: header grammar, what is signed, how, and how far off the clock may be.
+#[derive(Clone, Debug)]
+pub struct Hmac {
+    /// The keys, in the text form that `key` says how to decode.
+    pub secrets: Vec<Secret>,
+    /// The header, in lower case.
+    pub header: String,
+    /// How the header is built.
+    pub grammar: Grammar,
+    /// What is signed: text with `{body}`, `{timestamp}` and `{id}`.
+    pub template: String,
+    /// The header that holds the time when the grammar does not, in lower case.
+    pub timestamp_header: Option<String>,
+    /// The header that holds the id when the template asks for one, in lower case.
+    pub id_header: Option<String>,
+    /// Whether the time is in seconds or milliseconds.
+    pub timestamp_unit: TimestampUnit,
+    /// The hash.
+    pub hash: Hash,
+    /// How a secret becomes a key.
+    pub key: KeyEncoding,
+    /// How the MAC is written.
+    pub encoding: Encoding,
+    /// How far the signed time may be off, either way; `None` where no time is signed.
+    pub tolerance: Option<Duration>,
+}
+
+/// How a signature header is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grammar {
+    /// The MAC alone.
+    Plain,
+    /// A prefix such as `sha256=` and the MAC.
+    Prefix(String),
+    /// `key=value` pairs, as in `t=1614265330,v1=abc`.
+    Pairs {
+        /// Between the pairs: `,` or `;`.
+        separator: char,
+        /// The key of the time.
+        timestamp: Option<String>,
+        /// The key of a MAC; it may stand several times.
+        signature: String,
+    },
+    /// The time, then one or more MACs, with `,` between.
+    Positional,
+}
+
+/// The unit of a signed time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimestampUnit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+}
+
+/// The hash of an HMAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hash {
+    /// SHA-1, for providers that know nothing better.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// How a secret's text becomes a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyEncoding {
+    /// Its bytes.
+    Utf8,
+    /// Base64-decoded.
+    Base64,
+    /// Hex-decoded.
+    Hex,
+    /// The SHA-1 of its bytes.
+    Sha1,
+}
+
+/// How a MAC is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Hex, either case.
+    Hex,
+    /// Base64, standard alphabet.
+    Base64,
+}
+
+/// What an authentic request proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// How.
+    pub verified: billhook_event::Verified,
+    /// Headers that the signature covers, in lower case: only they can name a duplicate.
+    pub signed_headers: Vec<String>,
+}

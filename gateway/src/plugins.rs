@@ -1,0 +1,368 @@
+//! Plugins: WebAssembly components that normalize, filter and annotate, each in a sandbox of its own.
+//!
+//! [`Plugins::start`] makes the engine. [`Plugins::load`] turns a component into a [`Plugin`]: its manifest is read
+//! ([`manifest`]), its configuration is held against its schema, it is compiled or found in the cache ([`compile`]),
+//! and its imports are linked (`link`, `imports`, `wasi`). A call (`call`) takes a fresh instance from the pool, so
+//! that no call sees what another left behind, runs it within [`Limits`] and checks what it gave (`output`).
+//!
+//! A plugin reaches nothing but its input, its configuration, the log and the time of the run. The same input, time,
+//! seed and component give the same answer. Plugins are isolated from the gateway and from each other, but not proof
+//! against side channels.
+
+mod bindings;
+mod call;
+pub mod compile;
+mod component;
+mod engine;
+mod imports;
+mod link;
+pub mod manifest;
+mod output;
+pub mod shipped;
+mod text;
+mod wasi;
+
+#[cfg(test)]
+mod tests;
+
+use crate::model::Time;
+use crate::model::id::WebhookId;
+use crate::model::webhook::WebhookHead;
+use crate::plugins::engine::Host;
+use crate::plugins::link::Linked;
+use crate::plugins::manifest::{Kind, Manifest};
+use billhook_event::{Draft, Event, Patch, PluginRef};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How plugins are run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where machine code is kept between starts: a directory that only the gateway can read. `None`: every start
+    /// compiles anew.
+    pub cache_dir: Option<PathBuf>,
+    /// Who compiles.
+    pub compiler: Compiler,
+    /// Calls that may run at once, over all plugins; those beyond wait. Each takes some 4 GiB of address space, not of
+    /// memory.
+    pub instances: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { cache_dir: None, compiler: Compiler::InProcess, instances: 256 }
+    }
+}
+
+/// Who compiles components to machine code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compiler {
+    /// This process: for tests and tools.
+    InProcess,
+    /// A child process with limits on memory and time, since a component can be built to make compiling expensive:
+    /// `PATH compile-component IN OUT`, which must call [`compile::compile_file`]. Needs [`Options::cache_dir`].
+    Child(PathBuf),
+}
+
+/// What one call of a plugin may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all its memories together.
+    pub memory: usize,
+    /// Time on the processor.
+    pub cpu: Duration,
+    /// Time on the clock, waits included.
+    pub wall: Duration,
+    /// Bytes of what it returns, and of what it passes to the host in one call.
+    pub output: usize,
+    /// Log lines; those beyond are counted and dropped.
+    pub log_lines: usize,
+    /// Bytes of a log line; longer ones are cut.
+    pub log_line: usize,
+    /// Calls of host functions.
+    pub host_calls: u32,
+    /// Handles to host resources at one time.
+    pub handles: usize,
+    /// Drafts that a normalizer returns.
+    pub drafts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory: 64 << 20,
+            cpu: Duration::from_millis(100),
+            wall: Duration::from_secs(2),
+            output: 1 << 20,
+            log_lines: 100,
+            log_line: 8 << 10,
+            host_calls: 10_000,
+            handles: 1_000,
+            drafts: 1_000,
+        }
+    }
+}
+
+/// A plugin as it is configured.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The name that sources and endpoints use.
+    pub name: String,
+    /// The component.
+    pub component: Bytes,
+    /// What the component must hash to, if the operator pinned it.
+    pub sha256: Option<[u8; 32]>,
+    /// Its configuration: an object, or null for none.
+    pub config: serde_json::Value,
+    /// What it is allowed beside log, clock and configuration.
+    pub grants: Vec<String>,
+    /// What one call may use.
+    pub limits: Limits,
+}
+
+/// The engine that all plugins share.
+pub struct Plugins {
+    host: Arc<Host>,
+}
+
+impl Plugins {
+    /// Starts the engine and the thread that interrupts plugins. The thread ends when the last plugin and this are
+    /// dropped.
+    pub fn start(options: Options) -> Result<Plugins, LoadError> {
+        Ok(Plugins { host: Arc::new(Host::start(options)?) })
+    }
+
+    /// Makes a component ready to be called. Blocks while it compiles: some 100 ms per 100 KB, nothing when the cache
+    /// has it.
+    pub fn load(&self, spec: Spec) -> Result<Plugin, LoadError> {
+        let digest: [u8; 32] = Sha256::digest(&spec.component).into();
+        if let Some(expected) = spec.sha256
+            && expected != digest
+        {
+            return Err(LoadError::Digest {
+                plugin: spec.name,
+                expected: hex::encode(expected),
+                found: hex::encode(digest),
+            });
+        }
+        let name = spec.name.as_str();
+        let sections = component::read(name, &spec.component)?;
+        let manifest = Manifest::read(name, sections.manifest)?;
+        let config = manifest::check_config(name, sections.config_schema, &spec.config)?;
+        let component = compile::component(&self.host, name, &spec.component, &digest)?;
+        let linked = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
+        let reference = PluginRef {
+            name: spec.name.clone(),
+            version: manifest.version.clone(),
+            digest: hex::encode(digest),
+        };
+        Ok(Plugin(Arc::new(Loaded {
+            host: Arc::clone(&self.host),
+            reference,
+            manifest,
+            linked,
+            config,
+            digest,
+            limits: spec.limits,
+        })))
+    }
+}
+
+/// A plugin that is ready to be called. Cloning is cheap; calls in flight keep the one they began with.
+#[derive(Clone)]
+pub struct Plugin(Arc<Loaded>);
+
+struct Loaded {
+    host: Arc<Host>,
+    reference: PluginRef,
+    manifest: Manifest,
+    linked: Linked,
+    /// A JSON object.
+    config: Bytes,
+    digest: [u8; 32],
+    limits: Limits,
+}
+
+impl Plugin {
+    /// Its configured name.
+    pub fn name(&self) -> &str {
+        &self.0.reference.name
+    }
+
+    /// Name, version and digest, as events carry them.
+    pub fn reference(&self) -> &PluginRef {
+        &self.0.reference
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// What it exports. `verify` and `transform` are told but cannot be called by this version.
+    pub fn kinds(&self) -> &[Kind] {
+        &self.0.linked.kinds
+    }
+
+    /// Asks a normalizer what a webhook says: zero or more drafts, in order. Waits while all instances are in use.
+    /// Dropping the future ends the call.
+    pub async fn normalize(&self, call: &Call, webhook: &Arc<WebhookInput>) -> Result<Vec<Draft>, CallError> {
+        let drafts = call::normalize(&self.0, call, webhook).await?;
+        output::drafts(&drafts, &self.0.limits)
+    }
+
+    /// Asks a filter whether an event goes on. Otherwise as [`Plugin::normalize`].
+    pub async fn filter(&self, call: &Call, event: &Arc<EventInput>) -> Result<Verdict, CallError> {
+        call::filter(&self.0, call, event).await.map(output::verdict)
+    }
+
+    /// Asks a map what it adds to an event. Otherwise as [`Plugin::normalize`].
+    pub async fn map(&self, call: &Call, event: &Arc<EventInput>) -> Result<Option<Patch>, CallError> {
+        match call::map(&self.0, call, event).await? {
+            Some(patch) => output::patch(&patch, &self.0.limits).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What a call may know beside its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// When the run began: every clock of the plugin shows it.
+    pub now: Time,
+    /// Where randomness comes from, together with the component's digest: the webhook's id.
+    pub seed: [u8; 16],
+}
+
+/// What a normalizer sees.
+#[derive(Clone, Debug)]
+pub struct WebhookInput {
+    /// Its id.
+    pub id: WebhookId,
+    /// Everything but the body.
+    pub head: WebhookHead,
+    /// The body after redaction.
+    pub body: Bytes,
+}
+
+/// What a filter or map sees.
+#[derive(Clone, Debug)]
+pub struct EventInput {
+    /// The event with the patches so far.
+    pub event: Event,
+    /// The same as JSON.
+    pub json: Bytes,
+    /// The webhook it came from.
+    pub webhook: Arc<WebhookInput>,
+    /// When each canonical type was last committed for the same entity.
+    pub seen: BTreeMap<String, Time>,
+    /// Whether this run is a reprocess.
+    pub replayed: bool,
+}
+
+/// What a filter says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The event goes on.
+    Keep,
+    /// It goes no further, and why.
+    Drop(String),
+}
+
+/// Why a call gave no answer. Texts are one line of at most 8 KiB without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The input is wrong for this plugin, or its output is wrong for us: the same call will fail again.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// Something outside failed: worth another try later.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The plugin failed for another reason, or cannot be called so.
+    #[error("failed: {0}")]
+    Other(String),
+    /// It trapped: a panic, an exit, or something that plugins cannot do.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// It went over one of its [`Limits`].
+    #[error("over its limit: {0}")]
+    Limit(String),
+}
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The engine does not start.
+    #[error("cannot start the plugin engine: {0}")]
+    Engine(String),
+    /// The component is not what the operator pinned.
+    #[error("plugin `{plugin}`: the component's SHA-256 is {found}, but `sha256` says {expected}")]
+    Digest {
+        /// The plugin.
+        plugin: String,
+        /// What was configured.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// It is not a component.
+    #[error("plugin `{plugin}`: {why}")]
+    NotAComponent {
+        /// The plugin.
+        plugin: String,
+        /// What it is instead, and what to do.
+        why: String,
+    },
+    /// It has no manifest, or one that says something wrong.
+    #[error("plugin `{plugin}`: its manifest {why}")]
+    Manifest {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Its configuration does not fit its schema.
+    #[error("plugin `{plugin}`: {}", .mistakes.join("; "))]
+    Config {
+        /// The plugin.
+        plugin: String,
+        /// Each with its key; values are not shown.
+        mistakes: Vec<String>,
+    },
+    /// It wants what it cannot have.
+    #[error("plugin `{plugin}`: {why}")]
+    Import {
+        /// The plugin.
+        plugin: String,
+        /// The interface, and what to do.
+        why: String,
+    },
+    /// What it asks for and what it is granted differ.
+    #[error("plugin `{plugin}`: {why}")]
+    Grant {
+        /// The plugin.
+        plugin: String,
+        /// The grant, and what to do.
+        why: String,
+    },
+    /// It does not compile.
+    #[error("plugin `{plugin}` cannot be compiled: {why}")]
+    Compile {
+        /// The plugin.
+        plugin: String,
+        /// What the compiler said.
+        why: String,
+    },
+    /// The cache directory cannot be used.
+    #[error("plugin cache {path}: {source}", path = path.display())]
+    Cache {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,262 @@
+//! One call: a permit, a fresh store and instance, limits, and what a failure is told as.
+//!
+//! Processor time is the thread's own while the call is polled, so a busy machine does not use up a plugin's time.
+//! Where the guest runs, it is asked at every tick of the engine whether its time is up, and it then yields to the
+//! runtime: other tasks go on beside a plugin that loops. Host functions return quickly; the guest is asked after them.
+
+use crate::plugins::bindings::host::billhook::plugin::types::Failure;
+use crate::plugins::bindings::{filter, map};
+use crate::plugins::engine::{Host, STACK_BYTES};
+use crate::plugins::imports::{Input, LimitReached, State};
+use crate::plugins::manifest::Kind;
+use crate::plugins::text::{SHOWN_MAX, one_line};
+use crate::plugins::wasi::Exited;
+use crate::plugins::{Call, CallError, EventInput, Loaded, WebhookInput};
+use rustix::time::{ClockId, clock_gettime};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use tracing::{debug, warn};
+use wasmtime::component::Resource;
+use wasmtime::{Error, FrameInfo, Store, Trap, UpdateDeadline, WasmBacktrace};
+
+/// What a plugin's export returns: the guest's own answer inside what the machine made of it.
+type Outcome<T> = wasmtime::Result<Result<T, Failure>>;
+
+/// At most this many frames of a trap are told: the innermost that are the plugin's own.
+const FRAMES_SHOWN: usize = 4;
+
+pub(super) async fn normalize(
+    plugin: &Loaded,
+    call: &Call,
+    webhook: &Arc<WebhookInput>,
+) -> Result<Vec<Vec<u8>>, CallError> {
+    let pre = plugin.linked.normalize.as_ref().ok_or_else(|| not_a(plugin, Kind::Normalize))?;
+    let mut run = Run::begin(plugin, call, Input::Webhook(Arc::clone(webhook))).await?;
+    let outcome = bounded(plugin, &run.cpu, async {
+        let instance = pre.instantiate_async(&mut run.store).await?;
+        let normalize = instance.billhook_plugin_normalize();
+        normalize.call_normalize(&mut run.store, Resource::new_borrow(0)).await
+    });
+    let outcome = outcome.await;
+    run.end(outcome)
+}
+
+pub(super) async fn filter(
+    plugin: &Loaded,
+    call: &Call,
+    event: &Arc<EventInput>,
+) -> Result<filter::exports::billhook::plugin::filter::Verdict, CallError> {
+    let pre = plugin.linked.filter.as_ref().ok_or_else(|| not_a(plugin, Kind::Filter))?;
+    let mut run = Run::begin(plugin, call, Input::Event(Arc::clone(event))).await?;
+    let outcome = bounded(plugin, &run.cpu, async {
+        let instance = pre.instantiate_async(&mut run.store).await?;
+        instance.billhook_plugin_filter().call_filter(&mut run.store, Resource::new_borrow(0)).await
+    });
+    let outcome = outcome.await;
+    run.end(outcome)
+}
+
+pub(super) async fn map(
+    plugin: &Loaded,
+    call: &Call,
+    event: &Arc<EventInput>,
+) -> Result<Option<Vec<u8>>, CallError> {
+    let pre = plugin.linked.map.as_ref().ok_or_else(|| not_a(plugin, Kind::Map))?;
+    let mut run = Run::begin(plugin, call, Input::Event(Arc::clone(event))).await?;
+    let outcome = bounded(plugin, &run.cpu, async {
+        let instance: map::MapPlugin = pre.instantiate_async(&mut run.store).await?;
+        instance.billhook_plugin_map().call_map(&mut run.store, Resource::new_borrow(0)).await
+    });
+    let outcome = outcome.await;
+    run.end(outcome)
+}
+
+fn not_a(plugin: &Loaded, kind: Kind) -> CallError {
+    CallError::Other(format!("plugin `{}` does not export `{kind}`", plugin.reference.name))
+}
+
+/// A call that has its place in the pool.
+struct Run<'a> {
+    plugin: &'a Loaded,
+    cpu: Arc<Cpu>,
+    store: Store<State>,
+    /// After the store: the place is free when the instance is gone.
+    _permit: SemaphorePermit<'a>,
+}
+
+impl<'a> Run<'a> {
+    async fn begin(plugin: &'a Loaded, call: &Call, input: Input) -> Result<Run<'a>, CallError> {
+        let host: &Host = &plugin.host;
+        let permit = host
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| CallError::Unavailable("the plugin engine is closing".to_owned()))?;
+        let limits = &plugin.limits;
+        let name = &plugin.reference.name;
+        let state = State::new(name, call, &plugin.digest, plugin.config.clone(), limits.clone(), input);
+        let mut store = Store::new(&host.engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(limits.output);
+        store.set_max_component_handles(limits.handles);
+        store.set_epoch_deadline(1);
+        let cpu = Arc::new(Cpu::default());
+        let spent = Arc::clone(&cpu);
+        let most = limits.cpu;
+        store.epoch_deadline_callback(move |_| {
+            if spent.spent() > most {
+                return Err(Error::new(LimitReached(format!("{} ms on the processor", most.as_millis()))));
+            }
+            // Tokio's own yield: a plain one would be polled again before anybody else.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        Ok(Run { plugin, cpu, store, _permit: permit })
+    }
+
+    fn end<T>(self, outcome: Outcome<T>) -> Result<T, CallError> {
+        let state = self.store.data();
+        let plugin = &*self.plugin.reference.name;
+        let dropped = state.log_lines_dropped();
+        if dropped > 0 {
+            warn!(target: "plugin", plugin, dropped, "log lines over the limit were dropped");
+        }
+        for (stream, text) in [("stdout", state.stdout.text()), ("stderr", state.stderr.text())] {
+            if !text.is_empty() {
+                debug!(target: "plugin", plugin, stream, "{}", one_line(text.trim(), SHOWN_MAX));
+            }
+        }
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Failure::Invalid(why))) => Err(CallError::Invalid(one_line(&why, SHOWN_MAX))),
+            Ok(Err(Failure::Unavailable(why))) => Err(CallError::Unavailable(one_line(&why, SHOWN_MAX))),
+            Ok(Err(Failure::Other(why))) => Err(CallError::Other(one_line(&why, SHOWN_MAX))),
+            Err(error) => Err(explain(&error, state)),
+        }
+    }
+}
+
+/// Runs a call within its limits of time.
+async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let mut call = pin!(call);
+    let measured = poll_fn(|context| {
+        cpu.begin();
+        let poll = call.as_mut().poll(context);
+        if poll.is_pending() {
+            cpu.end();
+        }
+        poll
+    });
+    let wall = plugin.limits.wall;
+    match tokio::time::timeout(wall, measured).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::new(LimitReached(format!("{} ms on the clock", wall.as_millis())))),
+    }
+}
+
+/// The processor time of a call, in nanoseconds of whatever thread polls it.
+#[derive(Default)]
+struct Cpu {
+    /// In polls that are over.
+    before: AtomicU64,
+    /// The thread's clock when this poll began.
+    begun: AtomicU64,
+}
+
+impl Cpu {
+    fn begin(&self) {
+        self.begun.store(thread_clock(), Relaxed);
+    }
+
+    fn end(&self) {
+        self.before.fetch_add(thread_clock().saturating_sub(self.begun.load(Relaxed)), Relaxed);
+    }
+
+    /// Asked within a poll.
+    fn spent(&self) -> Duration {
+        Duration::from_nanos(
+            self.before.load(Relaxed) + thread_clock().saturating_sub(self.begun.load(Relaxed)),
+        )
+    }
+}
+
+fn thread_clock() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// What an error of the machine means.
+fn explain(error: &Error, state: &State) -> CallError {
+    if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        return CallError::Limit(limit.to_string());
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
+        return CallError::Limit(format!("a stack of {STACK_BYTES} bytes"));
+    }
+    let cause = error.root_cause().to_string();
+    // These two errors of wasmtime have no public type.
+    if cause.contains("fuel allocated for hostcalls") {
+        return CallError::Limit("bytes passed to the host at once".to_owned());
+    }
+    if cause.contains("store handle limit exceeded") {
+        return CallError::Limit("handles at one time".to_owned());
+    }
+    let is_panic = matches!(error.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached));
+    let mut told = match (panic_message(&state.stderr.text()), unknown_import(&cause)) {
+        (Some(message), _) if is_panic => message,
+        (_, Some(import)) => format!("it called `{import}`, which plugins do not have"),
+        (Some(message), None) if !error.is::<Exited>() => format!("{cause}; stderr: {message}"),
+        _ => cause,
+    };
+    if let Some(frames) =
+        error.downcast_ref::<WasmBacktrace>().map(|trace| frames(trace.frames())).filter(|f| !f.is_empty())
+    {
+        told = format!("{told}; in {frames}");
+    }
+    CallError::Trap(one_line(&told, SHOWN_MAX))
+}
+
+/// What a plugin wrote to stderr, on one line: from the last panic on, without the advice that Rust ends with.
+fn panic_message(stderr: &str) -> Option<String> {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let begin = lines.iter().rposition(|line| line.contains("panicked at ")).unwrap_or(0);
+    let advice = "note: run with `RUST_BACKTRACE";
+    let message: Vec<&str> =
+        lines[begin..].iter().copied().filter(|line| !line.starts_with(advice)).collect();
+    // Frames follow, so the message leaves them room.
+    (!message.is_empty()).then(|| one_line(&message.join(" | "), SHOWN_MAX / 2))
+}
+
+/// The function that `define_unknown_imports_as_traps` says was called.
+fn unknown_import(cause: &str) -> Option<&str> {
+    cause.strip_prefix("unknown import: `")?.strip_suffix("` has not been defined")
+}
+
+/// The innermost frames that are the plugin's own, with file and line where the component has them.
+fn frames(frames: &[FrameInfo]) -> String {
+    let mut told = Vec::new();
+    for frame in frames {
+        let mut symbols = frame.symbols().iter().peekable();
+        if symbols.peek().is_none() {
+            told.extend(frame.func_name().filter(|name| is_own(name)).map(str::to_owned));
+        }
+        for symbol in symbols {
+            let Some(name) = symbol.name().filter(|name| is_own(name)) else { continue };
+            let place = symbol.file().zip(symbol.line()).map(|(file, line)| format!(" ({file}:{line})"));
+            told.push(format!("{name}{}", place.unwrap_or_default()));
+        }
+    }
+    told.truncate(FRAMES_SHOWN);
+    told.join(", ")
+}
+
+/// Whether a function is the plugin's and not of the panic machinery or the standard library.
+fn is_own(name: &str) -> bool {
+    let name = name.trim_start_matches(['<', '&']);
+    let foreign =
+        ["std::", "core::", "alloc::", "rust_", "__rust", "_R", "abort", "cabi_", "wit-component", "wasi"];
+    !foreign.iter().any(|prefix| name.starts_with(prefix))
+}

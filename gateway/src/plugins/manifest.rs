@@ -1,0 +1,323 @@
+//! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
+
+use crate::model::source::Place;
+use crate::plugins::{LoadError, component};
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+use std::fmt;
+use std::time::Duration;
+
+/// A manifest larger than this is refused.
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// At most this many mistakes of a configuration are told.
+const MISTAKES_MAX: usize = 20;
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Its own name, which the operator may change.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it can do; must be what it exports.
+    pub kinds: Vec<Kind>,
+    /// What it asks for, such as `kv:seen`.
+    #[serde(default)]
+    pub grants: Vec<String>,
+    /// The providers whose webhooks it reads, with their facts.
+    #[serde(default, rename = "provider")]
+    pub providers: Vec<Provider>,
+}
+
+/// What a plugin can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Says whether a request is authentic.
+    Verify,
+    /// Makes drafts of a webhook.
+    Normalize,
+    /// Says whether an event goes on.
+    Filter,
+    /// Adds to an event.
+    Map,
+    /// Changes a request before it is signed.
+    Transform,
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Kind; 5] = [Kind::Verify, Kind::Normalize, Kind::Filter, Kind::Map, Kind::Transform];
+
+    /// Its name, in manifests and in WIT.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Verify => "verify",
+            Kind::Normalize => "normalize",
+            Kind::Filter => "filter",
+            Kind::Map => "map",
+            Kind::Transform => "transform",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Facts about a provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The name that `source.provider` uses.
+    pub name: String,
+    /// What makes a webhook a duplicate: the first place that has a value. A header counts only where the signature
+    /// covers it.
+    #[serde(default)]
+    pub dedupe: Vec<Place>,
+    /// How long a key from the body is kept. Default 1 h.
+    #[serde(default = "an_hour", deserialize_with = "duration")]
+    pub body_window: Duration,
+    /// Where the event's name is, if outside the body.
+    #[serde(default)]
+    pub event_name: Vec<Place>,
+    /// Where the provider's id of the request is.
+    #[serde(default)]
+    pub delivery_id: Vec<Place>,
+    /// Headers that carry secrets, beside what the authentication reads.
+    #[serde(default)]
+    pub secret_headers: Vec<String>,
+    /// Query parameters that carry secrets.
+    #[serde(default)]
+    pub secret_query: Vec<String>,
+    /// Places in the body (RFC 6901) that carry secrets.
+    #[serde(default)]
+    pub secret_pointers: Vec<String>,
+    /// Whether the provider must be answered 200 to everything that was stored or dropped on purpose.
+    #[serde(default)]
+    pub always_ok: bool,
+    /// How the provider proves itself, as in `source.auth`, without the secret.
+    #[serde(default)]
+    pub auth: Option<toml::Table>,
+    /// The catalogue of its events.
+    #[serde(default, rename = "event")]
+    pub events: Vec<Named>,
+}
+
+/// An event of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The provider's own name.
+    pub name: String,
+    /// The canonical type it becomes.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+fn an_hour() -> Duration {
+    Duration::from_secs(60 * 60)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text)
+        .map_err(|error| de::Error::custom(format!("`{text}` is not a duration such as `1h`: {error}")))
+}
+
+impl Manifest {
+    /// The manifest in the bytes of a component, which `plugin` names in errors.
+    pub fn of(plugin: &str, component: &[u8]) -> Result<Manifest, LoadError> {
+        Manifest::read(plugin, component::read(plugin, component)?.manifest)
+    }
+
+    /// Reads a manifest, and holds against each other what it says.
+    pub(super) fn read(plugin: &str, bytes: &[u8]) -> Result<Manifest, LoadError> {
+        let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(wrong(format!("has {} bytes, more than {MANIFEST_BYTES_MAX}", bytes.len())));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("is not UTF-8: {error}")))?;
+        let manifest: Manifest =
+            toml::from_str(text).map_err(|error| wrong(format!("is wrong: {}", told(text, &error))))?;
+        manifest.check().map_err(wrong)?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.kinds.is_empty() {
+            return Err("names no kinds".to_owned());
+        }
+        for provider in &self.providers {
+            if let Some(named) =
+                provider.events.iter().find(|named| !billhook_event::kind::is_known(&named.kind))
+            {
+                let Named { name, kind } = named;
+                return Err(format!(
+                    "maps `{name}` of provider `{}` to `{kind}`, which is no canonical type",
+                    provider.name
+                ));
+            }
+        }
+        match self.providers.first() {
+            Some(provider) if !self.kinds.contains(&Kind::Normalize) => {
+                Err(format!("has facts of provider `{}`, but the plugin is no normalizer", provider.name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The message of a TOML error in one line, with its place.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => {
+            let line =
+                text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
+            format!("line {line}: {}", error.message().replace('\n', ", "))
+        }
+        None => error.message().replace('\n', ", "),
+    }
+}
+
+/// Holds a configuration against the plugin's schema and gives the JSON that the plugin sees. Null counts as `{}`;
+/// without a schema only `{}` fits. Values are not told: they may be secrets.
+pub(super) fn check_config(plugin: &str, schema: Option<&[u8]>, config: &Value) -> Result<Bytes, LoadError> {
+    let refuse = |mistakes: Vec<String>| LoadError::Config { plugin: plugin.to_owned(), mistakes };
+    let wrong_schema = |why: String| LoadError::Manifest {
+        plugin: plugin.to_owned(),
+        why: format!("has a configuration schema that {why}"),
+    };
+    let config = match config {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        Value::Object(_) => config.clone(),
+        _ => return Err(refuse(vec!["`config` must be a table".to_owned()])),
+    };
+    match schema {
+        Some(schema) => {
+            let schema: Value = serde_json::from_slice(schema)
+                .map_err(|error| wrong_schema(format!("is not JSON: {error}")))?;
+            let validator = jsonschema::validator_for(&schema)
+                .map_err(|error| wrong_schema(format!("is not a JSON Schema: {error}")))?;
+            let mistakes: Vec<String> =
+                validator.iter_errors(&config).take(MISTAKES_MAX).map(|error| mistake(&error)).collect();
+            if !mistakes.is_empty() {
+                return Err(refuse(mistakes));
+            }
+        }
+        None => {
+            let keys = config.as_object().into_iter().flat_map(|object| object.keys());
+            let mistakes: Vec<String> =
+                keys.map(|key| format!("`config.{key}`: it takes no configuration")).collect();
+            if !mistakes.is_empty() {
+                return Err(refuse(mistakes));
+            }
+        }
+    }
+    Ok(Bytes::from(config.to_string()))
+}
+
+/// One mistake: the key as it stands in the configuration file, and what is wrong with its value.
+fn mistake(error: &jsonschema::ValidationError<'_>) -> String {
+    let key = error.instance_path().to_string().replace('/', ".");
+    format!("`config{key}`: {}", error.masked_with("the value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+        name = "flexpay"
+        version = "0.1.0"
+        kinds = ["normalize"]
+        grants = []
+        [[provider]]
+        name = "flexpay"
+        dedupe = ["header:Webhook-Id", "body"]
+        body_window = "72h"
+        event_name = ["path"]
+        delivery_id = ["header:webhook-id"]
+        secret_headers = ["x-token"]
+        secret_query = ["key"]
+        secret_pointers = ["/api_key"]
+        always_ok = true
+        auth = { scheme = "standard-webhooks" }
+        [[provider.event]]
+        name = "subscription.started"
+        type = "subscription.activated"
+    "#;
+
+    #[test]
+    fn a_manifest_gives_the_facts_of_its_providers() {
+        let manifest = Manifest::read("p", WHOLE.as_bytes()).unwrap();
+        let provider = &manifest.providers[0];
+        assert_eq!(manifest.kinds, [Kind::Normalize]);
+        assert_eq!(provider.dedupe, [Place::Header("webhook-id".to_owned()), Place::Body]);
+        assert_eq!(provider.body_window, Duration::from_secs(72 * 60 * 60));
+        assert_eq!(provider.auth.as_ref().unwrap()["scheme"].as_str(), Some("standard-webhooks"));
+        assert_eq!(provider.events[0].kind, "subscription.activated");
+        assert!(provider.always_ok);
+    }
+
+    #[test]
+    fn mistakes_of_a_manifest_are_told_with_their_place() {
+        let cases = [
+            ("name = \"x\"", "name = \"x\"\nversion = \"1\"", "missing field `kinds`"),
+            ("kinds = [\"normalize\"]", "kinds = [\"normalise\"]", "line 4: unknown variant `normalise`"),
+            ("kinds = [\"normalize\"]", "kinds = []", "names no kinds"),
+            ("kinds = [\"normalize\"]", "kinds = [\"filter\"]", "facts of provider `flexpay`"),
+            ("always_ok", "allways_ok", "line 15: unknown field `allways_ok`"),
+            ("\"72h\"", "\"72 bananas\"", "`72 bananas` is not a duration such as `1h`"),
+            ("\"header:Webhook-Id\"", "\"heder:x\"", "`heder:x` is not a place"),
+            (
+                "type = \"subscription.activated\"",
+                "type = \"subscription.begun\"",
+                "`subscription.begun`, which is no canonical type",
+            ),
+            ("name = \"flexpay\"", "name = ", "line 2"),
+        ];
+        for (from, to, expected) in cases {
+            let text = if from == "name = \"x\"" { to.to_owned() } else { WHOLE.replacen(from, to, 1) };
+            let error = Manifest::read("my-plugin", text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.starts_with("plugin `my-plugin`: its manifest "), "{error}");
+        }
+    }
+
+    #[test]
+    fn mistakes_of_a_configuration_name_the_key_and_hide_the_value() {
+        let schema = br#"{"type": "object", "additionalProperties": false, "required": ["currency"],
+            "properties": {"currency": {"type": "string"}, "offers": {"items": {"type": "integer"}}}}"#;
+        let check = |schema: Option<&[u8]>, config: &str| {
+            let config = serde_json::from_str(config).unwrap();
+            check_config("p", schema, &config)
+                .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check(Some(schema), r#"{"currency": "USD"}"#).unwrap(), r#"{"currency":"USD"}"#);
+        assert_eq!(check(None, "null").unwrap(), "{}");
+        let cases = [
+            (
+                Some(&schema[..]),
+                r#"{"currency": "USD", "offers": [1, "hush"]}"#,
+                "`config.offers.1`: the value is not of type \"integer\"",
+            ),
+            (Some(schema), r#"{"currency": "USD", "colour": "hush"}"#, "'colour'"),
+            (Some(schema), "{}", "\"currency\" is a required property"),
+            (Some(schema), r#""hush""#, "`config` must be a table"),
+            (Some(b"{"), "{}", "is not JSON"),
+            (Some(br#"{"type": "objekt"}"#), "{}", "is not a JSON Schema"),
+            (None, r#"{"currency": "hush"}"#, "`config.currency`: it takes no configuration"),
+        ];
+        for (schema, config, expected) in cases {
+            let error = check(schema, config).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}

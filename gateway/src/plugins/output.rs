@@ -1,0 +1,54 @@
+//! Checks what a plugin gave before anybody else sees it.
+
+use crate::plugins::bindings::filter::exports::billhook::plugin::filter;
+use crate::plugins::text::{SHOWN_MAX, one_line};
+use crate::plugins::{CallError, Limits, Verdict};
+use billhook_event::{Draft, Patch, kind};
+
+/// The drafts of a normalizer, if each is one and they are not too many.
+pub(super) fn drafts(answer: &[Vec<u8>], limits: &Limits) -> Result<Vec<Draft>, CallError> {
+    if answer.len() > limits.drafts {
+        return Err(CallError::Limit(format!("{} drafts; it gave {}", limits.drafts, answer.len())));
+    }
+    check_size(answer.iter().map(Vec::len).sum(), limits)?;
+    answer
+        .iter()
+        .enumerate()
+        .map(|(at, json)| draft(json).map_err(|why| invalid(&format!("draft {at} {why}"))))
+        .collect()
+}
+
+fn draft(json: &[u8]) -> Result<Draft, String> {
+    let draft: Draft =
+        serde_json::from_slice(json).map_err(|error| format!("is no `billhook.draft/1`: {error}"))?;
+    if !kind::is_known(&draft.kind) {
+        return Err(format!("has the type `{}`, which is no canonical type", draft.kind));
+    }
+    Ok(draft)
+}
+
+/// The patch of a map, if it is one.
+pub(super) fn patch(json: &[u8], limits: &Limits) -> Result<Patch, CallError> {
+    check_size(json.len(), limits)?;
+    serde_json::from_slice(json)
+        .map_err(|error| invalid(&format!("the patch is no `billhook.patch/1`: {error}")))
+}
+
+/// The verdict of a filter.
+pub(super) fn verdict(verdict: filter::Verdict) -> Verdict {
+    match verdict {
+        filter::Verdict::Keep => Verdict::Keep,
+        filter::Verdict::Drop(why) => Verdict::Drop(one_line(&why, SHOWN_MAX)),
+    }
+}
+
+fn check_size(bytes: usize, limits: &Limits) -> Result<(), CallError> {
+    if bytes > limits.output {
+        return Err(CallError::Limit(format!("{} bytes of output; it gave {bytes}", limits.output)));
+    }
+    Ok(())
+}
+
+fn invalid(why: &str) -> CallError {
+    CallError::Invalid(format!("its output is wrong: {}", one_line(why, SHOWN_MAX / 2)))
+}

@@ -1,0 +1,254 @@
+//! Assembly: binds, wires, starts and drains the parts. The only file that knows every other one.
+
+pub mod load;
+pub mod token;
+
+use crate::admin::{self, Admin, EndpointInfo, Hosts};
+use crate::clock::Clock;
+use crate::config::{Config, StoreUrl};
+use crate::deliver::{self, Deliver, Endpoints};
+use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::{Dispatcher, Lines};
+use crate::ingest::{self, Ingest};
+use crate::model::endpoint::Endpoint;
+use crate::outbound::address::Policy;
+use crate::outbound::{self, Outbound};
+use crate::plugins::Compiler;
+use crate::store::crash::{Point, crash_point};
+use crate::store::sled::{Options as SledOptions, SledStore};
+use crate::store::{Shared, StoreError};
+use crate::worker::{Patience, Stop, Stopper, Wake, supervise};
+use anyhow::{Context, anyhow, bail};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+/// The sockets that a gateway listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For providers.
+    pub ingest: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the configuration says; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Whatever the system says, with the setting that named the address.
+    pub async fn bind(config: &Config) -> io::Result<Listeners> {
+        let bind = async |key: &str, addr: SocketAddr| {
+            TcpListener::bind(addr).await.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {addr} (`{key}`): {error}"))
+            })
+        };
+        Ok(Listeners {
+            ingest: bind("ingest.listen", config.ingest.listen).await?,
+            admin: bind("admin.listen", config.admin.listen).await?,
+        })
+    }
+}
+
+/// A gateway that runs. Dropping it stops it without order: what was acknowledged is safe, what was under way runs
+/// again.
+pub struct Running {
+    ingest: SocketAddr,
+    admin: SocketAddr,
+    store: Shared,
+    dispatch: Wake,
+    deliver: Wake,
+    /// Stops the faces, then the passes: a webhook that is being accepted may still be dispatched.
+    faces: (Stopper, JoinSet<()>),
+    passes: (Stopper, JoinSet<()>),
+    ready: watch::Sender<bool>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+/// Starts a gateway. When it returns, both listeners are served and what a crash left behind is being worked on.
+///
+/// `compiler` says who compiles plugins that the cache does not have.
+///
+/// # Errors
+/// A store that does not open, a plugin that does not load, or a configuration that names what is not there; each
+/// says which and what to do.
+pub async fn start(
+    config: Config,
+    listeners: Listeners,
+    clock: Clock,
+    compiler: Compiler,
+) -> anyhow::Result<Running> {
+    let ingest_addr = listeners.ingest.local_addr().context("the ingest listener has no address")?;
+    let admin_addr = listeners.admin.local_addr().context("the admin listener has no address")?;
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create `data_dir` {}", dir.display()))?;
+    let token = token::admin_token(&config)?;
+    let loaded = load::load(config.clone(), Some(dir.join("plugin-cache")), compiler).await?;
+    let store = open_store(&config).await?;
+
+    let in_flight = dir.join("in-flight");
+    let (in_flight, left) =
+        InFlight::open(&in_flight).with_context(|| format!("cannot open {}", in_flight.display()))?;
+    let suspects = if store.was_clean() { Vec::new() } else { left };
+    if !store.was_clean() {
+        tracing::warn!(
+            suspects = suspects.len(),
+            "the gateway did not stop in order: what was under way runs again"
+        );
+    }
+    crash_point(Point::InRecovery);
+    store.suspect(suspects.clone(), clock.now()).await?;
+
+    let policy = Policy { allow: config.network.allow.clone(), own: vec![ingest_addr, admin_addr] };
+    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() })?;
+    let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?);
+    let (dispatch, dispatch_woken) = Wake::new();
+    let (deliver, deliver_woken) = Wake::new();
+    let (failing, failed) = watch::channel(None);
+
+    let (stopper, stop) = Stop::new();
+    let mut tasks = JoinSet::new();
+    let lines = Arc::new(Lines { lines: loaded.lines, endpoints: config.endpoints.clone() });
+    let dispatcher = Arc::new(Dispatcher::new(
+        Arc::clone(&store),
+        clock.clone(),
+        lines,
+        deliver.clone(),
+        in_flight,
+        suspects,
+    ));
+    let options = deliver::Options::default();
+    let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints, options);
+    let dispatching = {
+        let stop = stop.clone();
+        supervise("dispatch", Patience::default(), move || {
+            let (dispatcher, woken, stop) = (Arc::clone(&dispatcher), dispatch_woken.clone(), stop.clone());
+            async move { dispatcher.run(woken, stop).await }
+        })
+    };
+    let delivering = supervise("deliver", Patience::default(), move || {
+        delivery.clone().run(deliver_woken.clone(), stop.clone())
+    });
+    tasks.spawn(watched(failing.clone(), dispatching));
+    tasks.spawn(watched(failing, delivering));
+    let passes = (stopper, tasks);
+
+    let (ready, is_ready) = watch::channel(true);
+    let (stopper, stop) = Stop::new();
+    let mut tasks = JoinSet::new();
+    let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
+    let ingest =
+        Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));
+    let router = admin::router(Admin {
+        store: Arc::clone(&store),
+        clock,
+        dispatch: dispatch.clone(),
+        deliver: deliver.clone(),
+        endpoints: config.endpoints.iter().map(shown).collect(),
+        token,
+        hosts: Hosts { listen: admin_addr.ip(), names: Vec::new() },
+        ready: is_ready,
+    });
+    let admin_stop = stop.clone();
+    tasks.spawn(async move { ingest.serve(listeners.ingest, stop.stopped()).await });
+    tasks.spawn(async move { admin::serve(router, listeners.admin, admin_stop.stopped()).await });
+    let faces = (stopper, tasks);
+
+    dispatch.wake();
+    deliver.wake();
+    Ok(Running {
+        ingest: ingest_addr,
+        admin: admin_addr,
+        store,
+        dispatch,
+        deliver,
+        faces,
+        passes,
+        ready,
+        failed,
+    })
+}
+
+impl Running {
+    /// Where providers post.
+    pub fn ingest_addr(&self) -> SocketAddr {
+        self.ingest
+    }
+
+    /// Where operators ask.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What it keeps.
+    pub fn store(&self) -> Shared {
+        Arc::clone(&self.store)
+    }
+
+    /// Returns once nothing is due at the clock's time and nothing is under way: what was accepted before has been
+    /// dispatched and tried.
+    pub async fn settle(&self) {
+        self.dispatch.settled().await;
+        self.deliver.settled().await;
+    }
+
+    /// Returns when a pass died for good, with the reason: then the process should end.
+    pub async fn failed(&self) -> String {
+        match self.failed.clone().wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // Both passes ended well, which only a stop makes them do.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: accepts nothing more, finishes what is in flight, closes the store and marks it as clean.
+    ///
+    /// # Errors
+    /// When that is not done within `deadline`. What is left runs again after the next start.
+    pub async fn stop(mut self, deadline: Duration) -> anyhow::Result<()> {
+        self.ready.send_replace(false);
+        let in_order = async {
+            for (stopper, tasks) in [&mut self.faces, &mut self.passes] {
+                stopper.stop();
+                while tasks.join_next().await.is_some() {}
+            }
+            self.store.close().await
+        };
+        match timeout(deadline, in_order).await {
+            Ok(closed) => closed.context("cannot close the store in order"),
+            Err(_) => bail!(
+                "what was in flight did not end within {deadline:?}: it runs again after the next start"
+            ),
+        }
+    }
+}
+
+/// Runs a pass to its end and tells if that was not by being stopped.
+async fn watched<E: std::error::Error + 'static>(
+    failing: watch::Sender<Option<String>>,
+    pass: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = pass.await {
+        let why = format!("{:#}", anyhow!(error.to_string()).context("a pass ended"));
+        tracing::error!(why, "a pass ended for good");
+        failing.send_replace(Some(why));
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Shared> {
+    let StoreUrl::Sled = config.store.url;
+    let options =
+        SledOptions { min_free: config.store.min_free, ..SledOptions::at(config.data_dir.join("store")) };
+    let opening: JoinHandle<Result<SledStore, StoreError>> =
+        tokio::task::spawn_blocking(move || SledStore::open(options));
+    Ok(Arc::new(opening.await.context("opening the store panicked")??))
+}
+
+fn shown(endpoint: &Endpoint) -> EndpointInfo {
+    EndpointInfo { id: endpoint.id, name: endpoint.name.clone(), url: endpoint.shown_url() }
+}

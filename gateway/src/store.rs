@@ -1,0 +1,398 @@
+//! The store: the only port. Its verbs say what is atomic, what is durable and what a repeat does.
+//!
+//! Rules for all verbs: one atomic commit each; `now` is an argument; the answer comes when the commit is durable,
+//! except for those marked *applied*, whose answer comes when the commit is visible and whose durability comes with
+//! the next group's sync; a repeat with the same ids changes nothing and answers the same; reads are bounded by `n`.
+//! No verb assumes that this process is the only one. Dropping a verb's future does not undo its commit.
+//!
+//! Leases are taken in memory by an embedded store: a process that dies holds none, and everything that was leased
+//! is due again.
+
+pub mod crash;
+pub mod sled;
+
+use crate::model::attempt::Attempt;
+use crate::model::delivery::Delivery;
+use crate::model::dispatch::{Dispatch, Entity, Run};
+use crate::model::endpoint::Gate;
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
+use billhook_event::Time;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What every verb returns: boxed, so that the traits can be used as objects.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Free space is below the floor; nothing was written. Passes when space is freed.
+    #[error("free space is below `store.min_free` ({free} bytes left, {floor} wanted)")]
+    Full {
+        /// Free bytes.
+        free: u64,
+        /// The floor in bytes.
+        floor: u64,
+    },
+    /// The committer's queue is full; nothing was written. Passes.
+    #[error("the store's queue of {0} commits is full")]
+    Busy(usize),
+    /// The store is closing or has failed; the process should end.
+    #[error("the store is closed: {0}")]
+    Closed(String),
+    /// A row cannot be read back.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store was written by a newer version.
+    #[error("the store has schema {found}, this version knows {known}: use the version that wrote it")]
+    Newer {
+        /// What was found.
+        found: u32,
+        /// What we know.
+        known: u32,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store at {path}: {why}")]
+    Open {
+        /// Where.
+        path: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Webhooks in.
+pub trait Intake {
+    /// Stores a webhook and its dedupe key, durably, unless the key is known and has not expired. The key and the
+    /// visible head are one commit; a large body is staged before. Equal keys in one group: the first wins. A
+    /// duplicate of a webhook that is not durable yet is answered when it is.
+    fn accept(&self, webhook: NewWebhook, now: Time) -> Answer<'_, Accepted>;
+}
+
+/// A webhook leased for a run of the pipeline. Dropping it without an answer leaves it leased until
+/// [`Dispatching::release_webhook`] or a restart.
+#[derive(Clone, Debug)]
+pub struct WebhookLease {
+    /// Which.
+    pub id: WebhookId,
+    /// Its head.
+    pub head: WebhookHead,
+    /// Failed runs so far, and unclean ends of the process during one.
+    pub failures: u32,
+    /// 0 for the first run, one more for each reprocess or redrive.
+    pub run: u32,
+}
+
+/// What a commit that needs a lease answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is committed.
+    Done,
+    /// Somebody else did it meanwhile; nothing was written.
+    LeaseLost,
+    /// What the run read has changed meanwhile; nothing was written, run again.
+    Conflict,
+}
+
+/// What becomes of a webhook whose run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Run again then; one failure is counted.
+    RetryAt(Time),
+    /// Run again then; nothing is counted: a plugin that keeps failing is not this webhook's fault.
+    Defer(Time),
+    /// Dead letter.
+    Dead,
+}
+
+/// The pipeline.
+pub trait Dispatching {
+    /// Leases up to `n` undispatched webhooks that are due, oldest due first.
+    fn lease_webhooks(&self, now: Time, n: usize) -> Answer<'_, Vec<WebhookLease>>;
+    /// When the next undispatched webhook that is not leased is due.
+    fn next_webhook_due(&self) -> Answer<'_, Option<Time>>;
+    /// The body; `None` once it has aged out.
+    fn body(&self, id: WebhookId) -> Answer<'_, Option<Bytes>>;
+    /// What is remembered of an entity of a source; the empty row with version 0 if nothing is.
+    fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity>;
+    /// Commits a run: events, deliveries (due now), entity rows, subjects, notes and "dispatched". *Applied*.
+    /// All or nothing; a repeat answers `LeaseLost` and writes nothing.
+    fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed>;
+    /// Commits a failed run. *Applied*.
+    fn dispatch_failed(
+        &self,
+        lease: &WebhookLease,
+        why: String,
+        after: AfterFailure,
+        now: Time,
+    ) -> Answer<'_, Committed>;
+    /// Gives a lease back: due as before, nothing counted.
+    fn release_webhook(&self, id: WebhookId);
+    /// Counts one failure to each webhook that is still undispatched: they were in the pipeline when the process
+    /// died.
+    fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize>;
+}
+
+/// Work that is due at one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// When its oldest waiting delivery was or is due.
+    pub oldest: Time,
+}
+
+/// A delivery leased for an attempt, whose number is taken: `delivery.attempts + 1`.
+#[derive(Clone, Debug)]
+pub struct DeliveryLease {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// The event's canonical type.
+    pub kind: String,
+    /// The event as it was stored at dispatch, `billhook.event/1`.
+    pub event: Bytes,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterAttempt {
+    /// The endpoint took it.
+    Delivered,
+    /// Try again then; the step of the schedule is used up.
+    RetryAt(Time),
+    /// A trial failed, or the endpoint was disabled: it waits as before, at the same step.
+    Held,
+    /// Dead letter.
+    Dead(String),
+}
+
+/// An attempt and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// The delivery, as it was leased.
+    pub delivery: Delivery,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What follows.
+    pub after: AfterAttempt,
+}
+
+/// The gate of an endpoint and its version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateRow {
+    /// The gate.
+    pub gate: Gate,
+    /// Grows with each change; 0: never changed, open.
+    pub version: u64,
+}
+
+/// The way out.
+pub trait Delivering {
+    /// One row per endpoint with waiting deliveries that are not leased, whatever their due time and gate.
+    fn due(&self, n: usize) -> Answer<'_, Vec<Due>>;
+    /// Leases up to `n` deliveries of `endpoint` that are due, in the order of lane and due time. The caller
+    /// respects the gate.
+    fn lease(&self, endpoint: EndpointId, now: Time, n: usize) -> Answer<'_, Vec<DeliveryLease>>;
+    /// Gives a lease back: due as before, no attempt used.
+    fn release(&self, id: DeliveryId);
+    /// Records an attempt and the next state together. *Applied*. `LeaseLost` if the delivery moved meanwhile.
+    fn finish(&self, finish: Finish, now: Time) -> Answer<'_, Committed>;
+    /// The gate of an endpoint.
+    fn gate(&self, endpoint: EndpointId) -> Answer<'_, GateRow>;
+    /// Sets a gate if its version is still `expected`; `None` if it is not. *Applied*.
+    fn set_gate(&self, endpoint: EndpointId, gate: Gate, expected: u64, now: Time)
+    -> Answer<'_, Option<u64>>;
+    /// Makes new deliveries of the dead ones that `select` names: a new delivery number, the same event id, the
+    /// full schedule from the start. At most `n`; the rest is told by `next`.
+    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved>;
+}
+
+/// Which dead letters to redrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redrive {
+    /// One dead delivery.
+    Delivery(DeliveryId),
+    /// One dead webhook: it goes through the pipeline again.
+    Webhook(WebhookId),
+    /// Every dead delivery, of one endpoint or of all.
+    Deliveries(Option<EndpointId>),
+    /// Every dead webhook.
+    Webhooks,
+}
+
+/// How much a bulk verb moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// How many.
+    pub count: usize,
+    /// Whether more is left.
+    pub more: bool,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its webhook.
+    pub webhook: WebhookId,
+    /// Its canonical type.
+    pub kind: String,
+    /// The source.
+    pub source: String,
+    /// When it happened, else was received.
+    pub occurred_at: Time,
+    /// The plugin that dropped it and why.
+    pub dropped: Option<(String, String)>,
+    /// The whole event, `billhook.event/1`.
+    pub json: Bytes,
+}
+
+/// A webhook as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredWebhook {
+    /// Its id.
+    pub id: WebhookId,
+    /// Its head.
+    pub head: WebhookHead,
+    /// Where it stands.
+    pub state: WebhookState,
+    /// The newest run of the pipeline.
+    pub run: Option<Run>,
+    /// Duplicates that arrived since.
+    pub duplicates: u32,
+    /// Duplicates with another body.
+    pub conflicts: u32,
+}
+
+/// Everything about one webhook, read as one snapshot.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The webhook.
+    pub webhook: StoredWebhook,
+    /// Its body, if it is still there.
+    pub body: Option<Bytes>,
+    /// Its events with their deliveries and attempts.
+    pub events: Vec<EventStory>,
+}
+
+/// An event with all that became of it.
+#[derive(Clone, Debug)]
+pub struct EventStory {
+    /// The event.
+    pub event: StoredEvent,
+    /// Its deliveries, oldest first, each with its attempts in order.
+    pub deliveries: Vec<(Delivery, Vec<Attempt>)>,
+}
+
+/// A page to read.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The last key of the page before; empty: from the start.
+    pub after: Vec<u8>,
+    /// At most this many rows.
+    pub n: usize,
+}
+
+/// A page that was read.
+#[derive(Clone, Debug)]
+pub struct Listing<T> {
+    /// The rows, newest first.
+    pub rows: Vec<T>,
+    /// Where the next page begins; `None`: this was the last. A page may be empty and not the last.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// `waiting`, `delivered`, `skipped` or `dead`.
+    pub state: Option<String>,
+    /// Only of this endpoint.
+    pub endpoint: Option<EndpointId>,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only of this canonical type.
+    pub kind: Option<String>,
+    /// Only of this source.
+    pub source: Option<String>,
+}
+
+/// Counters and sizes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Webhooks accepted.
+    pub webhooks: u64,
+    /// Duplicates answered.
+    pub duplicates: u64,
+    /// Webhooks that wait for the pipeline.
+    pub undispatched: u64,
+    /// Webhooks in the dead letter.
+    pub webhooks_dead: u64,
+    /// Events made.
+    pub events: u64,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Deliveries made.
+    pub delivered: u64,
+    /// Deliveries in the dead letter.
+    pub dead: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+}
+
+/// Reading for people. Reads at most `64 n` rows a page.
+pub trait Reading {
+    /// One webhook.
+    fn webhook(&self, id: WebhookId) -> Answer<'_, Option<StoredWebhook>>;
+    /// Everything about one webhook.
+    fn story(&self, id: WebhookId) -> Answer<'_, Option<Story>>;
+    /// The webhook that an event came from.
+    fn webhook_of(&self, id: EventId) -> Answer<'_, Option<WebhookId>>;
+    /// Webhooks, newest first; only dead ones if `dead`.
+    fn list_webhooks(&self, dead: bool, page: Page) -> Answer<'_, Listing<StoredWebhook>>;
+    /// Events, newest first.
+    fn list_events(&self, filter: EventFilter, page: Page) -> Answer<'_, Listing<StoredEvent>>;
+    /// Deliveries, newest first.
+    fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listing<Delivery>>;
+    /// One delivery.
+    fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>>;
+    /// The attempts of a delivery, first to last.
+    fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>>;
+    /// Counters and sizes.
+    fn stats(&self) -> Answer<'_, Stats>;
+}
+
+/// What the store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All is well.
+    Well,
+    /// Intake is refused until space is freed.
+    Full,
+    /// It has failed; the process should end.
+    Failed(String),
+}
+
+/// Housekeeping.
+pub trait Upkeep {
+    /// How it is.
+    fn health(&self) -> Health;
+    /// Whether the process that had the store open before closed it.
+    fn was_clean(&self) -> bool;
+    /// Commits what is queued, marks the store as cleanly closed and stops it. Later verbs answer `Closed`.
+    fn close(&self) -> Answer<'_, ()>;
+}
+
+/// The port: everything a gateway keeps.
+pub trait Store: Intake + Dispatching + Delivering + Reading + Upkeep + Send + Sync {}
+
+/// A store that is shared by the parts of a gateway.
+pub type Shared = Arc<dyn Store>;

@@ -1,0 +1,360 @@
+//! The embedded store: sled 0.34.7, one tree, one thread that writes.
+//!
+//! A verb that writes goes to the committer, which runs verbs one after another, writes groups of them as one batch
+//! and syncs each group (see [`committer`]). Verbs that only read look into the tree themselves and see what is
+//! applied, whether it is durable yet or not; each row they read is whole, two rows may be of two moments. A story
+//! is one snapshot: the committer reads it, between two commits.
+//!
+//! What is durable survives the loss of power on Linux: sled's own flush does not ask the disk for that, so every
+//! group is synced through a descriptor of our own. Leases are in memory.
+//!
+//! # Layout, in the order an event meets it
+//!
+//! - `open`: the directory, the schema, the clean mark
+//! - `intake`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
+//! - `committer`, `watchdog`, `leases`: what runs them, what watches that, who works on what
+//! - `nouns`, `view`, `rows`, `keys`: from nouns down to bytes
+
+mod committer;
+mod delivering;
+mod dispatching;
+mod intake;
+mod keys;
+mod leases;
+mod nouns;
+mod open;
+mod reading;
+mod rows;
+mod view;
+mod watchdog;
+
+use crate::model::attempt::Attempt;
+use crate::model::delivery::Delivery;
+use crate::model::dispatch::{Dispatch, Entity};
+use crate::model::endpoint::Gate;
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::webhook::{Accepted, NewWebhook};
+use crate::store::{
+    AfterFailure, Answer, Committed, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
+    EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Stats, Store,
+    StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+};
+use billhook_event::Time;
+use bytes::Bytes;
+use committer::{Committer, Stage, When};
+use delivering::{DeliveryLeases, Outcome};
+use dispatching::{Plan, WebhookLeases};
+use intake::Arrival;
+use std::path::PathBuf;
+use std::sync::Arc;
+use view::View;
+use watchdog::{Vitals, Watchdog};
+
+/// How a store is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// sled's directory; it is made if it is missing. Nothing else may be in it.
+    pub path: PathBuf,
+    /// Below so many free bytes webhooks are refused; deliveries go on. Default: [`Options::MIN_FREE`].
+    pub min_free: u64,
+    /// Bytes of sled's cache; the process uses a multiple of it. Default: [`Options::CACHE_BYTES`].
+    pub cache_bytes: u64,
+    /// Most verbs that wait for the committer; more are refused as busy. Default: [`Options::QUEUE`].
+    pub queue: usize,
+}
+
+impl Options {
+    /// 512 MiB.
+    pub const MIN_FREE: u64 = 512 << 20;
+    /// 64 MiB.
+    pub const CACHE_BYTES: u64 = 64 << 20;
+    /// Four full groups.
+    pub const QUEUE: usize = 4096;
+
+    /// The defaults, in `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Options {
+        Options {
+            path: path.into(),
+            min_free: Options::MIN_FREE,
+            cache_bytes: Options::CACHE_BYTES,
+            queue: Options::QUEUE,
+        }
+    }
+}
+
+/// The embedded store. Dropping it commits what is queued and leaves no clean mark; [`Upkeep::close`] it before.
+pub struct SledStore {
+    // In the order in which they are dropped: who writes, who watches, then the files.
+    committer: Committer,
+    _watchdog: Watchdog,
+    vitals: Arc<Vitals>,
+    webhooks: Arc<WebhookLeases>,
+    deliveries: Arc<DeliveryLeases>,
+    clean: bool,
+    db: sled::Db,
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore")
+            .field("vitals", &self.vitals)
+            .field("clean", &self.clean)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SledStore {
+    /// Opens the store, or makes one. Blocks while sled reads its files: milliseconds, or seconds for gigabytes.
+    ///
+    /// Fails with [`StoreError::Open`] when another process has it open or its files are damaged, with
+    /// [`StoreError::Newer`] when a newer version wrote it, and with [`StoreError::Damaged`] when it is not ours.
+    pub fn open(options: Options) -> Result<SledStore, StoreError> {
+        let opened = open::open(&options)?;
+        let failed = |error: std::io::Error| StoreError::Open {
+            path: options.path.display().to_string(),
+            why: format!("cannot start a thread: {error}"),
+        };
+        let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
+        let committer =
+            Committer::start(opened.db.clone(), opened.file, options.queue.max(1), vitals.clone());
+        Ok(SledStore {
+            committer: committer.map_err(failed)?,
+            _watchdog: Watchdog::start(vitals.clone()).map_err(failed)?,
+            vitals,
+            webhooks: Arc::new(WebhookLeases::new()),
+            deliveries: Arc::new(DeliveryLeases::new()),
+            clean: opened.clean,
+            db: opened.db,
+        })
+    }
+
+    /// The tree, unless the store is closed.
+    fn view(&self) -> Result<View<'_>, StoreError> {
+        if self.vitals.is_closed() { Err(committer::closed()) } else { Ok(View::of(&self.db)) }
+    }
+
+    /// Commits a verb of the committer's.
+    async fn commit<T: Send + 'static>(
+        &self,
+        when: When,
+        stage: Option<Stage>,
+        verb: impl FnOnce(&mut View<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.vitals.is_closed() {
+            return Err(committer::closed());
+        }
+        self.committer.commit(when, stage, verb, then).await
+    }
+
+    /// Reads many rows where no task of the runtime is held up.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.view()?;
+        let db = self.db.clone();
+        let read = tokio::task::spawn_blocking(move || read(&View::of(&db))).await;
+        read.unwrap_or_else(|error| Err(StoreError::Closed(format!("a read was given up: {error}"))))
+    }
+}
+
+impl Intake for SledStore {
+    fn accept(&self, webhook: NewWebhook, now: Time) -> Answer<'_, Accepted> {
+        Box::pin(async move {
+            self.vitals.room()?;
+            let arrival = Arrival::new(webhook);
+            let stage = arrival.long.staged.then(|| {
+                let (pieces, arrival) = (arrival.long.pieces.clone(), arrival.clone());
+                Stage { pieces, needless: Box::new(move |view| arrival.is_known(view, now)) }
+            });
+            self.commit(When::Durable, stage, move |view| intake::accept(view, &arrival, now), |_| ()).await
+        })
+    }
+}
+
+impl Dispatching for SledStore {
+    fn lease_webhooks(&self, now: Time, n: usize) -> Answer<'_, Vec<WebhookLease>> {
+        Box::pin(async move { dispatching::lease(&self.view()?, &self.webhooks, now, n) })
+    }
+
+    fn next_webhook_due(&self) -> Answer<'_, Option<Time>> {
+        Box::pin(async move { dispatching::next_due(&self.view()?, &self.webhooks) })
+    }
+
+    fn body(&self, id: WebhookId) -> Answer<'_, Option<Bytes>> {
+        Box::pin(async move { self.view()?.body_of(id) })
+    }
+
+    fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity> {
+        let row = self.view().and_then(|view| view.entity_row(source, entity));
+        Box::pin(async move { row })
+    }
+
+    fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
+        let (id, mark) = (lease.id, (lease.run, lease.failures));
+        let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch));
+        let leases = self.webhooks.clone();
+        Box::pin(async move {
+            let plan = plan?;
+            let stage = plan.long.staged.then(|| {
+                let (pieces, plan) = (plan.long.pieces.clone(), plan.clone());
+                Stage { pieces, needless: Box::new(move |view| plan.is_needless(view)) }
+            });
+            let verb = move |view: &mut View<'_>| dispatching::dispatched(view, &plan, now);
+            self.commit(When::Applied, stage, verb, move |committed| free(&leases, id, &mark, *committed))
+                .await
+        })
+    }
+
+    fn dispatch_failed(
+        &self,
+        lease: &WebhookLease,
+        why: String,
+        after: AfterFailure,
+        now: Time,
+    ) -> Answer<'_, Committed> {
+        let (lease, leases) = (lease.clone(), self.webhooks.clone());
+        let (id, mark) = (lease.id, (lease.run, lease.failures));
+        Box::pin(async move {
+            let verb = move |view: &mut View<'_>| dispatching::failed(view, &lease, why, after, now);
+            self.commit(When::Applied, None, verb, move |committed| free(&leases, id, &mark, *committed))
+                .await
+        })
+    }
+
+    fn release_webhook(&self, id: WebhookId) {
+        self.webhooks.free(&id);
+    }
+
+    fn suspect(&self, mut ids: Vec<WebhookId>, _now: Time) -> Answer<'_, usize> {
+        ids.sort_unstable();
+        ids.dedup();
+        Box::pin(self.commit(When::Durable, None, move |view| dispatching::suspect(view, &ids), |_| ()))
+    }
+}
+
+/// Gives a lease back once what it was for is visible. After a conflict the holder goes on with it.
+fn free<K: Copy + Eq + std::hash::Hash, M: PartialEq>(
+    leases: &leases::Leases<K, M>,
+    key: K,
+    mark: &M,
+    committed: Committed,
+) {
+    match committed {
+        Committed::Done | Committed::LeaseLost => leases.free_if(&key, mark),
+        Committed::Conflict => {}
+    }
+}
+
+impl Delivering for SledStore {
+    fn due(&self, n: usize) -> Answer<'_, Vec<Due>> {
+        Box::pin(async move { delivering::due(&self.view()?, &self.deliveries, n) })
+    }
+
+    fn lease(&self, endpoint: EndpointId, now: Time, n: usize) -> Answer<'_, Vec<DeliveryLease>> {
+        Box::pin(async move { delivering::lease(&self.view()?, &self.deliveries, endpoint, now, n) })
+    }
+
+    fn release(&self, id: DeliveryId) {
+        self.deliveries.free(&id);
+    }
+
+    fn finish(&self, finish: Finish, now: Time) -> Answer<'_, Committed> {
+        let leases = self.deliveries.clone();
+        let (id, mark) = (finish.delivery.id, finish.delivery.attempts);
+        Box::pin(async move {
+            let outcome = Outcome::new(finish);
+            let verb = move |view: &mut View<'_>| delivering::finish(view, &outcome, now);
+            self.commit(When::Applied, None, verb, move |committed| free(&leases, id, &mark, *committed))
+                .await
+        })
+    }
+
+    fn gate(&self, endpoint: EndpointId) -> Answer<'_, GateRow> {
+        Box::pin(async move { self.view()?.gate_row(endpoint) })
+    }
+
+    fn set_gate(
+        &self,
+        endpoint: EndpointId,
+        gate: Gate,
+        expected: u64,
+        _now: Time,
+    ) -> Answer<'_, Option<u64>> {
+        let verb = move |view: &mut View<'_>| delivering::set_gate(view, endpoint, gate, expected);
+        Box::pin(self.commit(When::Applied, None, verb, |_| ()))
+    }
+
+    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
+        let verb = move |view: &mut View<'_>| delivering::redrive(view, &select, now, n);
+        Box::pin(self.commit(When::Durable, None, verb, |_| ()))
+    }
+}
+
+impl Reading for SledStore {
+    fn webhook(&self, id: WebhookId) -> Answer<'_, Option<StoredWebhook>> {
+        Box::pin(async move { self.view()?.stored_webhook(id) })
+    }
+
+    fn story(&self, id: WebhookId) -> Answer<'_, Option<Story>> {
+        Box::pin(self.commit(When::Applied, None, move |view| reading::story(view, id), |_| ()))
+    }
+
+    fn webhook_of(&self, id: EventId) -> Answer<'_, Option<WebhookId>> {
+        Box::pin(async move { reading::webhook_of(&self.view()?, id) })
+    }
+
+    fn list_webhooks(&self, dead: bool, page: Page) -> Answer<'_, Listing<StoredWebhook>> {
+        Box::pin(self.read(move |view| reading::webhooks(view, dead, &page)))
+    }
+
+    fn list_events(&self, filter: EventFilter, page: Page) -> Answer<'_, Listing<StoredEvent>> {
+        Box::pin(self.read(move |view| reading::events(view, &filter, &page)))
+    }
+
+    fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listing<Delivery>> {
+        Box::pin(self.read(move |view| reading::deliveries(view, &filter, &page)))
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>> {
+        Box::pin(async move { Ok(self.view()?.delivery_row(id)?.map(|row| row.delivery)) })
+    }
+
+    fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>> {
+        Box::pin(async move { self.view()?.attempts_of(id) })
+    }
+
+    fn stats(&self) -> Answer<'_, Stats> {
+        Box::pin(async move {
+            let db = self.db.clone();
+            self.read(move |view| {
+                let size = db
+                    .size_on_disk()
+                    .map_err(|error| StoreError::Damaged(format!("cannot measure: {error}")))?;
+                Ok(view.totals()?.stats(size))
+            })
+            .await
+        })
+    }
+}
+
+impl Upkeep for SledStore {
+    fn health(&self) -> Health {
+        self.vitals.health()
+    }
+
+    fn was_clean(&self) -> bool {
+        self.clean
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let close = self.committer.close();
+            self.vitals.close();
+            close.await
+        })
+    }
+}
+
+impl Store for SledStore {}

@@ -1,0 +1,556 @@
+//! The one thread that writes. It runs verbs in the order they came, each over the tree and what the verbs before it
+//! in the same group have written, applies the group as one batch, makes it durable and answers.
+//!
+//! There is no timer: while one group is made durable the next one gathers. A verb that fails writes nothing. A write
+//! or a sync that fails is final: nobody is answered and the process ends with [`EXIT_CODE`], since what the disk then
+//! holds is known only after a restart.
+
+use super::keys;
+use super::rows::Pieces;
+use super::view::{View, Writes};
+use super::watchdog::Vitals;
+use crate::store::StoreError;
+use crate::store::crash::{Point, crash_point};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+use tracing::error;
+
+/// Most verbs in a group.
+pub(super) const GROUP_VERBS_MAX: usize = 1024;
+/// Most bytes of rows in a group, unless one verb alone writes more: sled then has no chance to free and reuse a
+/// segment inside a commit.
+pub(super) const GROUP_BYTES_MAX: usize = 256 << 10;
+/// Pieces of more bytes than this are staged: written by groups of their own before the verb that shows them.
+pub(super) const STAGE_BYTES_MIN: usize = 128 << 10;
+/// Most bytes of staged pieces in a group, so that others have room in it.
+const STAGE_BYTES_A_GROUP: usize = 128 << 10;
+/// How the process ends when a write or sync failed: `EX_SOFTWARE` of sysexits.h.
+pub(super) const EXIT_CODE: i32 = 70;
+
+/// When a verb is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// Once its commit is visible.
+    Applied,
+    /// Once its commit is durable.
+    Durable,
+}
+
+/// Pieces to be written ahead of the verb that shows them.
+pub(super) struct Stage {
+    /// The pieces.
+    pub(super) pieces: Arc<Vec<Pieces>>,
+    /// Whether the verb will not need them: asked once, before the first is written.
+    pub(super) needless: Question,
+}
+
+/// A yes or no that the rows decide.
+pub(super) type Question = Box<dyn Fn(&View<'_>) -> Result<bool, StoreError> + Send>;
+type Callback = Box<dyn FnOnce() + Send>;
+
+/// A verb on its way.
+struct Job {
+    stage: Option<Stage>,
+    run: Box<dyn FnOnce(&mut View<'_>) -> Ran + Send>,
+}
+
+/// A verb that has run.
+struct Ran {
+    keep: bool,
+    when: When,
+    answer: Callback,
+}
+
+enum Work {
+    Verb(Job),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the committer.
+pub(super) struct Committer {
+    /// `None` only while it is dropped.
+    queue: Option<SyncSender<Work>>,
+    bound: usize,
+    vitals: Arc<Vitals>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread. `file` is a descriptor of sled's `db`, to sync it with.
+    pub(super) fn start(
+        db: sled::Db,
+        file: File,
+        bound: usize,
+        vitals: Arc<Vitals>,
+    ) -> std::io::Result<Committer> {
+        Committer::start_on(Disk { db, file, trace: Trace::default() }, bound, vitals)
+    }
+
+    fn start_on(disk: Disk, bound: usize, vitals: Arc<Vitals>) -> std::io::Result<Committer> {
+        let (queue, work) = sync_channel(bound);
+        let line =
+            Line { disk, work, vitals: vitals.clone(), staging: VecDeque::new(), held: None, close: None };
+        let thread = std::thread::Builder::new().name("store-committer".into()).spawn(move || line.run())?;
+        Ok(Committer { queue: Some(queue), bound, vitals, thread: Some(thread) })
+    }
+
+    /// Commits what `verb` writes, runs `then` and answers, both at `when`. Dropping the future does not undo it.
+    pub(super) async fn commit<T: Send + 'static>(
+        &self,
+        when: When,
+        stage: Option<Stage>,
+        verb: impl FnOnce(&mut View<'_>) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let run = Box::new(move |view: &mut View<'_>| {
+            let result = verb(view);
+            let keep = result.is_ok();
+            let answer = Box::new(move || {
+                if let Ok(answer) = &result {
+                    then(answer);
+                }
+                // Whoever asked may be gone; the commit stands.
+                let _ = sender.send(result);
+            });
+            Ran { keep, when, answer }
+        });
+        self.send(Job { stage, run })?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        self.vitals.begin();
+        queue.try_send(Work::Verb(job)).map_err(|error| {
+            self.vitals.end();
+            match error {
+                TrySendError::Full(_) => StoreError::Busy(self.bound),
+                TrySendError::Disconnected(_) => closed(),
+            }
+        })
+    }
+
+    /// Commits what is queued, marks the store as clean and ends the thread.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        let queue = self.queue.clone().ok_or_else(closed)?;
+        let (sender, done) = oneshot::channel();
+        // The queue may be full: closing waits for its turn, where no task of the runtime is held up.
+        let sent = tokio::task::spawn_blocking(move || queue.send(Work::Close(sender)).is_ok()).await;
+        match sent {
+            Ok(true) => done.await.map_err(|_| closed()),
+            Ok(false) | Err(_) => Err(closed()),
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread ends the process by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What every verb answers once the committer has gone.
+pub(super) fn closed() -> StoreError {
+    StoreError::Closed("it was closed".into())
+}
+
+/// Where groups go.
+struct Disk {
+    db: sled::Db,
+    file: File,
+    trace: Trace,
+}
+
+impl Disk {
+    fn apply(&self, writes: Writes) {
+        let mut batch = sled::Batch::default();
+        for (key, row) in writes {
+            match row {
+                Some(row) => batch.insert(key, row),
+                None => batch.remove(key),
+            }
+        }
+        if let Err(error) = self.db.apply_batch(batch) {
+            end_process("write", &error);
+        }
+        self.trace.note("applied");
+    }
+
+    /// `flush` alone hands the data to the kernel and no further on Linux: it ends in `sync_file_range`.
+    fn sync(&self) {
+        if let Err(error) = self.db.flush() {
+            end_process("write", &error);
+        }
+        if let Err(error) = self.file.sync_data() {
+            end_process("sync", &error);
+        }
+        self.trace.note("synced");
+    }
+}
+
+fn end_process(what: &str, error: &dyn std::fmt::Display) -> ! {
+    error!(%error, "the store cannot {what}: ending the process, a restart is the recovery");
+    std::process::exit(EXIT_CODE)
+}
+
+/// What tests see of the order of things.
+#[derive(Clone, Default)]
+struct Trace {
+    #[cfg(test)]
+    steps: Arc<std::sync::Mutex<Vec<&'static str>>>,
+}
+
+impl Trace {
+    #[cfg(test)]
+    fn note(&self, step: &'static str) {
+        self.steps.lock().unwrap().push(step);
+    }
+
+    #[cfg(not(test))]
+    fn note(&self, _: &'static str) {}
+}
+
+/// A group of verbs: one batch, one sync.
+#[derive(Default)]
+struct Group {
+    writes: Writes,
+    bytes: usize,
+    answers: Vec<Ran>,
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.answers.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.answers.len() >= GROUP_VERBS_MAX || self.bytes >= GROUP_BYTES_MAX
+    }
+
+    fn add(&mut self, writes: Writes, ran: Option<Ran>) {
+        self.bytes += size(&writes);
+        self.writes.extend(writes);
+        self.answers.extend(ran);
+    }
+}
+
+fn size(writes: &Writes) -> usize {
+    writes.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, |row| row.len())).sum()
+}
+
+/// A verb whose pieces are being written.
+struct Staging {
+    job: Job,
+    stage: Stage,
+    /// The next piece to write: of which, and its number.
+    at: Option<(usize, u16)>,
+}
+
+/// The thread.
+struct Line {
+    disk: Disk,
+    work: Receiver<Work>,
+    vitals: Arc<Vitals>,
+    staging: VecDeque<Staging>,
+    /// A verb that has run and did not fit into the group it ran in: it saw exactly what is committed next, so its
+    /// writes hold for the group after.
+    held: Option<(Writes, Ran)>,
+    close: Option<oneshot::Sender<()>>,
+}
+
+impl Line {
+    fn run(mut self) {
+        let _guard = EndOnPanic;
+        while let Some(group) = self.gather() {
+            self.commit(group);
+        }
+        if let Some(answer) = self.close.take() {
+            let mark = Writes::from([(keys::CLEAN.into(), Some(sled::IVec::from(&[1])))]);
+            self.disk.apply(mark);
+            self.disk.sync();
+            // Nobody can be told if the closer is gone.
+            let _ = answer.send(());
+        }
+    }
+
+    /// The next group: waits for the first verb, then takes what is there. `None`: nothing is left and none will come.
+    fn gather(&mut self) -> Option<Group> {
+        let mut group = Group::default();
+        if let Some((writes, ran)) = self.held.take() {
+            group.add(writes, Some(ran));
+        }
+        self.stage(&mut group);
+        while !group.is_full() && self.held.is_none() && self.close.is_none() {
+            let work = if group.is_empty() { self.work.recv().ok() } else { self.work.try_recv().ok() };
+            match work {
+                Some(Work::Close(answer)) => self.close = Some(answer),
+                Some(Work::Verb(mut job)) => match job.stage.take() {
+                    None => self.verb(job, &mut group),
+                    Some(stage) => {
+                        self.staging.push_back(Staging { job, stage, at: None });
+                        if self.staging.len() == 1 {
+                            self.stage(&mut group);
+                        }
+                    }
+                },
+                None => break,
+            }
+        }
+        (!group.is_empty()).then_some(group)
+    }
+
+    fn verb(&mut self, job: Job, group: &mut Group) {
+        self.vitals.progress();
+        let mut view = View::over(&self.disk.db, &group.writes);
+        let ran = (job.run)(&mut view);
+        let writes = if ran.keep { view.into_writes() } else { Writes::new() };
+        if group.is_empty() || group.bytes + size(&writes) <= GROUP_BYTES_MAX {
+            group.add(writes, Some(ran));
+        } else {
+            self.held = Some((writes, ran));
+        }
+    }
+
+    /// Writes the next pieces of the first verb that has any left; runs the verb once they are all written.
+    fn stage(&mut self, group: &mut Group) {
+        let Some(mut staging) = self.staging.pop_front() else { return };
+        self.vitals.progress();
+        let mut view = View::over(&self.disk.db, &group.writes);
+        let pieces = staging.stage.pieces.clone();
+        let mut at = match staging.at {
+            Some(at) => at,
+            // An error is left to the verb itself, which will meet it again.
+            None if (staging.stage.needless)(&view).unwrap_or(true) => (pieces.len(), 0),
+            None => {
+                pieces.iter().for_each(|pieces| view.put(keys::staged(&pieces.prefix), &[]));
+                (0, 0)
+            }
+        };
+        let mut bytes = 0;
+        while let Some(some) = pieces.get(at.0)
+            && bytes < STAGE_BYTES_A_GROUP
+        {
+            let (key, piece) = some.piece(at.1);
+            bytes += key.len() + piece.len();
+            view.put(key, piece);
+            at = if at.1 + 1 < some.count() { (at.0, at.1 + 1) } else { (at.0 + 1, 0) };
+        }
+        group.add(view.into_writes(), None);
+        if at.0 == pieces.len() {
+            self.verb(staging.job, group);
+        } else {
+            staging.at = Some(at);
+            self.staging.push_front(staging);
+        }
+    }
+
+    fn commit(&mut self, group: Group) {
+        let wrote = !group.writes.is_empty();
+        if wrote {
+            crash_point(Point::BeforeApply);
+            self.disk.apply(group.writes);
+        }
+        let mut durable = Vec::new();
+        for ran in group.answers {
+            match ran.when {
+                When::Applied => self.answer(ran.answer),
+                When::Durable => durable.push(ran.answer),
+            }
+        }
+        if wrote {
+            crash_point(Point::AppliedNotSynced);
+            self.disk.sync();
+            crash_point(Point::SyncedNotAnswered);
+        }
+        // A group without writes rests on the groups before it, which are durable.
+        durable.into_iter().for_each(|answer| self.answer(answer));
+        self.vitals.progress();
+    }
+
+    fn answer(&self, answer: Callback) {
+        self.vitals.end();
+        answer();
+    }
+}
+
+/// Ends the process when the committer panics: what is queued would wait for ever.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            end_process("go on", &"its committer panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sled::rows::ROW_BYTES_MAX;
+    use bytes::Bytes;
+
+    fn put(view: &mut View<'_>, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
+        view.put(key, row);
+        Ok(())
+    }
+
+    fn start() -> (Committer, Trace, sled::Db, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = sled::open(dir.path()).unwrap();
+        let file = File::options().read(true).write(true).open(dir.path().join("db")).unwrap();
+        let trace = Trace::default();
+        let disk = Disk { db: db.clone(), file, trace: trace.clone() };
+        let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
+        (Committer::start_on(disk, 1000, vitals).unwrap(), trace, db, dir)
+    }
+
+    #[tokio::test]
+    async fn every_durable_answer_comes_after_the_sync_of_its_group() {
+        let (committer, trace, _db, _dir) = start();
+        for n in 0..20_u8 {
+            let both = [When::Durable, When::Applied].map(|when| {
+                let trace = trace.clone();
+                let step = if when == When::Durable { "durable answer" } else { "applied answer" };
+                committer.commit(when, None, move |view| put(view, &[n], &[n]), move |()| trace.note(step))
+            });
+            let [durable, applied] = both;
+            let (durable, applied) = tokio::join!(durable, applied);
+            durable.unwrap();
+            applied.unwrap();
+        }
+        drop(committer);
+        let steps = trace.steps.lock().unwrap().clone();
+        let (mut applied, mut synced) = (0, 0);
+        for step in &steps {
+            match *step {
+                "applied" => applied += 1,
+                "synced" => synced = applied,
+                "applied answer" => assert!(applied > 0, "{steps:?}"),
+                _ => assert_eq!((synced, applied), (applied, applied), "{steps:?}"),
+            }
+        }
+        assert_eq!(steps.iter().filter(|step| **step == "durable answer").count(), 20);
+        assert!(applied >= 20 && synced == applied, "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_verb_that_fails_writes_nothing_and_spoils_no_other() {
+        let (committer, _, db, _dir) = start();
+        let bad = committer.commit(
+            When::Durable,
+            None,
+            |view| {
+                view.put(b"bad", b"1");
+                Err::<(), _>(StoreError::Damaged("on purpose".into()))
+            },
+            |()| (),
+        );
+        let good = committer.commit(When::Durable, None, |view| put(view, b"good", b"1"), |()| ());
+        let (bad, good) = tokio::join!(bad, good);
+        assert!(matches!(bad, Err(StoreError::Damaged(_))));
+        good.unwrap();
+        assert_eq!((db.get("bad").unwrap(), db.get("good").unwrap()), (None, Some(b"1".into())));
+    }
+
+    #[tokio::test]
+    async fn no_group_is_larger_than_it_may_be() {
+        let (committer, _, db, _dir) = start();
+        let mut line = tokio::task::JoinSet::new();
+        let committer = Arc::new(committer);
+        for n in 0..200_u8 {
+            let committer = committer.clone();
+            line.spawn(async move {
+                let row = vec![n; ROW_BYTES_MAX];
+                committer.commit(When::Durable, None, move |view| put(view, &[n], &row), |()| ()).await
+            });
+        }
+        while let Some(done) = line.join_next().await {
+            done.unwrap().unwrap();
+        }
+        assert_eq!(db.len(), 200);
+        let mut group = Group::default();
+        let vitals = Arc::new(Vitals::new(".".into(), 0));
+        let file = File::open("/dev/null").unwrap();
+        let disk = Disk { db, file, trace: Trace::default() };
+        let (_queue, work) = sync_channel(1);
+        let mut line = Line { disk, work, vitals, staging: VecDeque::new(), held: None, close: None };
+        while line.held.is_none() {
+            let n = group.answers.len() as u8;
+            let run = Box::new(move |view: &mut View<'_>| {
+                view.put(&[n][..], vec![n; ROW_BYTES_MAX]);
+                Ran { keep: true, when: When::Applied, answer: Box::new(|| ()) }
+            });
+            line.verb(Job { stage: None, run }, &mut group);
+        }
+        assert!(group.bytes <= GROUP_BYTES_MAX && group.bytes > GROUP_BYTES_MAX - 2 * ROW_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_says_so() {
+        let (committer, _, _db, _dir) = start();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let blocked = committer.commit(
+            When::Applied,
+            None,
+            move |_| {
+                wait.recv().unwrap();
+                Ok(())
+            },
+            |()| (),
+        );
+        let mut line = vec![Box::pin(blocked) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>];
+        let mut busy = 0;
+        for _ in 0..1100 {
+            line.push(Box::pin(committer.commit(When::Applied, None, |_| Ok(()), |()| ())));
+        }
+        for verb in &mut line {
+            if let std::task::Poll::Ready(Err(StoreError::Busy(1000))) = futures_poll(verb.as_mut()) {
+                busy += 1;
+            }
+        }
+        go.send(()).unwrap();
+        assert!((99..=101).contains(&busy), "{busy}");
+    }
+
+    fn futures_poll<T>(future: std::pin::Pin<&mut (dyn Future<Output = T> + Send)>) -> std::task::Poll<T> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn staged_pieces_come_before_the_verb_that_shows_them() {
+        let (committer, trace, db, _dir) = start();
+        let body = Bytes::from(vec![7; 1 << 20]);
+        let pieces = Arc::new(vec![Pieces { prefix: b"bx".to_vec(), bytes: body }]);
+        let stage = Stage { pieces, needless: Box::new(|_| Ok(false)) };
+        let seen = |view: &mut View<'_>| {
+            view.remove(keys::staged(b"bx"));
+            view.join(b"bx", 1 << 20)
+        };
+        let seen = committer.commit(When::Durable, Some(stage), seen, |_| ()).await.unwrap();
+        assert_eq!(seen.unwrap().len(), 1 << 20);
+        drop(committer);
+        let groups = trace.steps.lock().unwrap().iter().filter(|step| **step == "synced").count();
+        assert!(groups >= 8, "{groups}");
+        assert!(db.get(keys::staged(b"bx")).unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn pieces_that_nobody_will_need_are_not_written() {
+        let (committer, _, db, _dir) = start();
+        let pieces = Arc::new(vec![Pieces { prefix: b"bx".to_vec(), bytes: vec![7; 1 << 20].into() }]);
+        let stage = Stage { pieces, needless: Box::new(|_| Ok(true)) };
+        committer.commit(When::Durable, Some(stage), |_| Ok(()), |()| ()).await.unwrap();
+        drop(committer);
+        assert_eq!(db.len(), 0);
+    }
+}

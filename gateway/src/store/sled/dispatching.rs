@@ -1,0 +1,328 @@
+//! The pipeline's verbs: a run's events, deliveries and memory are one commit, or none of it.
+
+use super::keys::{self, Part};
+use super::leases::Leases;
+use super::nouns::Long;
+use super::rows::{self, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
+use super::view::View;
+use crate::model::delivery::{Delivery, DeliveryState};
+use crate::model::dispatch::{Dispatch, EntityRead};
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::webhook::WebhookState;
+use crate::store::{AfterFailure, Committed, StoreError, WebhookLease};
+use billhook_event::Time;
+use std::collections::BTreeMap;
+
+/// Leases of webhooks: the run and its failures tell one from the next.
+pub(super) type WebhookLeases = Leases<WebhookId, (u32, u32)>;
+
+/// The lane of urgent events: one where money or a customer is being lost.
+const URGENT: u8 = 0;
+/// The lane of all others.
+const ORDINARY: u8 = 1;
+/// Every lane, in the order in which they are leased.
+pub(super) const LANES: [u8; 2] = [URGENT, ORDINARY];
+
+/// The lane of a canonical type. Within an endpoint the urgent lane goes first, so that a backlog of usage and
+/// invoices does not make a cancellation late.
+pub(super) fn lane(kind: &str) -> u8 {
+    let urgent = matches!(kind, "payment.failed" | "subscription.past_due" | "dispute.opened")
+        || kind.starts_with("subscription.cancel");
+    if urgent { URGENT } else { ORDINARY }
+}
+
+/// Leases up to `n` webhooks that are due.
+pub(super) fn lease(
+    view: &View<'_>,
+    leases: &WebhookLeases,
+    now: Time,
+    n: usize,
+) -> Result<Vec<WebhookLease>, StoreError> {
+    let mut leased = Vec::new();
+    let end = keys::end_of(&keys::undispatched(now, WebhookId([255; 16])));
+    for entry in view.range(&[keys::prefix::UNDISPATCHED], &end) {
+        if leased.len() >= n {
+            break;
+        }
+        let (key, _) = entry?;
+        let Some(id) = keys::last_id(&key).map(WebhookId) else { continue };
+        if !leases.take(id) {
+            continue;
+        }
+        match take(view, id, &key) {
+            Ok(Some(lease)) => {
+                leases.mark(id, (lease.run, lease.failures));
+                leased.push(lease);
+            }
+            Ok(None) => leases.free(&id),
+            Err(error) => {
+                // One row that cannot be read holds up nobody else: it stays leased until a restart.
+                tracing::error!(webhook = %id, %error, "a webhook cannot be leased");
+            }
+        }
+    }
+    Ok(leased)
+}
+
+/// Reads what was leased: it may have moved on between the look at the index and the lease.
+fn take(view: &View<'_>, id: WebhookId, key: &[u8]) -> Result<Option<WebhookLease>, StoreError> {
+    let (Some(StateRow { run, state }), Some(head)) = (view.state(id)?, view.head(id)?) else {
+        return Ok(None);
+    };
+    match state {
+        WebhookState::Undispatched { failures, due, .. } if key == keys::undispatched(due, id) => {
+            Ok(Some(WebhookLease { id, head, failures, run }))
+        }
+        WebhookState::Undispatched { .. } | WebhookState::Dispatched { .. } | WebhookState::Dead { .. } => {
+            Ok(None)
+        }
+    }
+}
+
+/// When the next webhook that nobody has leased is due.
+pub(super) fn next_due(view: &View<'_>, leases: &WebhookLeases) -> Result<Option<Time>, StoreError> {
+    let prefix = [keys::prefix::UNDISPATCHED];
+    for entry in view.range(&prefix, &keys::end_of(&prefix)) {
+        let (key, _) = entry?;
+        let id = keys::last_id(&key).map(WebhookId);
+        if id.is_some_and(|id| !leases.is_held(&id)) {
+            return Ok(keys::first_time(&key));
+        }
+    }
+    Ok(None)
+}
+
+/// A run as it will be written.
+#[derive(Clone)]
+pub(super) struct Plan {
+    id: WebhookId,
+    run: u32,
+    source: String,
+    events: Vec<PlannedEvent>,
+    notes: Value,
+    reads: Vec<EntityRead>,
+    /// What is longer than a row.
+    pub(super) long: Long,
+}
+
+#[derive(Clone)]
+struct PlannedEvent {
+    id: EventId,
+    value: Value,
+    kind: String,
+    occurred_at: Time,
+    entity: Option<String>,
+    subjects: Vec<String>,
+    endpoints: Vec<EndpointId>,
+}
+
+impl Plan {
+    /// Encodes a run: what can be done outside the committer. Only the holder of the lease writes these events, so
+    /// what an earlier run left of them can be read here.
+    pub(super) fn new(view: &View<'_>, lease: &WebhookLease, dispatch: Dispatch) -> Result<Plan, StoreError> {
+        // Pieces of another run may be in use until this one commits: each run has a generation of its own.
+        let generation = lease.run + 1;
+        let source = lease.head.source.clone();
+        let mut pieces = Vec::new();
+        let mut events = Vec::with_capacity(dispatch.events.len());
+        for event in dispatch.events {
+            let before = if lease.run > 0 { view.event_row(event.id)? } else { None };
+            let mut known = before.map(|row| row.endpoints).unwrap_or_default();
+            let fresh: Vec<EndpointId> =
+                event.endpoints.iter().filter(|id| !known.contains(id)).copied().collect();
+            known.extend(fresh);
+            let row = EventRow {
+                webhook: lease.id,
+                kind: event.kind.clone(),
+                source: source.clone(),
+                occurred_at: event.occurred_at,
+                entity: event.entity.clone(),
+                dropped: event.dropped,
+                endpoints: known,
+            };
+            let bytes = [&rows::encode(&row)[..], &event.json].concat();
+            let value = Value::new(keys::event(event.id), bytes, generation);
+            pieces.extend(value.pieces.clone());
+            events.push(PlannedEvent {
+                id: event.id,
+                value,
+                kind: event.kind,
+                occurred_at: event.occurred_at,
+                entity: event.entity,
+                subjects: event.subjects,
+                endpoints: event.endpoints,
+            });
+        }
+        let notes =
+            Value::new(keys::webhook(lease.id, Part::Run), rows::encode(&RunRow(dispatch.run)), generation);
+        pieces.extend(notes.pieces.clone());
+        let (id, run, reads) = (lease.id, lease.run, dispatch.entities);
+        Ok(Plan { id, run, source, events, notes, reads, long: Long::new(pieces) })
+    }
+
+    /// Whether it may be committed, and the state it starts from.
+    fn standing(&self, view: &View<'_>) -> Result<Result<StateRow, Committed>, StoreError> {
+        let undispatched = |row: &StateRow| matches!(row.state, WebhookState::Undispatched { .. });
+        let Some(row) = view.state(self.id)?.filter(|row| undispatched(row) && row.run == self.run) else {
+            return Ok(Err(Committed::LeaseLost));
+        };
+        for read in &self.reads {
+            if view.entity_row(&self.source, &read.entity)?.version != read.version {
+                return Ok(Err(Committed::Conflict));
+            }
+        }
+        Ok(Ok(row))
+    }
+
+    /// Whether its pieces would be written in vain.
+    pub(super) fn is_needless(&self, view: &View<'_>) -> Result<bool, StoreError> {
+        Ok(self.standing(view)?.is_err())
+    }
+}
+
+/// Commits a run.
+pub(super) fn dispatched(view: &mut View<'_>, plan: &Plan, now: Time) -> Result<Committed, StoreError> {
+    let from = match plan.standing(view)? {
+        Ok(from) => from,
+        Err(refused) => {
+            plan.long.discard(view)?;
+            return Ok(refused);
+        }
+    };
+    let (mut events, mut waiting) = (0, 0);
+    for event in &plan.events {
+        events += u64::from(!view.has(&event.value.key)?);
+        waiting += write_event(view, event, now)?;
+    }
+    write_entities(view, plan)?;
+    view.put_value(&plan.notes)?;
+    plan.long.show(view);
+    let count = plan.events.len().try_into().unwrap_or(u32::MAX);
+    let to = StateRow { run: plan.run, state: WebhookState::Dispatched { events: count, at: now } };
+    view.move_webhook(plan.id, &from, &to)?;
+    view.count(|totals| {
+        totals.undispatched -= 1;
+        totals.events += events;
+        totals.waiting += waiting;
+    })?;
+    Ok(Committed::Done)
+}
+
+/// Writes an event, its indexes and its deliveries; answers how many are new.
+fn write_event(view: &mut View<'_>, event: &PlannedEvent, now: Time) -> Result<u64, StoreError> {
+    view.put_value(&event.value)?;
+    view.put(keys::kind_event(&event.kind, event.id), &[]);
+    event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
+    let mut made = 0;
+    for endpoint in &event.endpoints {
+        let id = DeliveryId::derive(event.id, *endpoint, 0);
+        if view.has(&keys::delivery(id))? {
+            continue;
+        }
+        let state = DeliveryState::Waiting { due: now };
+        let delivery = Delivery {
+            id,
+            event: event.id,
+            endpoint: *endpoint,
+            resend: 0,
+            created: now,
+            attempts: 0,
+            step: 0,
+            state,
+        };
+        let lane = lane(&event.kind);
+        view.put(keys::due(*endpoint, lane, now, id), &[]);
+        view.write(keys::delivery(id), &DeliveryRow { lane, delivery })?;
+        made += 1;
+    }
+    Ok(made)
+}
+
+/// Writes the row of each entity once: the last event of each type, by when it happened.
+fn write_entities(view: &mut View<'_>, plan: &Plan) -> Result<(), StoreError> {
+    let mut by_entity: BTreeMap<&str, Vec<&PlannedEvent>> = BTreeMap::new();
+    for event in &plan.events {
+        if let Some(entity) = &event.entity {
+            by_entity.entry(entity).or_default().push(event);
+        }
+    }
+    for (entity, events) in by_entity {
+        let mut row = view.entity_row(&plan.source, entity)?;
+        row.version += 1;
+        for event in events {
+            let last = row.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
+            if last.0 <= event.occurred_at {
+                *last = (event.occurred_at, event.id);
+            }
+        }
+        view.write(keys::entity(&plan.source, entity), &EntityRow(row))?;
+    }
+    Ok(())
+}
+
+/// Commits a failed run.
+pub(super) fn failed(
+    view: &mut View<'_>,
+    lease: &WebhookLease,
+    why: String,
+    after: AfterFailure,
+    now: Time,
+) -> Result<Committed, StoreError> {
+    let Some(from) = view.state(lease.id)?.filter(|row| row.run == lease.run) else {
+        return Ok(Committed::LeaseLost);
+    };
+    let WebhookState::Undispatched { failures, .. } = from.state else { return Ok(Committed::LeaseLost) };
+    if failures != lease.failures {
+        return Ok(Committed::LeaseLost);
+    }
+    let state = match after {
+        AfterFailure::RetryAt(due) => {
+            WebhookState::Undispatched { failures: failures + 1, due, last: Some(why) }
+        }
+        AfterFailure::Defer(due) => WebhookState::Undispatched { failures, due, last: Some(why) },
+        AfterFailure::Dead => {
+            view.count(|totals| {
+                totals.undispatched -= 1;
+                totals.webhooks_dead += 1;
+            })?;
+            WebhookState::Dead { why, at: now }
+        }
+    };
+    view.move_webhook(lease.id, &from, &StateRow { run: lease.run, state })?;
+    Ok(Committed::Done)
+}
+
+/// Counts one failure to each that is still undispatched.
+pub(super) fn suspect(view: &mut View<'_>, ids: &[WebhookId]) -> Result<usize, StoreError> {
+    let mut counted = 0;
+    for id in ids {
+        let Some(from) = view.state(*id)? else { continue };
+        let WebhookState::Undispatched { failures, due, last } = from.state.clone() else { continue };
+        let state = WebhookState::Undispatched { failures: failures.saturating_add(1), due, last };
+        view.move_webhook(*id, &from, &StateRow { run: from.run, state })?;
+        counted += 1;
+    }
+    Ok(counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_wait_has_a_lane_of_its_own() {
+        let cases = [
+            ("payment.failed", URGENT),
+            ("subscription.canceled", URGENT),
+            ("subscription.cancel_scheduled", URGENT),
+            ("subscription.past_due", URGENT),
+            ("dispute.opened", URGENT),
+            ("dispute.closed", ORDINARY),
+            ("payment.succeeded", ORDINARY),
+            ("provider.unmapped", ORDINARY),
+        ];
+        for (kind, expected) in cases {
+            assert_eq!(lane(kind), expected, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Every key of the one tree: a prefix byte, then fields of fixed length, big endian, so that the order of keys is
+//! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
+
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use billhook_event::Time;
+use sha2::{Digest, Sha256};
+
+/// The prefixes, one for each kind of row. Those marked *reserved* are not written yet.
+#[cfg_attr(not(test), expect(dead_code, reason = "reserved prefixes are named so that nobody takes them"))]
+pub(super) mod prefix {
+    /// Name: schema version, clean mark, marks of staged pieces.
+    pub(crate) const META: u8 = b'm';
+    /// Webhook, part: head, state, duplicates, newest run.
+    pub(crate) const WEBHOOK: u8 = b'w';
+    /// Webhook, n: a piece of its body.
+    pub(crate) const BODY: u8 = b'b';
+    /// Due, webhook: waits for the pipeline.
+    pub(crate) const UNDISPATCHED: u8 = b'u';
+    /// Hash of source and key: the ledger of what was seen.
+    pub(crate) const LEDGER: u8 = b'k';
+    /// Expiry, hash: the ledger in the order of expiry.
+    pub(crate) const EXPIRY: u8 = b'x';
+    /// Event.
+    pub(crate) const EVENT: u8 = b'e';
+    /// Hash of type, event: events of one type.
+    pub(crate) const KIND: u8 = b'y';
+    /// *Reserved*: entity, event: events of one entity.
+    pub(crate) const ENTITY_EVENT: u8 = b'n';
+    /// Hash of source and entity: what is remembered of it.
+    pub(crate) const ENTITY: u8 = b'o';
+    /// Hash of subject, event: the events about one person.
+    pub(crate) const SUBJECT: u8 = b's';
+    /// Delivery.
+    pub(crate) const DELIVERY: u8 = b'd';
+    /// Endpoint, lane, due, delivery: waits to be sent.
+    pub(crate) const DUE: u8 = b'i';
+    /// *Reserved*: next due, endpoint: endpoints in the order of their work.
+    pub(crate) const NEXT_DUE: u8 = b'z';
+    /// Delivery, n: an attempt.
+    pub(crate) const ATTEMPT: u8 = b't';
+    /// State, endpoint, delivery; or state, webhook: the dead letters.
+    pub(crate) const LETTER: u8 = b'l';
+    /// *Reserved*: bucket, key: what plugins keep.
+    pub(crate) const KV: u8 = b'j';
+    /// Kind, id: documents; so far the gates.
+    pub(crate) const DOC: u8 = b'g';
+    /// *Reserved*: sequence: changes in the order of commits.
+    pub(crate) const FEED: u8 = b'f';
+    /// Counters: one row.
+    pub(crate) const COUNTERS: u8 = b'c';
+    /// Key, generation, n: pieces of a value that is too long for one row.
+    pub(crate) const PIECE: u8 = b'p';
+
+    /// All of them.
+    pub(crate) const ALL: [u8; 21] = [
+        META,
+        WEBHOOK,
+        BODY,
+        UNDISPATCHED,
+        LEDGER,
+        EXPIRY,
+        EVENT,
+        KIND,
+        ENTITY_EVENT,
+        ENTITY,
+        SUBJECT,
+        DELIVERY,
+        DUE,
+        NEXT_DUE,
+        ATTEMPT,
+        LETTER,
+        KV,
+        DOC,
+        FEED,
+        COUNTERS,
+        PIECE,
+    ];
+}
+
+/// The parts of a webhook that are rows of their own, because they change at other times than its head.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    /// The head: written once.
+    Head = 0,
+    /// Where it stands. Absent until the first change: then it is undispatched and due since it was received.
+    State = 1,
+    /// How often it came again.
+    Seen = 2,
+    /// The newest run of the pipeline.
+    Run = 3,
+}
+
+const DEAD: u8 = 1;
+const DEAD_WEBHOOK: u8 = 2;
+const GATE: u8 = 1;
+const STAGED: &[u8] = b"staged/";
+
+/// The schema's version.
+pub(super) const SCHEMA: &[u8] = b"mschema";
+/// Present while the store is cleanly closed.
+pub(super) const CLEAN: &[u8] = b"mclean";
+/// The counters.
+pub(super) const TOTALS: &[u8] = b"ctotals";
+
+fn key(prefix: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + fields.iter().map(|field| field.len()).sum::<usize>());
+    key.push(prefix);
+    fields.iter().for_each(|field| key.extend_from_slice(field));
+    key
+}
+
+/// The mark of pieces that are written ahead of what makes them visible: `pieces` is what their keys begin with.
+pub(super) fn staged(pieces: &[u8]) -> Vec<u8> {
+    key(prefix::META, &[STAGED, pieces])
+}
+
+/// What the pieces' keys begin with, from a mark.
+pub(super) fn pieces_of_staged(mark: &[u8]) -> &[u8] {
+    mark.get(1 + STAGED.len()..).unwrap_or_default()
+}
+
+/// A part of a webhook.
+pub(super) fn webhook(id: WebhookId, part: Part) -> Vec<u8> {
+    key(prefix::WEBHOOK, &[id.bytes(), &[part as u8]])
+}
+
+/// What the keys of a body's pieces begin with.
+pub(super) fn body(id: WebhookId) -> Vec<u8> {
+    key(prefix::BODY, &[id.bytes()])
+}
+
+/// What the keys of the pieces of the long value at `of` begin with.
+pub(super) fn pieces(of: &[u8], generation: u32) -> Vec<u8> {
+    key(prefix::PIECE, &[of, &generation.to_be_bytes()])
+}
+
+/// The `n`-th piece of what begins with `pieces`.
+pub(super) fn piece(pieces: &[u8], n: u16) -> Vec<u8> {
+    let mut key = Vec::with_capacity(pieces.len() + 2);
+    key.extend_from_slice(pieces);
+    key.extend_from_slice(&n.to_be_bytes());
+    key
+}
+
+/// A webhook that waits for the pipeline.
+pub(super) fn undispatched(due: Time, id: WebhookId) -> Vec<u8> {
+    key(prefix::UNDISPATCHED, &[&due.millis().to_be_bytes(), id.bytes()])
+}
+
+/// A key that was seen.
+pub(super) fn ledger(hash: &[u8; 16]) -> Vec<u8> {
+    key(prefix::LEDGER, &[hash])
+}
+
+/// When a key that was seen expires.
+pub(super) fn expiry(until: Time, hash: &[u8; 16]) -> Vec<u8> {
+    key(prefix::EXPIRY, &[&until.millis().to_be_bytes(), hash])
+}
+
+/// An event.
+pub(super) fn event(id: EventId) -> Vec<u8> {
+    key(prefix::EVENT, &[id.bytes()])
+}
+
+/// What the keys of the events of one type begin with.
+pub(super) fn kind(kind: &str) -> Vec<u8> {
+    key(prefix::KIND, &[&Sha256::digest(kind.as_bytes())[..8]])
+}
+
+/// An event in the order of its type.
+pub(super) fn kind_event(of: &str, id: EventId) -> Vec<u8> {
+    let mut key = kind(of);
+    key.extend_from_slice(id.bytes());
+    key
+}
+
+/// What is remembered of an entity.
+pub(super) fn entity(source: &str, entity: &str) -> Vec<u8> {
+    let hash = Sha256::new()
+        .chain_update((source.len() as u64).to_be_bytes())
+        .chain_update(source.as_bytes())
+        .chain_update(entity.as_bytes())
+        .finalize();
+    key(prefix::ENTITY, &[&hash[..16]])
+}
+
+/// An event about a person.
+pub(super) fn subject(subject: &str, id: EventId) -> Vec<u8> {
+    key(prefix::SUBJECT, &[&Sha256::digest(subject.as_bytes())[..16], id.bytes()])
+}
+
+/// A delivery.
+pub(super) fn delivery(id: DeliveryId) -> Vec<u8> {
+    key(prefix::DELIVERY, &[id.bytes()])
+}
+
+/// A delivery that waits to be sent.
+pub(super) fn due(endpoint: EndpointId, lane: u8, due: Time, id: DeliveryId) -> Vec<u8> {
+    key(prefix::DUE, &[endpoint.bytes(), &[lane], &due.millis().to_be_bytes(), id.bytes()])
+}
+
+/// What the keys of one lane of an endpoint begin with.
+pub(super) fn due_lane(endpoint: EndpointId, lane: u8) -> Vec<u8> {
+    key(prefix::DUE, &[endpoint.bytes(), &[lane]])
+}
+
+/// The endpoint, lane and due time in a key of [`due`].
+pub(super) fn due_fields(key: &[u8]) -> Option<(EndpointId, u8, Time)> {
+    let endpoint = EndpointId(key.get(1..17)?.try_into().ok()?);
+    let millis = u64::from_be_bytes(key.get(18..26)?.try_into().ok()?);
+    Some((endpoint, *key.get(17)?, Time::from_millis(millis)))
+}
+
+/// What the keys of a delivery's attempts begin with.
+pub(super) fn attempts(id: DeliveryId) -> Vec<u8> {
+    key(prefix::ATTEMPT, &[id.bytes()])
+}
+
+/// An attempt.
+pub(super) fn attempt(id: DeliveryId, n: u32) -> Vec<u8> {
+    key(prefix::ATTEMPT, &[id.bytes(), &n.to_be_bytes()])
+}
+
+/// What the keys of the dead deliveries of an endpoint begin with; of all: the id of no endpoint, all zero.
+pub(super) fn dead_of(endpoint: Option<EndpointId>) -> Vec<u8> {
+    key(prefix::LETTER, &[&[DEAD], &endpoint.map_or([0; 16], |endpoint| endpoint.0)])
+}
+
+/// A dead delivery: once among its endpoint's, once among all.
+pub(super) fn dead(endpoint: Option<EndpointId>, id: DeliveryId) -> Vec<u8> {
+    let mut key = dead_of(endpoint);
+    key.extend_from_slice(id.bytes());
+    key
+}
+
+/// What the keys of the dead webhooks begin with.
+pub(super) fn dead_webhooks() -> Vec<u8> {
+    key(prefix::LETTER, &[&[DEAD_WEBHOOK]])
+}
+
+/// A dead webhook.
+pub(super) fn dead_webhook(id: WebhookId) -> Vec<u8> {
+    key(prefix::LETTER, &[&[DEAD_WEBHOOK], id.bytes()])
+}
+
+/// The gate of an endpoint.
+pub(super) fn gate(endpoint: EndpointId) -> Vec<u8> {
+    key(prefix::DOC, &[&[GATE], endpoint.bytes()])
+}
+
+/// The id at the end of a key.
+pub(super) fn last_id(key: &[u8]) -> Option<[u8; 16]> {
+    key.last_chunk().copied()
+}
+
+/// The time that follows the prefix byte.
+pub(super) fn first_time(key: &[u8]) -> Option<Time> {
+    Some(Time::from_millis(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?)))
+}
+
+/// The least key that is greater than every key that begins with `prefix`.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn whk(millis: u64) -> WebhookId {
+        WebhookId::new(Time::from_millis(millis), 7)
+    }
+
+    #[test]
+    fn the_order_of_keys_is_the_order_of_time() {
+        let endpoint = EndpointId::derive("app");
+        let dlv = |millis| DeliveryId::derive(EventId::derive(whk(millis), 0), endpoint, 0);
+        let at = Time::from_millis;
+        let pairs = [
+            ("w", webhook(whk(255), Part::Run), webhook(whk(256), Part::Head)),
+            ("u", undispatched(at(255), whk(9)), undispatched(at(256), whk(1))),
+            ("x", expiry(at(65_535), &[255; 16]), expiry(at(65_536), &[0; 16])),
+            ("e", event(EventId::derive(whk(255), 9)), event(EventId::derive(whk(256), 0))),
+            (
+                "y",
+                kind_event("a", EventId::derive(whk(255), 9)),
+                kind_event("a", EventId::derive(whk(256), 0)),
+            ),
+            ("d", delivery(dlv(255)), delivery(dlv(256))),
+            ("i", due(endpoint, 0, at(255), dlv(9)), due(endpoint, 0, at(256), dlv(1))),
+            ("i, lane first", due(endpoint, 0, at(256), dlv(1)), due(endpoint, 1, at(255), dlv(1))),
+            ("t", attempt(dlv(1), 255), attempt(dlv(1), 256)),
+            ("l", dead(None, dlv(255)), dead(None, dlv(256))),
+            ("b", piece(&body(whk(1)), 255), piece(&body(whk(1)), 256)),
+        ];
+        for (name, early, late) in pairs {
+            assert!(early < late, "{name}: {early:?} {late:?}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_key_are_read_back() {
+        let endpoint = EndpointId::derive("app");
+        let dlv = DeliveryId::derive(EventId::derive(whk(5), 0), endpoint, 0);
+        let key = due(endpoint, 1, Time::from_millis(77), dlv);
+        assert_eq!(due_fields(&key), Some((endpoint, 1, Time::from_millis(77))));
+        assert_eq!(last_id(&key), Some(dlv.0));
+        assert_eq!(first_time(&undispatched(Time::from_millis(42), whk(1))), Some(Time::from_millis(42)));
+        assert_eq!(pieces_of_staged(&staged(b"bxyz")), b"bxyz");
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_carries() {
+        assert_eq!(end_of(b"a"), b"b");
+        assert_eq!(end_of(&[1, 255, 255]), [2]);
+        assert!(end_of(&[1, 2]) > vec![1, 2, 255, 255, 255]);
+    }
+
+    #[test]
+    fn no_prefix_is_used_twice() {
+        assert_eq!(prefix::ALL.iter().collect::<HashSet<_>>().len(), prefix::ALL.len());
+    }
+
+    #[test]
+    fn entities_of_two_sources_do_not_meet() {
+        assert_ne!(entity("ab", "c"), entity("a", "bc"));
+    }
+}

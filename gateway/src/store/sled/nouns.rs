@@ -1,0 +1,165 @@
+//! The nouns as verbs read and write them: one place that knows which rows each is made of.
+
+use super::keys::{self, Part};
+use super::rows::{
+    self, AttemptRow, DeliveryRow, EntityRow, EventRow, GateDoc, HeadRow, Pieces, RunRow, SeenRow, StateRow,
+    Totals,
+};
+use super::view::View;
+use crate::model::attempt::Attempt;
+use crate::model::dispatch::Entity;
+use crate::model::endpoint::Gate;
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::webhook::{WebhookHead, WebhookState};
+use crate::store::{GateRow, StoreError, StoredEvent, StoredWebhook};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl View<'_> {
+    /// The head of a webhook.
+    pub(super) fn head(&self, id: WebhookId) -> Result<Option<WebhookHead>, StoreError> {
+        Ok(self.read::<HeadRow>("head", &keys::webhook(id, Part::Head))?.map(|row| row.0))
+    }
+
+    /// Where a webhook stands.
+    pub(super) fn state(&self, id: WebhookId) -> Result<Option<StateRow>, StoreError> {
+        match self.read("state", &keys::webhook(id, Part::State))? {
+            Some(state) => Ok(Some(state)),
+            None => Ok(self.head(id)?.map(|head| first_state(&head))),
+        }
+    }
+
+    /// A whole webhook.
+    pub(super) fn stored_webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>, StoreError> {
+        let Some(head) = self.head(id)? else { return Ok(None) };
+        let state =
+            self.read("state", &keys::webhook(id, Part::State))?.unwrap_or_else(|| first_state(&head)).state;
+        let seen: SeenRow = self.read("counter", &keys::webhook(id, Part::Seen))?.unwrap_or_default();
+        let run = self.read::<RunRow>("run", &keys::webhook(id, Part::Run))?.map(|row| row.0);
+        let SeenRow { duplicates, conflicts } = seen;
+        Ok(Some(StoredWebhook { id, head, state, run, duplicates, conflicts }))
+    }
+
+    /// The body of a webhook.
+    pub(super) fn body_of(&self, id: WebhookId) -> Result<Option<Bytes>, StoreError> {
+        let Some(head) = self.head(id)? else { return Ok(None) };
+        Ok(self.join(&keys::body(id), head.body_len)?.map(Bytes::from))
+    }
+
+    /// An event without its JSON.
+    pub(super) fn event_row(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
+        self.read("event", &keys::event(id))
+    }
+
+    /// A whole event.
+    pub(super) fn stored_event(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
+        let Some(value) = self.value(&keys::event(id))? else { return Ok(None) };
+        let (row, json) = rows::decode_and_rest::<EventRow>("event", &value)?;
+        let EventRow { webhook, kind, source, occurred_at, dropped, .. } = row;
+        let json = Bytes::copy_from_slice(json);
+        Ok(Some(StoredEvent { id, webhook, kind, source, occurred_at, dropped, json }))
+    }
+
+    /// A delivery with its lane.
+    pub(super) fn delivery_row(&self, id: DeliveryId) -> Result<Option<DeliveryRow>, StoreError> {
+        self.read("delivery", &keys::delivery(id))
+    }
+
+    /// The attempts of a delivery.
+    pub(super) fn attempts_of(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let prefix = keys::attempts(id);
+        let mut attempts = Vec::new();
+        for entry in self.range(&prefix, &keys::end_of(&prefix)) {
+            let attempt = self.read::<AttemptRow>("attempt", &entry?.0)?;
+            attempts.extend(attempt.map(|row| row.0));
+        }
+        Ok(attempts)
+    }
+
+    /// What is remembered of an entity.
+    pub(super) fn entity_row(&self, source: &str, entity: &str) -> Result<Entity, StoreError> {
+        let row = self.read::<EntityRow>("entity", &keys::entity(source, entity))?;
+        Ok(row.map(|row| row.0).unwrap_or_default())
+    }
+
+    /// The gate of an endpoint.
+    pub(super) fn gate_row(&self, endpoint: EndpointId) -> Result<GateRow, StoreError> {
+        let row = self.read::<GateDoc>("gate", &keys::gate(endpoint))?;
+        Ok(row.map_or(GateRow { gate: Gate::Open, version: 0 }, |row| row.0))
+    }
+
+    /// The counters.
+    pub(super) fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(self.read("counter", keys::TOTALS)?.unwrap_or_default())
+    }
+
+    /// Changes the counters: one write a group, however many verbs do.
+    pub(super) fn count(&mut self, change: impl FnOnce(&mut Totals)) -> Result<(), StoreError> {
+        let mut totals = self.totals()?;
+        change(&mut totals);
+        self.put(keys::TOTALS, rows::encode(&totals));
+        Ok(())
+    }
+
+    /// Moves a webhook from one state to the next, with its indexes. The counters are the caller's.
+    pub(super) fn move_webhook(
+        &mut self,
+        id: WebhookId,
+        from: &StateRow,
+        to: &StateRow,
+    ) -> Result<(), StoreError> {
+        match &from.state {
+            WebhookState::Undispatched { due, .. } => self.remove(keys::undispatched(*due, id)),
+            WebhookState::Dead { .. } => self.remove(keys::dead_webhook(id)),
+            WebhookState::Dispatched { .. } => {}
+        }
+        match &to.state {
+            WebhookState::Undispatched { due, .. } => self.put(keys::undispatched(*due, id), &[]),
+            WebhookState::Dead { .. } => self.put(keys::dead_webhook(id), &[]),
+            WebhookState::Dispatched { .. } => {}
+        }
+        self.write(keys::webhook(id, Part::State), to)
+    }
+}
+
+/// The state of a webhook whose state row was never written.
+fn first_state(head: &WebhookHead) -> StateRow {
+    StateRow { run: 0, state: WebhookState::Undispatched { failures: 0, due: head.received_at, last: None } }
+}
+
+/// The pieces that a verb shows, and whether they are written ahead of it.
+#[derive(Clone)]
+pub(super) struct Long {
+    /// The pieces.
+    pub(super) pieces: Arc<Vec<Pieces>>,
+    /// Whether they are too many for one commit.
+    pub(super) staged: bool,
+}
+
+impl Long {
+    pub(super) fn new(pieces: Vec<Pieces>) -> Long {
+        let bytes: usize = pieces.iter().map(|pieces| pieces.bytes.len()).sum();
+        Long { pieces: Arc::new(pieces), staged: bytes > super::committer::STAGE_BYTES_MIN }
+    }
+
+    /// The verb commits: writes the pieces, or takes away the marks of those that are there already.
+    pub(super) fn show(&self, view: &mut View<'_>) {
+        if self.staged {
+            self.pieces.iter().for_each(|pieces| view.remove(keys::staged(&pieces.prefix)));
+        } else {
+            view.put_pieces(self.pieces.iter());
+        }
+    }
+
+    /// The verb does not commit: removes what was written ahead. Pieces without a mark belong to a commit.
+    pub(super) fn discard(&self, view: &mut View<'_>) -> Result<(), StoreError> {
+        for pieces in self.pieces.iter() {
+            let mark = keys::staged(&pieces.prefix);
+            if self.staged && view.has(&mark)? {
+                view.remove_all(&pieces.prefix)?;
+                view.remove(mark);
+            }
+        }
+        Ok(())
+    }
+}

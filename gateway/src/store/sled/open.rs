@@ -1,0 +1,215 @@
+//! Opens sled's directory: guarded, synced once, of a schema that we know, and rid of what was cut short.
+
+use super::Options;
+use super::keys;
+use super::view::View;
+use crate::store::StoreError;
+use std::fs::File;
+use std::io::Error as IoError;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// The schema that we write.
+pub(super) const SCHEMA: u32 = 1;
+/// How often a lock that is held is asked for again, and the wait between: a process that is ending gets a second.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+/// A file beside sled's, made once the first commit is durable. sled opens some damaged files as an empty store; with
+/// this file there, an empty store is a loss.
+const BORN: &str = "billhook-store";
+/// Most rows that are removed in one commit while opening.
+const REMOVED_A_COMMIT: usize = 1024;
+
+/// A store that is open.
+pub(super) struct Opened {
+    pub(super) db: sled::Db,
+    /// Our own descriptor of sled's file `db`: a sync works on the file, whoever asks.
+    pub(super) file: File,
+    /// Whether the process before closed it, or there was none.
+    pub(super) clean: bool,
+}
+
+/// Opens or creates the store. When this returns, it is durably open: the clean mark is gone.
+pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
+    let failed = |why: String| StoreError::Open { path: options.path.display().to_string(), why };
+    std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
+    let db = open_sled(options).map_err(&failed)?;
+    let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
+    let durable = |batch: sled::Batch| -> Result<(), StoreError> {
+        let written = db.apply_batch(batch).and_then(|()| db.flush());
+        written.map_err(|error| failed(error.to_string()))?;
+        file.sync_data().map_err(|error| failed(format!("cannot sync: {error}")))
+    };
+
+    let born = options.path.join(BORN);
+    let fresh = db.is_empty() && !born.exists();
+    check_schema(&db, fresh)?;
+    let clean = fresh || View::of(&db).has(keys::CLEAN)?;
+    let mut batch = sled::Batch::default();
+    batch.insert(keys::SCHEMA, &SCHEMA.to_be_bytes());
+    batch.remove(keys::CLEAN);
+    durable(batch)?;
+    if !born.exists() {
+        mark_born(&born).map_err(|error| failed(format!("cannot mark it: {error}")))?;
+    }
+    remove_staged(&db, durable)?;
+    info!(path = %options.path.display(), clean, "store opened");
+    Ok(Opened { db, file, clean })
+}
+
+/// Opens sled on a thread of its own: a damaged file can make it panic instead of failing.
+fn open_sled(options: &Options) -> Result<sled::Db, String> {
+    let config = sled::Config::new()
+        .path(&options.path)
+        .mode(sled::Mode::LowSpace)
+        .cache_capacity(options.cache_bytes)
+        .flush_every_ms(Some(200));
+    for tries in 1.. {
+        let config = config.clone();
+        let opened = std::thread::Builder::new()
+            .name("store-open".into())
+            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| config.open())))
+            .map_err(|error| error.to_string())?
+            .join();
+        match opened {
+            Ok(Ok(Ok(db))) => return Ok(db),
+            Ok(Ok(Err(error))) if is_locked(&error) && tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
+            Ok(Ok(Err(error))) if is_locked(&error) => break,
+            Ok(Ok(Err(error))) => {
+                return Err(format!("{error}; restore a backup or move the directory away"));
+            }
+            Ok(Err(_)) | Err(_) => {
+                return Err("its files are damaged; restore a backup or move them away".into());
+            }
+        }
+    }
+    Err("another process has it open".into())
+}
+
+/// sled has no variant for it, only this text.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"))
+}
+
+/// Syncs what sled never does: its configuration and the directories that name its files.
+fn sync_files(path: &Path) -> Result<File, IoError> {
+    File::open(path.join("conf"))?.sync_all()?;
+    let file = File::options().read(true).write(true).open(path.join("db"))?;
+    file.sync_all()?;
+    let path = path.canonicalize()?;
+    // The directory itself, its parent and the one above: `create_dir_all` may have made them all.
+    path.ancestors().take(3).map(PathBuf::from).try_for_each(|dir| File::open(dir)?.sync_all())?;
+    Ok(file)
+}
+
+/// Writes the file that tells a store from a directory whose rows sled could not find any more.
+fn mark_born(path: &Path) -> Result<(), IoError> {
+    std::fs::write(path, "This directory is a store of Billhook. sled wrote the other files.\n")?;
+    File::open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn check_schema(db: &sled::Db, fresh: bool) -> Result<(), StoreError> {
+    match View::of(db).get(keys::SCHEMA)? {
+        None if fresh => Ok(()),
+        None if db.is_empty() => {
+            Err(StoreError::Damaged("its rows are gone: restore a backup or move it away".into()))
+        }
+        None => {
+            Err(StoreError::Damaged("it holds rows but no schema version: it is not a store of ours".into()))
+        }
+        Some(row) => {
+            let found = row.as_ref().try_into().map(u32::from_be_bytes);
+            let found = found.map_err(|_| StoreError::Damaged("its schema version cannot be read".into()))?;
+            if found > SCHEMA { Err(StoreError::Newer { found, known: SCHEMA }) } else { Ok(()) }
+        }
+    }
+}
+
+/// Removes pieces that were written ahead of a commit that never came.
+fn remove_staged(
+    db: &sled::Db,
+    durable: impl Fn(sled::Batch) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    while let Some((mark, _)) = View::of(db).first(&keys::staged(&[]))? {
+        let prefix = keys::pieces_of_staged(&mark);
+        warn!("removing the pieces of a commit that was cut short");
+        loop {
+            let view = View::of(db);
+            let some = view.range(prefix, &keys::end_of(prefix)).take(REMOVED_A_COMMIT);
+            let some = some.collect::<Result<Vec<_>, _>>()?;
+            let mut batch = sled::Batch::default();
+            some.iter().for_each(|(key, _)| batch.remove(key));
+            if some.len() < REMOVED_A_COMMIT {
+                batch.remove(mark.as_ref());
+                durable(batch)?;
+                break;
+            }
+            durable(batch)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::at(dir.path());
+        let opened = open(&options).unwrap();
+        opened.db.insert(keys::SCHEMA, &(SCHEMA + 1).to_be_bytes()).unwrap();
+        drop(opened);
+        assert!(matches!(open(&options).err(), Some(StoreError::Newer { found: 2, known: 1 })));
+    }
+
+    #[test]
+    fn pieces_of_a_commit_that_was_cut_short_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::at(dir.path());
+        let opened = open(&options).unwrap();
+        let rows = opened.db.len();
+        for n in 0..1500 {
+            opened.db.insert(keys::piece(b"bcut", n), b"x").unwrap();
+        }
+        opened.db.insert(keys::piece(b"bother", 0), b"x").unwrap();
+        opened.db.insert(keys::staged(b"bcut"), b"").unwrap();
+        drop(opened);
+        let opened = open(&options).unwrap();
+        assert!(!opened.clean);
+        assert_eq!(opened.db.len(), rows + 1);
+    }
+
+    #[test]
+    fn a_directory_of_something_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::at(dir.path());
+        sled::open(dir.path()).unwrap().insert("hello", "world").unwrap();
+        assert!(matches!(open(&options).err(), Some(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn damaged_files_are_an_error_and_not_an_empty_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::at(dir.path());
+        drop(open(&options).unwrap());
+        let db = dir.path().join("db");
+        let len = std::fs::metadata(&db).unwrap().len();
+        for byte in [0, 0xa5] {
+            std::fs::write(&db, vec![byte; len as usize]).unwrap();
+            let error = open(&options).err();
+            assert!(matches!(error, Some(StoreError::Open { .. } | StoreError::Damaged(_))), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_short_is_begun_again() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(sled::open(dir.path()).unwrap());
+        assert!(open(&Options::at(dir.path())).unwrap().clean);
+    }
+}

@@ -1,0 +1,452 @@
+//! Rows as bytes: a version byte, then postcard; times are milliseconds. A value that is longer than a row may be is
+//! cut into pieces, and its row says only how many bytes there are and where.
+//!
+//! Enums are numbered by the order of their variants, and fields have no names: a change of either is a new version.
+
+use super::keys;
+use crate::model::attempt::{Attempt, Outcome};
+use crate::model::delivery::{Delivery, DeliveryState};
+use crate::model::dispatch::{Entity, Note, Run};
+use crate::model::endpoint::Gate;
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::webhook::{Header, WebhookHead, WebhookState};
+use crate::store::{GateRow, Stats, StoreError};
+use billhook_event::{Time, Verified};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// No value is longer. A leaf of sled holds up to 16 items, and one of more than 128 KiB becomes a file that is never
+/// synced.
+pub(super) const ROW_BYTES_MAX: usize = 4096;
+
+/// The first byte of a row of this version.
+const VERSION: u8 = 1;
+/// The first byte of a row whose value is in pieces.
+const CUT: u8 = 0xfe;
+
+/// What is behind a webhook's state row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct StateRow {
+    /// 0 for the first run, one more for each reprocess or redrive.
+    pub(super) run: u32,
+    /// Where it stands.
+    #[serde(with = "WebhookStateDef")]
+    pub(super) state: WebhookState,
+}
+
+/// What the ledger keeps of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LedgerRow {
+    /// The webhook that came first.
+    pub(super) first: WebhookId,
+    /// Until when another is a duplicate.
+    #[serde(with = "millis")]
+    pub(super) until: Time,
+    /// The beginning of the SHA-256 of the first one's body, to tell a conflict.
+    pub(super) body: [u8; 16],
+}
+
+/// How often a webhook came again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SeenRow {
+    pub(super) duplicates: u32,
+    pub(super) conflicts: u32,
+}
+
+/// An event without its JSON, which follows in the same value as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct EventRow {
+    pub(super) webhook: WebhookId,
+    pub(super) kind: String,
+    pub(super) source: String,
+    #[serde(with = "millis")]
+    pub(super) occurred_at: Time,
+    pub(super) entity: Option<String>,
+    pub(super) dropped: Option<(String, String)>,
+    /// Every endpoint it was ever owed to: with the resend number they give the ids of its deliveries.
+    pub(super) endpoints: Vec<EndpointId>,
+}
+
+/// A delivery and its lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct DeliveryRow {
+    pub(super) lane: u8,
+    #[serde(with = "DeliveryDef")]
+    pub(super) delivery: Delivery,
+}
+
+/// A row that is a noun of the model and nothing else.
+macro_rules! plain {
+    ($($row:ident($noun:ty) as $def:literal;)*) => {$(
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) struct $row(#[serde(with = $def)] pub(super) $noun);
+    )*};
+}
+
+plain! {
+    HeadRow(WebhookHead) as "HeadDef";
+    RunRow(Run) as "RunDef";
+    AttemptRow(Attempt) as "AttemptDef";
+    EntityRow(Entity) as "EntityDef";
+    GateDoc(GateRow) as "GateRowDef";
+}
+
+/// The counters, in one row so that they are one write a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) webhooks: u64,
+    pub(super) duplicates: u64,
+    pub(super) undispatched: u64,
+    pub(super) webhooks_dead: u64,
+    pub(super) events: u64,
+    pub(super) waiting: u64,
+    pub(super) delivered: u64,
+    pub(super) dead: u64,
+}
+
+impl Totals {
+    /// As they are shown, beside the size on disk.
+    pub(super) fn stats(&self, disk_bytes: u64) -> Stats {
+        Stats {
+            webhooks: self.webhooks,
+            duplicates: self.duplicates,
+            undispatched: self.undispatched,
+            webhooks_dead: self.webhooks_dead,
+            events: self.events,
+            waiting: self.waiting,
+            delivered: self.delivered,
+            dead: self.dead,
+            disk_bytes,
+        }
+    }
+}
+
+/// The bytes of a row.
+pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    postcard::to_extend(row, vec![VERSION])
+        .expect("rows are made of strings, numbers and sequences of known length")
+}
+
+/// A row from its bytes.
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    decode_and_rest(what, bytes).map(|(row, _)| row)
+}
+
+/// A row from the beginning of its bytes, and what follows it.
+pub(super) fn decode_and_rest<'a, T: DeserializeOwned>(
+    what: &str,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), StoreError> {
+    match bytes {
+        [VERSION, rest @ ..] => postcard::take_from_bytes(rest)
+            .map_err(|error| StoreError::Damaged(format!("a {what} cannot be read: {error}"))),
+        [version, ..] => Err(StoreError::Damaged(format!("a {what} has the unknown version {version}"))),
+        [] => Err(StoreError::Damaged(format!("a {what} is empty"))),
+    }
+}
+
+/// Bytes to be cut into pieces of [`ROW_BYTES_MAX`]. No bytes are one empty piece.
+#[derive(Clone, Debug)]
+pub(super) struct Pieces {
+    /// What the pieces' keys begin with.
+    pub(super) prefix: Vec<u8>,
+    /// The bytes.
+    pub(super) bytes: Bytes,
+}
+
+impl Pieces {
+    /// How many there are.
+    pub(super) fn count(&self) -> u16 {
+        self.bytes.len().div_ceil(ROW_BYTES_MAX).max(1).try_into().unwrap_or(u16::MAX)
+    }
+
+    /// The key and the bytes of the `n`-th, from 0.
+    pub(super) fn piece(&self, n: u16) -> (Vec<u8>, &[u8]) {
+        let from = (usize::from(n) * ROW_BYTES_MAX).min(self.bytes.len());
+        let to = (from + ROW_BYTES_MAX).min(self.bytes.len());
+        (keys::piece(&self.prefix, n), &self.bytes[from..to])
+    }
+}
+
+/// A value ready to be written: the row, and its pieces if it is too long for one.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) key: Vec<u8>,
+    pub(super) row: Vec<u8>,
+    pub(super) pieces: Option<Pieces>,
+}
+
+impl Value {
+    /// The value `bytes` at `key`. The pieces of two generations lie side by side.
+    pub(super) fn new(key: Vec<u8>, bytes: Vec<u8>, generation: u32) -> Value {
+        if bytes.len() <= ROW_BYTES_MAX {
+            return Value { key, row: bytes, pieces: None };
+        }
+        let cut = Cut { bytes: bytes.len() as u64, generation };
+        let mut row = vec![CUT];
+        row.extend_from_slice(&encode(&cut));
+        let pieces = Pieces { prefix: keys::pieces(&key, generation), bytes: bytes.into() };
+        Value { key, row, pieces: Some(pieces) }
+    }
+}
+
+/// What the row of a value in pieces says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cut {
+    pub(super) bytes: u64,
+    pub(super) generation: u32,
+}
+
+impl Cut {
+    /// From a row; `None` if its value is not in pieces.
+    pub(super) fn read(row: &[u8]) -> Result<Option<Cut>, StoreError> {
+        match row {
+            [CUT, rest @ ..] => decode("row of a value in pieces", rest).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Times as milliseconds.
+mod millis {
+    use super::{Deserialize, Time};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.millis())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+        u64::deserialize(deserializer).map(Time::from_millis)
+    }
+}
+
+/// The last events of an entity, with times as milliseconds.
+mod last {
+    use super::{BTreeMap, Deserialize, EventId, Serialize, Time};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        last: &BTreeMap<String, (Time, EventId)>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let last: BTreeMap<&str, (u64, EventId)> =
+            last.iter().map(|(kind, (at, id))| (kind.as_str(), (at.millis(), *id))).collect();
+        last.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, (Time, EventId)>, D::Error> {
+        let last = BTreeMap::<String, (u64, EventId)>::deserialize(deserializer)?;
+        Ok(last.into_iter().map(|(kind, (at, id))| (kind, (Time::from_millis(at), id))).collect())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "WebhookHead")]
+struct HeadDef {
+    source: String,
+    provider: String,
+    #[serde(with = "millis")]
+    received_at: Time,
+    path: String,
+    query: String,
+    headers: Vec<Header>,
+    event_name: Option<String>,
+    delivery_id: Option<String>,
+    verified: Verified,
+    sha256: [u8; 32],
+    body_len: u64,
+    remote: Option<std::net::IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "WebhookState")]
+enum WebhookStateDef {
+    Undispatched {
+        failures: u32,
+        #[serde(with = "millis")]
+        due: Time,
+        last: Option<String>,
+    },
+    Dispatched {
+        events: u32,
+        #[serde(with = "millis")]
+        at: Time,
+    },
+    Dead {
+        why: String,
+        #[serde(with = "millis")]
+        at: Time,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Run")]
+struct RunDef {
+    #[serde(with = "millis")]
+    now: Time,
+    notes: Vec<Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Delivery")]
+struct DeliveryDef {
+    id: DeliveryId,
+    event: EventId,
+    endpoint: EndpointId,
+    resend: u32,
+    #[serde(with = "millis")]
+    created: Time,
+    attempts: u32,
+    step: u32,
+    #[serde(with = "DeliveryStateDef")]
+    state: DeliveryState,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DeliveryState")]
+enum DeliveryStateDef {
+    Waiting {
+        #[serde(with = "millis")]
+        due: Time,
+    },
+    Delivered {
+        #[serde(with = "millis")]
+        at: Time,
+    },
+    Skipped {
+        #[serde(with = "millis")]
+        at: Time,
+        why: String,
+    },
+    Dead {
+        #[serde(with = "millis")]
+        at: Time,
+        why: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Attempt")]
+struct AttemptDef {
+    n: u32,
+    #[serde(with = "millis")]
+    at: Time,
+    took: Duration,
+    outcome: Outcome,
+    trial: bool,
+    webhook_id: String,
+    retry_after: Option<Duration>,
+    answer: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Entity")]
+struct EntityDef {
+    version: u64,
+    #[serde(with = "last")]
+    last: BTreeMap<String, (Time, EventId)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "GateRow")]
+struct GateRowDef {
+    #[serde(with = "GateDef")]
+    gate: Gate,
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Gate")]
+enum GateDef {
+    Open,
+    Trial {
+        #[serde(with = "millis")]
+        at: Time,
+        wait: Duration,
+    },
+    Paused,
+    Disabled {
+        why: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::attempt::Failure;
+
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(row: &T) {
+        assert_eq!(&decode::<T>("row", &encode(row)).unwrap(), row);
+    }
+
+    #[test]
+    fn rows_round_trip_even_at_the_epoch() {
+        let head = WebhookHead {
+            source: "s".into(),
+            provider: "p".into(),
+            received_at: Time::ZERO,
+            path: String::new(),
+            query: "a=1".into(),
+            headers: vec![("x".into(), vec![0, 255])],
+            event_name: None,
+            delivery_id: Some("1".into()),
+            verified: Verified::Signature,
+            sha256: [7; 32],
+            body_len: 9,
+            remote: Some("::1".parse().unwrap()),
+        };
+        round_trip(&HeadRow(head));
+        round_trip(&RunRow(Run::default()));
+        let id = EventId([1; 16]);
+        round_trip(&EntityRow(Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() }));
+        let wait = Duration::from_secs(30);
+        round_trip(&GateDoc(GateRow { gate: Gate::Trial { at: Time::ZERO, wait }, version: 2 }));
+        round_trip(&AttemptRow(Attempt {
+            n: 1,
+            at: Time::ZERO,
+            took: Duration::from_millis(3),
+            outcome: Outcome::Failed(Failure::Connect("refused".into())),
+            trial: true,
+            webhook_id: "evt_1".into(),
+            retry_after: Some(wait),
+            answer: vec![1, 2],
+        }));
+    }
+
+    #[test]
+    fn the_bytes_of_a_row_stay_as_they_are() {
+        let row =
+            StateRow { run: 2, state: WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) } };
+        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2]);
+        let row = LedgerRow { first: WebhookId([9; 16]), until: Time::from_millis(1), body: [8; 16] };
+        assert_eq!(encode(&row), [&[1][..], &[9; 16], &[1], &[8; 16]].concat());
+    }
+
+    #[test]
+    fn an_unknown_version_is_damage() {
+        for bytes in [&[][..], &[2, 0], &[1, 200]] {
+            assert!(matches!(decode::<StateRow>("state", bytes), Err(StoreError::Damaged(_))), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_cut_beyond_a_row() {
+        for (len, pieces) in [(0, None), (4096, None), (4097, Some(2)), (8192, Some(2)), (8193, Some(3))] {
+            let value = Value::new(b"wkey".to_vec(), vec![5; len], 0);
+            assert!(value.row.len() <= ROW_BYTES_MAX);
+            assert_eq!(value.pieces.as_ref().map(Pieces::count), pieces, "{len}");
+            let cut = Cut { bytes: len as u64, generation: 0 };
+            assert_eq!(Cut::read(&value.row).unwrap(), pieces.map(|_| cut), "{len}");
+            if let Some(pieces) = value.pieces {
+                let back: Vec<u8> = (0..pieces.count()).flat_map(|n| pieces.piece(n).1.to_vec()).collect();
+                assert_eq!(back, vec![5; len]);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Instants: Unix time in milliseconds, RFC 3339 on the wire.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// An instant as milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
+///
+/// Its JSON form is RFC 3339 in UTC with exactly three fraction digits: `2026-08-10T12:00:00.000Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The Unix epoch: the least instant there is.
+    pub const ZERO: Time = Time(0);
+
+    /// The last instant that has a name in every offset of RFC 3339, 9999-12-30T22:00:00.000Z: also the last that
+    /// jiff takes, so that every instant can be written and read back.
+    pub const MAX: Time = Time(253_402_207_200_000);
+
+    /// From Unix milliseconds; later than [`Time::MAX`] becomes [`Time::MAX`].
+    pub const fn from_millis(millis: u64) -> Time {
+        Time(if millis > Self::MAX.0 { Self::MAX.0 } else { millis })
+    }
+
+    /// From Unix seconds.
+    pub const fn from_secs(secs: u64) -> Time {
+        Time::from_millis(secs.saturating_mul(1000))
+    }
+
+    /// Unix milliseconds.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole Unix seconds, rounded down.
+    pub const fn secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// This instant and `duration` after it, to the millisecond.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Time {
+        Time::from_millis(self.0.saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero if it is not earlier.
+    pub fn since(self, earlier: Time) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads what providers write as a time: RFC 3339 with any offset and 0 to 9 fraction digits, a date alone
+    /// (midnight UTC), or Unix seconds or milliseconds as digits (from 12 digits on they are milliseconds).
+    ///
+    /// `None` for anything else, for times before 1970, and for Go's zero time `0001-01-01T00:00:00Z`.
+    pub fn parse(text: &str) -> Option<Time> {
+        let text = text.trim();
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let number: u64 = text.parse().ok()?;
+            let known = if text.len() >= 12 { Time::from_millis(number) } else { Time::from_secs(number) };
+            return (number != 0).then_some(known);
+        }
+        let timestamp = match text.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => timestamp,
+            Err(_) => {
+                text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+            }
+        };
+        u64::try_from(timestamp.as_millisecond()).ok().filter(|millis| *millis > 0).map(Time::from_millis)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let timestamp = jiff::Timestamp::from_millisecond(self.0 as i64).map_err(|_| fmt::Error)?;
+        write!(f, "{timestamp:.3}")
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Time::parse(&text)
+            .ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time after 1970")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Time;
+
+    #[test]
+    fn times_as_providers_write_them() {
+        let cases = [
+            ("2026-08-10T12:00:00Z", Some("2026-08-10T12:00:00.000Z")),
+            ("2025-10-25T09:45:12.273046Z", Some("2025-10-25T09:45:12.273Z")),
+            ("2026-08-10T14:00:00+02:00", Some("2026-08-10T12:00:00.000Z")),
+            ("2026-08-10", Some("2026-08-10T00:00:00.000Z")),
+            ("1614265330", Some("2021-02-25T15:02:10.000Z")),
+            ("1614265330123", Some("2021-02-25T15:02:10.123Z")),
+            ("18446744073709551615", Some("9999-12-30T22:00:00.000Z")),
+            ("18446744073709551616", None),
+            ("0001-01-01T00:00:00Z", None),
+            ("0", None),
+            ("", None),
+            ("soon", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Time::parse(text).map(|t| t.to_string()).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_json_form_round_trips() {
+        for time in [Time::from_millis(1), Time::from_millis(1_786_363_200_042), Time::from_millis(u64::MAX)]
+        {
+            let json = serde_json::to_string(&time).unwrap();
+            assert_eq!(serde_json::from_str::<Time>(&json).unwrap(), time);
+        }
+    }
+}

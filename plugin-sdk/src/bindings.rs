@@ -1,0 +1,59 @@
+//! What wit-bindgen makes of `wit/v0.1`: one world for each kind, so that a component exports exactly its kinds.
+//!
+//! The imported interfaces are generated once, with the first world that has them; the others refer to those.
+
+#![allow(missing_docs, unreachable_pub, unsafe_code, reason = "generated code")]
+
+/// The imported interfaces, wherever they were generated.
+pub mod imports {
+    pub use super::filter::billhook::plugin::events;
+    pub use super::normalize::billhook::plugin::{clock, config, log, types, webhooks};
+}
+
+pub mod normalize {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "normalize-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_normalize",
+        default_bindings_module: "billhook_plugin::bindings::normalize",
+        type_section_suffix: "normalize",
+    });
+}
+
+pub mod filter {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "filter-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_filter",
+        default_bindings_module: "billhook_plugin::bindings::filter",
+        type_section_suffix: "filter",
+        with: {
+            "billhook:plugin/types@0.1.0": crate::bindings::imports::types,
+            "billhook:plugin/webhooks@0.1.0": crate::bindings::imports::webhooks,
+            "billhook:plugin/log@0.1.0": crate::bindings::imports::log,
+            "billhook:plugin/clock@0.1.0": crate::bindings::imports::clock,
+            "billhook:plugin/config@0.1.0": crate::bindings::imports::config,
+        },
+    });
+}
+
+pub mod map {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "map-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_map",
+        default_bindings_module: "billhook_plugin::bindings::map",
+        type_section_suffix: "map",
+        with: {
+            "billhook:plugin/types@0.1.0": crate::bindings::imports::types,
+            "billhook:plugin/webhooks@0.1.0": crate::bindings::imports::webhooks,
+            "billhook:plugin/events@0.1.0": crate::bindings::imports::events,
+            "billhook:plugin/log@0.1.0": crate::bindings::imports::log,
+            "billhook:plugin/clock@0.1.0": crate::bindings::imports::clock,
+            "billhook:plugin/config@0.1.0": crate::bindings::imports::config,
+        },
+    });
+}

@@ -1,0 +1,73 @@
+//! The exported functions, for any plugin type. [`crate::plugin!`] names the type and exports them.
+
+use crate::bindings::{self, imports};
+use crate::plugin::{FAILURE_BYTES_MAX, cut};
+use crate::{Event, Failure, Filter, Map, Normalize, Plugin, Verdict, Webhook};
+use std::cell::OnceCell;
+use std::marker::PhantomData;
+use std::thread::LocalKey;
+
+/// A plugin type with a place for its only value; implemented by [`crate::plugin!`].
+pub trait Instance: Plugin + 'static {
+    /// Where the value is kept once it is built.
+    fn place() -> &'static LocalKey<OnceCell<Self>>;
+}
+
+/// What the exports are implemented for.
+pub struct Exports<P>(PhantomData<P>);
+
+/// Runs `call` with the plugin, which the first call of an instance builds from the configuration.
+fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T, imports::types::Failure> {
+    let answer = P::place().with(|place| {
+        let plugin = match place.get() {
+            Some(plugin) => plugin,
+            None => {
+                let built = P::new(config()?)?;
+                place.get_or_init(|| built)
+            }
+        };
+        call(plugin)
+    });
+    answer.map_err(|failure| match failure {
+        Failure::Invalid(why) => imports::types::Failure::Invalid(cut(why, FAILURE_BYTES_MAX)),
+        Failure::Unavailable(why) => imports::types::Failure::Unavailable(cut(why, FAILURE_BYTES_MAX)),
+        Failure::Other(why) => imports::types::Failure::Other(cut(why, FAILURE_BYTES_MAX)),
+    })
+}
+
+fn config<C: serde::de::DeserializeOwned>() -> Result<C, Failure> {
+    crate::plugin::read_config(&imports::config::json())
+}
+
+/// JSON for the gateway. A document that cannot be written is a defect of the plugin.
+fn json(document: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
+    Ok(serde_json::to_vec(document)?)
+}
+
+impl<P: Instance + Normalize> bindings::normalize::exports::billhook::plugin::normalize::Guest
+    for Exports<P>
+{
+    fn normalize(webhook: &imports::webhooks::Webhook) -> Result<Vec<Vec<u8>>, imports::types::Failure> {
+        with::<P, _>(|plugin| plugin.normalize(&Webhook::from(webhook))?.iter().map(json).collect())
+    }
+}
+
+impl<P: Instance + Filter> bindings::filter::exports::billhook::plugin::filter::Guest for Exports<P> {
+    fn filter(
+        event: &imports::events::Event,
+    ) -> Result<bindings::filter::exports::billhook::plugin::filter::Verdict, imports::types::Failure> {
+        use bindings::filter::exports::billhook::plugin::filter as wit;
+        with::<P, _>(|plugin| {
+            Ok(match plugin.filter(&Event::from(event))? {
+                Verdict::Keep => wit::Verdict::Keep,
+                Verdict::Drop(why) => wit::Verdict::Drop(why),
+            })
+        })
+    }
+}
+
+impl<P: Instance + Map> bindings::map::exports::billhook::plugin::map::Guest for Exports<P> {
+    fn map(event: &imports::events::Event) -> Result<Option<Vec<u8>>, imports::types::Failure> {
+        with::<P, _>(|plugin| plugin.map(&Event::from(event))?.as_ref().map(json).transpose())
+    }
+}

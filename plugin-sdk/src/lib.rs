@@ -1,0 +1,70 @@
+//! Write Billhook plugins in Rust.
+//!
+//! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Normalize`], [`Filter`], [`Map`],
+//! [`Verify`], [`Transform`]. [`plugin!`] turns it into a WebAssembly component. The same crate compiles
+//! natively, where [`Webhook`] and [`Event`] are built from samples, so plain `cargo test` tests a plugin.
+//!
+//! ```
+//! use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+//!
+//! struct Acme;
+//!
+//! impl Plugin for Acme {
+//!     type Config = ();
+//!     fn new((): ()) -> Result<Acme, Failure> {
+//!         Ok(Acme)
+//!     }
+//! }
+//!
+//! impl Normalize for Acme {
+//!     fn normalize(&self, webhook: &Webhook) -> Result<Vec<Draft>, Failure> {
+//!         let body = webhook.fields()?;
+//!         let name = body.text("event").ok_or_else(|| Failure::invalid("the body names no event"))?;
+//!         let kind = if name == "paid" { "invoice.paid" } else { "provider.unmapped" };
+//!         let draft = Draft { kind: kind.into(), provider_event_type: name, ..Draft::default() };
+//!         Ok(vec![Draft { occurred_at: body.time("at"), ..draft }])
+//!     }
+//! }
+//!
+//! let webhook = Webhook::new("acme", "acme").with_body(r#"{"event":"paid","at":"2026-08-10T12:00:00Z"}"#);
+//! assert_eq!(Acme.normalize(&webhook).unwrap()[0].kind, "invoice.paid");
+//! ```
+//!
+//! Build with `cargo build --target wasm32-wasip2 --release`. A plugin runs in a fresh instance for each call, so
+//! nothing that it keeps in memory lasts; it reaches nothing but what this crate offers.
+//!
+//! # Layout
+//!
+//! - [`plugin`]: the traits, and what a call answers with
+//! - [`webhook`], [`event`]: what a call is given
+//! - [`json`], [`number`]: JSON read in place, with exact numbers
+//! - [`host`]: the clock and the log
+//! - [`check`]: what the generated tests hold (native only)
+
+mod macros;
+
+pub mod event;
+pub mod host;
+pub mod json;
+pub mod number;
+pub mod plugin;
+pub mod webhook;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod check;
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod exports;
+
+pub use billhook_event::{self as model, Draft, Money, Patch, Time};
+pub use event::Event;
+pub use host::{Level, log, now};
+pub use json::{Fields, Json, Scalar};
+pub use number::Number;
+pub use plugin::{Failure, Filter, Map, Normalize, Plugin, Verdict};
+pub use rust_decimal::Decimal;
+pub use webhook::Webhook;

@@ -1,0 +1,87 @@
+//! [`plugin!`](crate::plugin!).
+
+/// Makes a component of a plugin type.
+///
+/// ```ignore
+/// billhook_plugin::plugin! {
+///     Acme: Normalize + Filter;
+///     manifest = "plugin.toml";
+///     schema = "config.schema.json";
+/// }
+/// ```
+///
+/// The paths are below the crate's root. On WebAssembly it exports the kinds and puts both files, verbatim, into
+/// the custom sections `billhook:plugin` and `billhook:config-schema`. Everywhere it defines the constants
+/// `MANIFEST` and `CONFIG_SCHEMA`, and in native tests it holds both files against the code
+/// (see [`check`](mod@crate::check)): the crate needs `schemars` there, and its configuration
+/// `#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]`.
+#[macro_export]
+macro_rules! plugin {
+    (
+        $type:ident: $first:ident $(+ $more:ident)*;
+        manifest = $manifest:literal;
+        schema = $schema:literal;
+    ) => {
+        /// `plugin.toml`, verbatim.
+        pub const MANIFEST: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
+
+        /// The JSON schema of the configuration, verbatim.
+        pub const CONFIG_SCHEMA: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = "billhook:plugin")]
+            static MANIFEST_SECTION: [u8; MANIFEST.len()] =
+                *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
+
+            #[used]
+            #[unsafe(link_section = "billhook:config-schema")]
+            static SCHEMA_SECTION: [u8; CONFIG_SCHEMA.len()] =
+                *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
+
+            impl $crate::exports::Instance for $type {
+                fn place() -> &'static ::std::thread::LocalKey<::std::cell::OnceCell<Self>> {
+                    ::std::thread_local! {
+                        static PLACE: ::std::cell::OnceCell<$type> = const { ::std::cell::OnceCell::new() };
+                    }
+                    &PLACE
+                }
+            }
+
+            type Component = $crate::exports::Exports<$type>;
+            $crate::export_kind!($first, Component);
+            $($crate::export_kind!($more, Component);)*
+        };
+
+        #[cfg(all(test, not(target_family = "wasm")))]
+        mod plugin_files {
+            #[test]
+            fn the_manifest_fits_the_crate() {
+                let kinds = [stringify!($first) $(, stringify!($more))*];
+                $crate::check::manifest(super::MANIFEST, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &kinds);
+            }
+
+            #[test]
+            fn the_config_schema_is_that_of_the_config() {
+                let path = concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema);
+                $crate::check::config_schema::<super::$type>(super::CONFIG_SCHEMA, path);
+            }
+        }
+    };
+}
+
+/// Exports one kind; for [`plugin!`](crate::plugin!) only.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_kind {
+    (Normalize, $component:ident) => {
+        $crate::bindings::normalize::export_normalize!($component with_types_in $crate::bindings::normalize);
+    };
+    (Filter, $component:ident) => {
+        $crate::bindings::filter::export_filter!($component with_types_in $crate::bindings::filter);
+    };
+    (Map, $component:ident) => {
+        $crate::bindings::map::export_map!($component with_types_in $crate::bindings::map);
+    };
+}

@@ -1,0 +1,278 @@
+//! Chooses how to win back a customer who cancels.
+//!
+//! A cancel reason becomes one of the nine strategies that Windback names, by code or by keyword ([`reason`]);
+//! tenure and revenue then move strategies up and down ([`rank`]). All nine are ranked, each with its reasons, so
+//! that every choice can be explained. Nothing is learned and nothing is random.
+
+mod config;
+mod rank;
+mod reason;
+mod strategy;
+mod words;
+
+pub use config::Config;
+pub use strategy::Strategy;
+
+use billhook_plugin::model::subscription::reason_group;
+use billhook_plugin::model::{self, Cancellation, CancellationKind, Retention};
+use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
+use config::Settings;
+use rank::Facts;
+use reason::Said;
+use serde_json::value::RawValue;
+
+const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
+const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
+const CANCELED: &str = "subscription.canceled";
+const PAYMENT_FAILED: &str = "payment.failed";
+
+/// The plugin.
+#[derive(Debug)]
+pub struct CancelStrategy {
+    settings: Settings,
+}
+
+impl Plugin for CancelStrategy {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<CancelStrategy, Failure> {
+        Settings::new(config).map(|settings| CancelStrategy { settings }).map_err(Failure::Invalid)
+    }
+}
+
+impl Map for CancelStrategy {
+    fn map(&self, event: &Event<'_>) -> Result<Option<Patch>, Failure> {
+        let kind = event.event_type();
+        if ![CANCEL_SCHEDULED, CANCELED, PAYMENT_FAILED].contains(&kind.as_str()) {
+            return Ok(None);
+        }
+        let decided_before = kind == CANCELED
+            && pending(event.last_seen(CANCEL_SCHEDULED), event.last_seen(CANCEL_UNSCHEDULED));
+        if decided_before {
+            return Ok(None);
+        }
+        Ok(Some(patch(self.choose(event.typed()?))?))
+    }
+}
+
+/// Whether a cancellation is scheduled: a later withdrawal resets it.
+fn pending(scheduled: Option<Time>, unscheduled: Option<Time>) -> bool {
+    scheduled.is_some() && unscheduled < scheduled
+}
+
+impl CancelStrategy {
+    /// What to do about an event whose type asks for it: retention for a decision, dunning for a failure.
+    fn choose(&self, event: &model::Event) -> Retention {
+        if event.kind == PAYMENT_FAILED || event.cancellation.as_ref().is_some_and(is_involuntary) {
+            return Retention {
+                kind: "dunning".to_owned(),
+                primary: None,
+                variants: Vec::new(),
+                matched: None,
+                requires_human: false,
+                skipped_rules: Vec::new(),
+            };
+        }
+        let cancellation = event.cancellation.as_ref();
+        let said = Said {
+            reason: cancellation.and_then(|c| c.provider_reason.as_deref()),
+            comment: cancellation.and_then(|c| c.comment.as_deref()),
+            code: cancellation.and_then(|c| c.reason_code.as_deref()),
+        };
+        rank::rank(&self.settings, &self.settings.tables.read(said), &facts(event))
+    }
+}
+
+/// A cancellation that nobody wanted; where the provider does not say so, its reason code may.
+fn is_involuntary(cancellation: &Cancellation) -> bool {
+    match cancellation.kind {
+        CancellationKind::Involuntary => true,
+        CancellationKind::Voluntary => false,
+        CancellationKind::Unknown => {
+            cancellation.reason_code.as_deref().and_then(reason_group) == Some("involuntary")
+        }
+    }
+}
+
+fn facts(event: &model::Event) -> Facts {
+    let Some(subscription) = &event.subscription else {
+        return Facts::default();
+    };
+    let now = event.occurred_at.unwrap_or(event.received_at);
+    let since_start = |start| u32::try_from(now.since(start).as_secs() / SECONDS_PER_DAY).ok();
+    let plan = subscription.plan.as_ref();
+    Facts {
+        tenure_days: subscription.tenure_days.or_else(|| since_start(subscription.started_at?)),
+        trialing: subscription.status.as_deref() == Some("trialing")
+            || subscription.trial_end.is_some_and(|end| end > now),
+        mrr: subscription.mrr.clone(),
+        interval: plan.and_then(|plan| plan.interval.clone()),
+        plan: plan.into_iter().flat_map(|plan| [plan.id.clone(), plan.name.clone()]).flatten().collect(),
+    }
+}
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// The patch for a choice, with a sentence for people.
+fn patch(retention: Retention) -> Result<Patch, Failure> {
+    let summary = summary(&retention);
+    let annotations: Box<RawValue> =
+        serde_json::value::to_raw_value(&serde_json::json!({ "summary": summary }))?;
+    Ok(Patch { retention: Some(retention), annotations: Some(annotations), warnings: Vec::new() })
+}
+
+fn summary(retention: &Retention) -> String {
+    if retention.kind == "dunning" {
+        return "nobody decided this: dunning, no retention offer".to_owned();
+    }
+    let Some(primary) = &retention.primary else {
+        return "no strategy may be offered: the configuration forbids all nine".to_owned();
+    };
+    let chosen = retention.variants.iter().find(|variant| variant.strategy == *primary);
+    let why = chosen.and_then(|variant| variant.reasons.first()).map(String::as_str).unwrap_or_default();
+    let person = if retention.requires_human { "; a person should act" } else { "" };
+    match why {
+        "" => format!("{primary}{person}"),
+        why => format!("{primary}: {why}{person}"),
+    }
+}
+
+billhook_plugin::plugin! {
+    CancelStrategy: Map;
+    manifest = "plugin.toml";
+    schema = "config.schema.json";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CancelStrategy, Config};
+    use billhook_plugin::model::Retention;
+    use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
+    use serde_json::{Value, json};
+
+    const SCHEDULED: &str = "subscription.cancel_scheduled";
+    const UNSCHEDULED: &str = "subscription.cancel_unscheduled";
+
+    fn event(kind: &str, rest: &Value) -> Event<'static> {
+        let mut json = json!({
+            "id": "evt_1", "schema_version": 1, "type": kind, "source": "shop", "provider": "windback",
+            "provider_event_type": "x", "received_at": "2026-08-10T12:00:00.000Z", "ordering_key": "k",
+            "verified": "none", "raw": {"webhook": "whk_1", "sha256": "", "bytes": 0},
+        });
+        json.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        Event::from_json(&json.to_string()).unwrap()
+    }
+
+    fn map(event: &Event<'_>) -> Option<Patch> {
+        CancelStrategy::new(Config::default()).unwrap().map(event).unwrap()
+    }
+
+    fn retention(event: &Event<'_>) -> Retention {
+        map(event).unwrap().retention.unwrap()
+    }
+
+    fn at(secs: u64) -> Time {
+        Time::from_secs(1_700_000_000 + secs)
+    }
+
+    #[test]
+    fn it_fires_once_for_a_decision() {
+        let nothing = json!({});
+        let canceled = || event("subscription.canceled", &nothing);
+        let cases = [
+            (event(SCHEDULED, &nothing), true, "a decision"),
+            (event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)), true, "a decision again"),
+            (canceled(), true, "an end without a decision before"),
+            (canceled().seen(SCHEDULED, at(1)), false, "an end that was decided before"),
+            (
+                canceled().seen(SCHEDULED, at(1)).seen(UNSCHEDULED, at(2)),
+                true,
+                "a decision that was withdrawn",
+            ),
+            (
+                canceled().seen(SCHEDULED, at(3)).seen(UNSCHEDULED, at(2)),
+                false,
+                "decided again after a withdrawal",
+            ),
+            (canceled().seen(UNSCHEDULED, at(2)), true, "a withdrawal alone"),
+            (event("payment.failed", &nothing), true, "a failure"),
+            (event("payment.succeeded", &nothing), false, "a payment"),
+            (event("subscription.updated", &nothing), false, "an update"),
+            (event("subscription.expired", &nothing), false, "an expiry"),
+        ];
+        for (event, fires, what) in cases {
+            assert_eq!(map(&event).is_some(), fires, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_decided_goes_to_dunning_without_variants() {
+        let cancellation = |kind: &str, code: &str| {
+            let cancellation =
+                json!({"kind": kind, "initiator": "system", "phase": "effective", "reason_code": code});
+            event("subscription.canceled", &json!({ "cancellation": cancellation }))
+        };
+        let cases = [
+            (event("payment.failed", &json!({})), "dunning"),
+            (cancellation("involuntary", "payment_failed"), "dunning"),
+            (cancellation("unknown", "payment_method_missing"), "dunning"),
+            (cancellation("unknown", "too_expensive"), "retention"),
+            (cancellation("voluntary", "too_expensive"), "retention"),
+        ];
+        for (event, kind) in cases {
+            let retention = retention(&event);
+            assert_eq!(retention.kind, kind);
+            assert_eq!(retention.variants.len(), if kind == "dunning" { 0 } else { 9 });
+            assert_eq!(retention.primary.is_none(), kind == "dunning");
+        }
+    }
+
+    #[test]
+    fn reason_tenure_and_revenue_are_read_from_the_event() {
+        let event = event(
+            "subscription.canceled",
+            &json!({
+                "occurred_at": "2026-08-10T12:00:00.000Z",
+                "cancellation": {
+                    "kind": "voluntary", "initiator": "customer", "phase": "effective",
+                    "provider_reason": "It\u{2019}s too expensive", "provider_reason_field": "cancel_reason",
+                },
+                "subscription": {
+                    "id": "sub_1", "started_at": "2025-01-01T00:00:00.000Z", "plan": {"interval": "month"},
+                    "mrr": {"amount_minor": 90_000, "currency": "USD", "exponent": 2, "original": "90000"},
+                },
+            }),
+        );
+        let patch = map(&event).unwrap();
+        let retention = patch.retention.unwrap();
+        let matched = retention.matched.unwrap();
+        assert_eq!((matched.by.as_str(), matched.value.as_deref()), ("keyword", Some("too expensive")));
+        assert_eq!(retention.primary.as_deref(), Some("discount"));
+        assert_eq!(retention.variants[0].params["percent"], 35, "586 days are long");
+        assert_eq!(retention.variants[1].strategy, "founder_email");
+        assert!(retention.requires_human);
+        let note: Value = serde_json::from_str(patch.annotations.unwrap().get()).unwrap();
+        assert_eq!(note["summary"], "discount: the reason says `too expensive`; a person should act");
+    }
+
+    #[test]
+    fn the_days_that_the_provider_gives_count_before_those_that_are_reckoned() {
+        let subscription = json!({"tenure_days": 3, "started_at": "2020-01-01T00:00:00.000Z"});
+        let cancellation = json!({
+            "kind": "voluntary", "initiator": "customer", "phase": "effective", "reason_code": "too_expensive",
+        });
+        let event = event(
+            "subscription.canceled",
+            &json!({"subscription": subscription, "cancellation": cancellation}),
+        );
+        assert_eq!(retention(&event).primary.as_deref(), Some("value_recap"));
+    }
+
+    #[test]
+    fn a_configuration_that_does_not_hold_together_is_refused() {
+        let config = Config { currency: "dollars".to_owned(), ..Config::default() };
+        assert!(
+            matches!(CancelStrategy::new(config), Err(Failure::Invalid(why)) if why.contains("`currency`"))
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! Puts a draft together.
+
+use crate::billing::{self, is_refund};
+use crate::catalogue::kind_of;
+use crate::envelope::Envelope;
+use crate::notes::Notes;
+use crate::{classify, extension, subscription};
+use billhook_plugin::model::{Customer, Draft, Invoice, Phase, Subscription};
+use billhook_plugin::{Fields, Time};
+use std::collections::BTreeMap;
+
+/// How many entries of the provider's metadata are kept.
+const METADATA_ENTRIES_MAX: usize = 50;
+
+/// How much of each entry is kept, in characters.
+const METADATA_CHARS_MAX: usize = 1000;
+
+/// When the request was signed, for bodies that bear no time.
+type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
+
+/// The drafts of a body: one, and a refund beside a credit note that gives money back.
+pub(crate) fn drafts(envelope: &Envelope<'_>, sent_at: SentAt<'_>) -> Vec<Draft> {
+    let first = draft(envelope, classify::kind(envelope), sent_at);
+    let refund = (first.kind == "credit_note.created"
+        && envelope.object("credit_note").is_some_and(is_refund))
+    .then(|| draft(envelope, "refund.created", sent_at));
+    [Some(first), refund].into_iter().flatten().collect()
+}
+
+fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Draft {
+    let mut notes = Notes::default();
+    let none = Fields::default();
+    let (key, main) = envelope.main().unwrap_or(("", &none));
+    let name = envelope.name.as_deref().unwrap_or_default();
+    let currency = envelope.text("currency");
+    let currency = currency.as_deref();
+    let mut draft = Draft {
+        kind: kind.to_owned(),
+        provider_event_type: match &envelope.name {
+            Some(name) => name.clone(),
+            None => {
+                notes.add("the body names no event: its type was taken from the object".to_owned());
+                if key.is_empty() { "unnamed".to_owned() } else { key.to_owned() }
+            }
+        },
+        occurred_at: occurred_at(envelope, kind, key, main).or_else(sent_at),
+        metadata: metadata(main),
+        ..Draft::default()
+    };
+
+    match (envelope.object("subscription"), envelope.text("subscription_id")) {
+        (Some(object), _) => {
+            let mut block = subscription::subscription(object, kind, &mut notes);
+            block.tenure_days = tenure_days(block.started_at, draft.occurred_at);
+            draft.subscription = Some(block);
+            let phase = match kind {
+                "subscription.canceled" => Some(Phase::Effective),
+                "subscription.cancel_scheduled" => Some(Phase::Requested),
+                _ => None,
+            };
+            draft.cancellation = phase.map(|phase| subscription::cancellation(object, phase));
+            if kind == "subscription.cancel_scheduled" {
+                draft.effective_at = subscription::effective_at(object);
+            }
+        }
+        (None, Some(id)) => {
+            draft.subscription = Some(Subscription { id: Some(id), ..Subscription::default() })
+        }
+        (None, None) => {}
+    }
+    if let Some(object) = envelope.object("invoice") {
+        draft.invoice = Some(billing::invoice(object, kind, name, currency, &mut notes));
+        if kind == "payment.failed" {
+            draft.payment = Some(billing::failed_payment(object, currency, &mut notes));
+        }
+    }
+    if let Some(object) = envelope.object("payment") {
+        draft.payment = Some(billing::payment(object, kind, currency, &mut notes));
+        if object.text("destination_type").is_some_and(|to| to.eq_ignore_ascii_case("INVOICE"))
+            && draft.invoice.is_none()
+        {
+            let id = object.text("destination_id");
+            draft.invoice = Some(Invoice { id, number: object.text("invoice_number"), ..Invoice::default() });
+        }
+        if kind.starts_with("refund.") {
+            draft.refund = Some(billing::refund_of_payment(object, currency, &mut notes));
+        }
+    }
+    if let Some(object) = envelope.object("credit_note") {
+        draft.credit_note = Some(billing::credit_note(object, currency, &mut notes));
+        if kind.starts_with("refund.") {
+            draft.refund = Some(billing::refund_of_credit_note(object, kind, currency, &mut notes));
+        }
+    }
+    extension::fill(&mut draft, envelope, currency, &mut notes);
+
+    let nested = main.fields("customer");
+    let customer = envelope.object("customer").or(nested.as_ref());
+    draft.customer = customer_block(customer, envelope, main);
+    let environment = || customer.and_then(|customer| customer.text("environment_id"));
+    draft.provider_account_id = envelope.text("environment_id").or_else(environment);
+    draft.semantic_key = semantic_key(envelope, kind, key, main);
+    check_ids(&draft, &mut notes);
+    draft.warnings = notes.finish();
+    draft
+}
+
+fn customer_block(
+    customer: Option<&Fields<'_>>,
+    envelope: &Envelope<'_>,
+    main: &Fields<'_>,
+) -> Option<Customer> {
+    let none = Fields::default();
+    let object = customer.unwrap_or(&none);
+    let to_customer = main.text("destination_type").is_some_and(|to| to.eq_ignore_ascii_case("CUSTOMER"));
+    let country = object.text("address_country").or_else(|| object.text("country"));
+    let block = Customer {
+        id: object
+            .text("id")
+            .or_else(|| envelope.text("customer_id"))
+            .or_else(|| if to_customer { main.text("destination_id") } else { None }),
+        external_id: object.text("external_id").or_else(|| envelope.text("external_customer_id")),
+        email: object.text("email"),
+        name: object.text("name"),
+        country: country.filter(|code| code.len() == 2).map(|code| code.to_ascii_uppercase()),
+    };
+    (block != Customer::default()).then_some(block)
+}
+
+fn metadata(main: &Fields<'_>) -> BTreeMap<String, String> {
+    let Some(metadata) = main.fields("metadata") else { return BTreeMap::new() };
+    let cut = |text: &str| text.chars().take(METADATA_CHARS_MAX).collect::<String>();
+    let entries = metadata.iter().filter(|(_, value)| value.raw() != "null");
+    let text =
+        |value: billhook_plugin::Json<'_>| value.text().map_or_else(|| cut(value.raw()), |text| cut(&text));
+    entries.take(METADATA_ENTRIES_MAX).map(|(name, value)| (cut(name), text(value))).collect()
+}
+
+/// Whole days from the start to the event.
+fn tenure_days(started_at: Option<Time>, occurred_at: Option<Time>) -> Option<u32> {
+    let (start, end) = (started_at?, occurred_at?);
+    (end >= start).then(|| u32::try_from(end.since(start).as_secs() / 86_400).ok())?
+}
+
+/// When it happened, from the one field that means it.
+fn occurred_at(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>) -> Option<Time> {
+    let first = |fields: &[&str]| fields.iter().find_map(|field| main.time(field));
+    let exact = match kind {
+        "subscription.canceled" => subscription::canceled_at(main),
+        "subscription.cancel_scheduled" => subscription::requested_at(main),
+        "subscription.activated" => main.time("activated_at").or_else(|| subscription::started_at(main)),
+        "subscription.paused" => first(&["paused_at"]),
+        "subscription.resumed" => first(&["resumed_at"]),
+        "subscription.trial_ended" => first(&["trial_end"]),
+        "invoice.finalized" => first(&["finalized_at"]),
+        "invoice.paid" => first(&["paid_at"]),
+        "invoice.voided" => first(&["voided_at"]),
+        "payment.succeeded" => first(&["succeeded_at"]),
+        "payment.failed" => first(&["failed_at"]),
+        "payment.canceled" => first(&["voided_at"]),
+        "refund.succeeded" => first(&["refunded_at"]),
+        "credit_note.created" | "refund.created" => first(&["finalized_at"]),
+        "credit_note.voided" => first(&["voided_at"]),
+        "checkout.completed" => first(&["completed_at"]),
+        "checkout.failed" => first(&["failed_at"]),
+        "checkout.expired" => first(&["expired_at", "expires_at"]),
+        "usage.event_rejected" => envelope.body.time("rejected_at"),
+        _ => None,
+    };
+    // The time of the row is that of the event only where the event is that the row was made or changed.
+    let of_the_row = || match kind.rsplit('.').next() {
+        _ if key == "phase" => None,
+        Some("created" | "transaction_created") => main.time("created_at"),
+        Some("updated" | "transaction_updated" | "deleted" | "archived" | "removed") => {
+            main.time("updated_at")
+        }
+        _ => None,
+    };
+    exact.or_else(|| envelope.body.time("triggered_at")).or_else(of_the_row)
+}
+
+/// The key that the same fact has wherever it is told again: by the catch-all event that Flexprice sends beside a
+/// specific one, or by both names of one fact. `None` for what may happen any number of times to one object.
+fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>) -> Option<String> {
+    let id = main.text("id")?;
+    let day = |time: Option<Time>| time.map(|time| time.to_string()[..10].to_owned()).unwrap_or_default();
+    let canceled = || format!("subscription.canceled:{id}:{}", day(subscription::effective_at(main)));
+    let paused = || {
+        let pause = main.text("active_pause_id").or_else(|| main.time("paused_at").map(|at| at.to_string()));
+        format!("subscription.paused:{id}:{}", pause.unwrap_or_default())
+    };
+    match kind {
+        "subscription.canceled" => Some(canceled()),
+        "subscription.cancel_scheduled" => {
+            Some(format!("{kind}:{id}:{}", day(subscription::effective_at(main))))
+        }
+        "subscription.paused" => Some(paused()),
+        // Sent beside `cancelled` and `paused` with the same object.
+        "subscription.updated" if key == "subscription" && subscription::is_canceled(main) => {
+            Some(canceled())
+        }
+        "subscription.updated" if key == "subscription" && subscription::is_paused(main) => Some(paused()),
+        // An invoice may fail many times, and does not tell which payment it was.
+        "payment.failed" if key == "invoice" => main.time("updated_at").map(|at| format!("{kind}:{id}:{at}")),
+        "subscription.activated"
+        | "invoice.finalized"
+        | "invoice.paid"
+        | "invoice.voided"
+        | "invoice.overdue"
+        | "payment.succeeded"
+        | "payment.failed"
+        | "payment.canceled"
+        | "refund.failed"
+        | "customer.deleted"
+        | "wallet.terminated"
+        | "wallet.transaction_created"
+        | "wallet.transaction_failed"
+        | "checkout.completed"
+        | "checkout.failed"
+        | "checkout.expired"
+        | "entitlement.removed" => Some(format!("{kind}:{id}")),
+        _ if kind.ends_with(".created") && !is_partial(envelope) => Some(format!("{kind}:{id}")),
+        _ => None,
+    }
+}
+
+/// Whether the event's object is the customer, but the fact is about something else of theirs.
+fn is_partial(envelope: &Envelope<'_>) -> bool {
+    let name = envelope.name.as_deref().unwrap_or_default();
+    name.starts_with("customer.") && !kind_of(name).starts_with("customer.")
+}
+
+/// Notes ids that look like those of another kind of object.
+fn check_ids(draft: &Draft, notes: &mut Notes) {
+    const PREFIXES: &[(&str, &[&str])] = &[
+        ("subscription", &["subs_", "sub_"]),
+        ("customer", &["cust_"]),
+        ("invoice", &["inv_"]),
+        ("payment", &["pay_"]),
+        ("credit_note", &["cn_"]),
+        ("wallet", &["wallet_"]),
+    ];
+    let ids = [
+        ("subscription", draft.subscription.as_ref().and_then(|block| block.id.as_deref())),
+        ("customer", draft.customer.as_ref().and_then(|block| block.id.as_deref())),
+        ("invoice", draft.invoice.as_ref().and_then(|block| block.id.as_deref())),
+        ("payment", draft.payment.as_ref().and_then(|block| block.id.as_deref())),
+        ("credit_note", draft.credit_note.as_ref().and_then(|block| block.id.as_deref())),
+        ("wallet", draft.wallet.as_ref().and_then(|block| block.id.as_deref())),
+    ];
+    for (what, id) in ids {
+        let Some(id) = id else { continue };
+        let looks_like =
+            PREFIXES.iter().find(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)));
+        if let Some((other, _)) = looks_like.filter(|(other, _)| *other != what) {
+            let id: String = id.chars().take(80).collect();
+            notes.add(format!("{what}.id `{id}` looks like the id of a {other}"));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The bodies that Flexprice published, where `BILLHOOK_PROVIDERS_DIR` says they are.
+
+use crate::objects::normalize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+#[test]
+fn published_bodies_have_the_type_that_the_map_gives() {
+    let Some(providers) = std::env::var_os("BILLHOOK_PROVIDERS_DIR").map(PathBuf::from) else {
+        println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+        return;
+    };
+    let map = std::fs::read_to_string(providers.join("event_map.tsv")).unwrap();
+    let rows = map.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let types: BTreeMap<&str, &str> =
+        rows.filter(|row| row[0].starts_with("flexprice")).map(|row| (row[1], row[2])).collect();
+    for (name, kind) in &types {
+        let known = flexprice::catalogue::CATALOGUE.iter().find(|(known, _)| known == name);
+        assert_eq!(known.map(|(_, kind)| kind), Some(kind), "{name}");
+    }
+    let mut bodies = 0;
+    for entry in std::fs::read_dir(providers.join("flexprice")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let name = body["event_type"].as_str().or(body["webhook_type"].as_str()).unwrap();
+        let kind = match (name, path.to_string_lossy()) {
+            (_, path) if path.contains("cancel_scheduled") => "subscription.cancel_scheduled",
+            // Its payment_status is SUCCEEDED.
+            ("invoice.payment_status_updated", _) => "invoice.paid",
+            (name, _) => types[name],
+        };
+        let drafts = normalize(&text).unwrap();
+        assert_eq!(drafts[0].kind, kind, "{}", path.display());
+        assert_eq!(drafts[0].warnings, [""; 0], "{}", path.display());
+        bodies += 1;
+    }
+    println!("{bodies} bodies");
+    assert!(bodies > 0);
+}

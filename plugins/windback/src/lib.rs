@@ -1,0 +1,441 @@
+//! Reads Windback's custom webhook in its published shapes, and Windback's own churn-risk webhook.
+//!
+//! A body is one event or an array of them. [`shape`] tells the shapes apart, [`read`] makes the draft.
+
+mod read;
+mod shape;
+
+use billhook_plugin::{Draft, Failure, Json, Normalize, Plugin, Webhook};
+use serde::Deserialize;
+
+/// The most events that one body may hold.
+const BATCH_MAX: usize = 500;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Windback;
+
+/// It has no settings.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Plugin for Windback {
+    type Config = Config;
+
+    fn new(Config {}: Config) -> Result<Windback, Failure> {
+        Ok(Windback)
+    }
+}
+
+impl Normalize for Windback {
+    fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure> {
+        let body = webhook.json()?;
+        match body.items() {
+            Some(items) => batch(&items),
+            None => one(body).map(|draft| vec![draft]).map_err(Failure::Invalid),
+        }
+    }
+}
+
+billhook_plugin::plugin! {
+    Windback: Normalize;
+    manifest = "plugin.toml";
+    schema = "config.schema.json";
+}
+
+fn one(json: Json<'_>) -> Result<Draft, String> {
+    let Some(fields) = json.fields() else {
+        return Err(format!("an event is a JSON object, and this is {}", json.kind()));
+    };
+    read::draft(&fields)
+}
+
+/// The drafts of an array. An item that cannot be read stays in its place as `provider.unmapped`, so that it does not
+/// cost the others; if none can be read the whole is invalid.
+fn batch(items: &[Json<'_>]) -> Result<Vec<Draft>, Failure> {
+    if items.is_empty() || items.len() > BATCH_MAX {
+        return Err(Failure::Invalid(format!(
+            "a batch has 1 to {BATCH_MAX} events, and this one has {}",
+            items.len()
+        )));
+    }
+    let read: Vec<_> = items.iter().map(|item| one(*item)).collect();
+    if let Some(Err(first)) = read.iter().find(|item| item.is_err())
+        && read.iter().all(Result::is_err)
+    {
+        return Err(Failure::Invalid(format!("no event of the batch can be read; the first: {first}")));
+    }
+    let unreadable = |why: String, item: &Json<'_>| {
+        let name = item.fields().and_then(|fields| fields.text("event_type"));
+        read::unmapped(name.unwrap_or_else(|| "unreadable".to_owned()), why)
+    };
+    Ok(read
+        .into_iter()
+        .zip(items)
+        .map(|(draft, item)| draft.unwrap_or_else(|why| unreadable(why, item)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH_MAX, Config, MANIFEST, Windback, shape::NAMES};
+    use billhook_plugin::model::{CancellationKind, Initiator, Phase, kind};
+    use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
+    use serde_json::{Value, json};
+
+    fn normalize(body: impl AsRef<[u8]>) -> Result<Vec<Draft>, Failure> {
+        Windback::new(Config {})?.normalize(&Webhook::new("shop", "windback").with_body(body))
+    }
+
+    fn only(body: &Value) -> Draft {
+        let mut drafts = normalize(body.to_string()).unwrap_or_else(|failure| panic!("{body}: {failure}"));
+        assert_eq!(drafts.len(), 1);
+        drafts.remove(0)
+    }
+
+    fn invalid(body: impl AsRef<[u8]>) -> String {
+        match normalize(&body) {
+            Err(Failure::Invalid(why)) => why,
+            other => panic!("{}: {other:?}", String::from_utf8_lossy(body.as_ref())),
+        }
+    }
+
+    #[test]
+    fn every_event_of_the_catalogue_is_read() {
+        let about =
+            |event_type: &str| json!({ "customer_email": "ada@example.com", "event_type": event_type });
+        let rows = [
+            (about("cancellation"), "cancellation", "subscription.canceled"),
+            (about("payment_failed"), "payment_failed", "payment.failed"),
+            (about("payment_recovered"), "payment_recovered", "payment.recovered"),
+            (
+                json!({"customer_email":"ada@example.com","mrr_cents":1}),
+                "cancellation",
+                "subscription.canceled",
+            ),
+            (about("subscription.canceled"), "subscription.canceled", "subscription.canceled"),
+            (json!({"customer_id":"u_1","risk_score":40}), "churn_risk", "customer.risk_changed"),
+            (about("refund_asked"), "refund_asked", "provider.unmapped"),
+            (json!({"event_type":"refund_asked"}), "refund_asked", "provider.unmapped"),
+        ];
+        for (body, name, kind) in rows {
+            let draft = only(&body);
+            assert_eq!((draft.provider_event_type.as_str(), draft.kind.as_str()), (name, kind), "{body}");
+            assert!(draft.warnings.is_empty(), "{body}: {:?}", draft.warnings);
+        }
+    }
+
+    #[test]
+    fn a_cancellation_of_the_published_shape_is_read_whole() {
+        let draft = only(&json!({
+            "customer_email": "ada@example.com", "customer_name": "Ada", "event_type": "cancellation",
+            "cancel_reason": "Pricey for two people", "mrr": 1999, "currency": "eur", "provider": "lemonsqueezy",
+            "plan_name": "Duo", "tenure_days": 41,
+        }));
+        let customer = draft.customer.unwrap();
+        assert_eq!(customer.email.as_deref(), Some("ada@example.com"));
+        assert_eq!(customer.name.as_deref(), Some("Ada"));
+        assert_eq!(draft.origin_provider.as_deref(), Some("lemonsqueezy"));
+        let subscription = draft.subscription.unwrap();
+        let mrr = subscription.mrr.unwrap();
+        assert_eq!((mrr.amount_minor, mrr.currency.as_str(), mrr.exponent), (1999, "EUR", 2));
+        assert_eq!(subscription.mrr_source.as_deref(), Some("provider"));
+        assert_eq!(subscription.plan.unwrap().name.as_deref(), Some("Duo"));
+        assert_eq!(subscription.tenure_days, Some(41));
+        assert_eq!(subscription.status.as_deref(), Some("canceled"));
+        let cancellation = draft.cancellation.unwrap();
+        assert_eq!(cancellation.kind, CancellationKind::Voluntary);
+        assert_eq!(cancellation.initiator, Initiator::Customer);
+        assert_eq!(cancellation.phase, Phase::Effective);
+        assert_eq!(cancellation.provider_reason.as_deref(), Some("Pricey for two people"));
+        assert_eq!(cancellation.provider_reason_field.as_deref(), Some("cancel_reason"));
+        assert_eq!(cancellation.reason_code, None);
+    }
+
+    #[test]
+    fn the_shape_of_2026_names_no_event_and_has_ids() {
+        let draft = only(&json!({
+            "customer_email": "bob@example.com", "provider_subscription_id": "sub_9", "provider_customer_id": "cus_9",
+            "mrr_cents": 12000, "cancel_reason": "switching_competitor",
+        }));
+        let subscription = draft.subscription.unwrap();
+        assert_eq!(subscription.id.as_deref(), Some("sub_9"));
+        assert_eq!(subscription.mrr.unwrap().original, "12000");
+        let customer = draft.customer.unwrap();
+        assert_eq!((customer.id.as_deref(), customer.name.as_deref()), (Some("cus_9"), Some("bob")));
+        let cancellation = draft.cancellation.unwrap();
+        assert_eq!(cancellation.reason_code.as_deref(), Some("switched_service"));
+        assert_eq!(cancellation.reason_group.as_deref(), Some("competitor"));
+    }
+
+    #[test]
+    fn the_shape_of_the_marketing_page_has_reason_metadata_and_a_time() {
+        let draft = only(&json!({
+            "event_type": "subscription.canceled", "customer_id": "cus_3", "customer_email": "eve@example.com",
+            "mrr": 900, "reason": "Too many bugs", "canceled_at": "2026-03-01T08:00:00+01:00",
+            "metadata": {"subscription_id": "sub_3", "provider": "dodo", "seats": 3, "trial": false, "nested": {}},
+        }));
+        let at = Time::parse("2026-03-01T07:00:00Z");
+        assert_eq!(draft.occurred_at, at);
+        assert_eq!(draft.origin_provider.as_deref(), Some("dodo"));
+        assert_eq!(draft.metadata["seats"], "3");
+        assert_eq!(draft.metadata["trial"], "false");
+        assert!(!draft.metadata.contains_key("nested"));
+        let subscription = draft.subscription.unwrap();
+        assert_eq!((subscription.id.as_deref(), subscription.canceled_at), (Some("sub_3"), at));
+        assert_eq!(draft.customer.unwrap().id.as_deref(), Some("cus_3"));
+        let cancellation = draft.cancellation.unwrap();
+        assert_eq!(cancellation.provider_reason.as_deref(), Some("Too many bugs"));
+        assert_eq!(cancellation.provider_reason_field.as_deref(), Some("reason"));
+        assert_eq!(cancellation.effective_at, at);
+    }
+
+    #[test]
+    fn failed_and_recovered_payments_carry_no_cancellation() {
+        for (name, status) in [("payment_failed", "failed"), ("payment_recovered", "succeeded")] {
+            let draft = only(
+                &json!({"customer_email": "a@b.c", "event_type": name, "mrr": 500, "cancel_reason": "x"}),
+            );
+            assert_eq!(draft.payment.unwrap().status.as_deref(), Some(status));
+            assert_eq!(draft.subscription.unwrap().mrr.unwrap().currency, "USD");
+            assert!(draft.cancellation.is_none());
+        }
+    }
+
+    #[test]
+    fn a_risk_has_score_level_and_signals() {
+        let draft = only(&json!({
+            "customer_id": "u_5", "customer_name": "Kim", "risk_score": 71, "risk_level": "high", "subject": "Hello?",
+            "signals": [{"name": "quiet", "description": "no login for a week"}, {"name": "export"}, 7, {}],
+            "timestamp": "2026-05-01T00:00:00Z",
+        }));
+        let risk = draft.risk.unwrap();
+        assert_eq!((risk.quantity.as_deref(), risk.status.as_deref()), (Some("71"), Some("high")));
+        assert_eq!(risk.message.as_deref(), Some("quiet: no login for a week; export"));
+        assert_eq!(draft.occurred_at, Time::parse("2026-05-01"));
+        assert_eq!(draft.customer.unwrap().id.as_deref(), Some("u_5"));
+    }
+
+    #[test]
+    fn codes_of_the_list_become_canonical_and_the_rest_stays_text() {
+        let cases = [
+            (json!("too_expensive"), Some("too_expensive"), Some("price"), None),
+            (json!("missing_features"), Some("missing_features"), Some("product"), None),
+            (json!("Technical_Issues: sync"), Some("low_quality"), Some("product"), Some("sync")),
+            (json!("not_using_enough"), Some("unused"), Some("usage"), None),
+            (json!("dont_need_anymore"), Some("no_longer_needed"), Some("usage"), None),
+            (json!("switching_competitor"), Some("switched_service"), Some("competitor"), None),
+            (json!("poor_support"), Some("customer_service"), Some("service"), None),
+            (json!(" other : moved abroad "), Some("other"), Some("other"), Some("moved abroad")),
+            (json!("Note: see mail"), None, None, None),
+            (json!("zu teuer"), None, None, None),
+            (json!(""), Some("unspecified"), Some("other"), None),
+            (Value::Null, Some("unspecified"), Some("other"), None),
+        ];
+        for (reason, code, group, comment) in cases {
+            let body =
+                json!({"customer_email": "a@b.c", "event_type": "cancellation", "cancel_reason": reason});
+            let cancellation = only(&body).cancellation.unwrap();
+            assert_eq!(cancellation.reason_code.as_deref(), code, "{reason}");
+            assert_eq!(cancellation.reason_group.as_deref(), group, "{reason}");
+            assert_eq!(cancellation.comment.as_deref(), comment, "{reason}");
+            let verbatim = reason.as_str().filter(|text| !text.is_empty());
+            assert_eq!(cancellation.provider_reason.as_deref(), verbatim, "{reason}");
+        }
+    }
+
+    #[test]
+    fn money_is_whole_cents_and_exact() {
+        let cases = [
+            (r#""mrr":9007199254740993"#, Some(9_007_199_254_740_993), None),
+            (r#""mrr":9223372036854775807"#, Some(i64::MAX), None),
+            (r#""mrr":9223372036854775808"#, None, Some("not a whole number of cents")),
+            (r#""mrr":"4999""#, Some(4999), None),
+            (r#""mrr":49.99"#, None, Some("`mrr` is 49.99")),
+            (r#""mrr":null,"mrr_cents":7"#, Some(7), None),
+            (r#""mrr":0"#, Some(0), None),
+            (r#""mrr":1,"mrr":2"#, Some(2), None),
+            (r#""mrr":{}"#, None, Some("`mrr` is {}")),
+            (r#""mrr":1,"currency":"dollars""#, None, Some("`currency` is `dollars`")),
+            (r#""currency":"usd""#, None, None),
+        ];
+        for (members, amount, warning) in cases {
+            let body = format!(r#"{{"customer_email":"a@b.c","event_type":"cancellation",{members}}}"#);
+            let draft = normalize(&body).unwrap().remove(0);
+            let mrr = draft.subscription.and_then(|subscription| subscription.mrr);
+            assert_eq!(mrr.map(|mrr| mrr.amount_minor), amount, "{members}");
+            match warning {
+                None => assert!(draft.warnings.is_empty(), "{members}: {:?}", draft.warnings),
+                Some(warning) => {
+                    assert!(draft.warnings[0].contains(warning), "{members}: {:?}", draft.warnings)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_fields_are_told_and_do_not_lose_the_event() {
+        let draft =
+            only(&json!({"customer_email": "a@b.c", "event_type": "cancellation", "tenure_days": -3}));
+        assert_eq!(draft.warnings, ["`tenure_days` is -3, not a number of days"]);
+        let draft = only(
+            &json!({"customer_email": "@", "event_type": "cancellation", "plan_name": 7, "provider": []}),
+        );
+        assert_eq!(draft.customer.unwrap().name, None);
+    }
+
+    #[test]
+    fn what_lacks_a_required_field_is_refused_by_name() {
+        let cases = [
+            (
+                r#"{"customer_name":"X","mrr":1}"#,
+                "required and missing, empty or not text: `customer_email`, `event_type`",
+            ),
+            (r#"{"customer_email":"a@b.c"}"#, "text: `event_type`"),
+            (r#"{"customer_email":"a@b.c","event_type":""}"#, "text: `event_type`"),
+            (r#"{"event_type":"cancellation"}"#, "text: `customer_email`"),
+            (r#"{"customer_email":" ","event_type":"payment_failed"}"#, "text: `customer_email`"),
+            (
+                r#"{"customer_email":{},"event_type":"payment_failed"}"#,
+                "missing, empty or not text: `customer_email`",
+            ),
+            (r#"{"mrr_cents":5}"#, "text: `customer_email`"),
+            (r#"{"risk_score":5}"#, "text: `customer_id` or `customer_email`"),
+            ("[]", "a batch has 1 to 500 events, and this one has 0"),
+            (r#"[{"mrr":1},7]"#, "no event of the batch can be read; the first: required and missing"),
+            ("7", "an event is a JSON object, and this is a number"),
+            ("", "the body is not JSON"),
+            ("email=a", "the body is not JSON"),
+        ];
+        for (body, message) in cases {
+            let why = invalid(body);
+            assert!(why.contains(message), "{body}: {why}");
+        }
+        assert!(invalid(format!("[{}1]", "1,".repeat(BATCH_MAX))).contains("501"));
+        assert!(invalid([b'"', 0xff, b'"']).contains("not JSON"));
+    }
+
+    #[test]
+    fn a_batch_keeps_its_order_and_one_bad_item_costs_no_other() {
+        let drafts = normalize(
+            r#"[{"customer_email":"a@b.c","event_type":"cancellation"},
+                {"event_type":"payment_failed"}, 7,
+                {"customer_email":"d@e.f","event_type":"payment_recovered"}]"#,
+        )
+        .unwrap();
+        let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
+        assert_eq!(
+            kinds,
+            ["subscription.canceled", "provider.unmapped", "provider.unmapped", "payment.recovered"]
+        );
+        assert_eq!(drafts[1].provider_event_type, "payment_failed");
+        assert!(drafts[1].warnings[0].contains("text: `customer_email`"));
+        assert!(drafts[2].warnings[0].contains("this is a number"));
+    }
+
+    #[test]
+    fn the_manifest_lists_the_catalogue() {
+        let manifest: toml::Table = MANIFEST.parse().unwrap();
+        let events = manifest["provider"][0]["event"].as_array().unwrap();
+        let mut listed: Vec<_> =
+            events.iter().map(|e| (e["name"].as_str().unwrap(), e["type"].as_str().unwrap())).collect();
+        let mut known: Vec<_> = NAMES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+        assert!(known.iter().all(|(_, kind)| kind::is_known(kind)));
+    }
+
+    #[test]
+    fn published_bodies_are_read() {
+        let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+            println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+            return;
+        };
+        let mut read = 0;
+        for file in std::fs::read_dir(std::path::Path::new(&dir).join("windback")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let expected = match name {
+                "cancellation.seed.json" | "custom.docs-2026.json" => "subscription.canceled",
+                "churn-risk.outbound.json" => "customer.risk_changed",
+                "derived.payment_failed.json" => "payment.failed",
+                "derived.payment_recovered.json" => "payment.recovered",
+                "derived.missing_required.json" => "invalid",
+                _ => continue,
+            };
+            let body = std::fs::read(&path).unwrap();
+            if expected == "invalid" {
+                invalid(body);
+            } else {
+                let drafts = normalize(body).unwrap();
+                assert_eq!(drafts.len(), 1, "{name}");
+                assert_eq!(drafts[0].kind, expected, "{name}");
+                assert!(drafts[0].warnings.is_empty(), "{name}: {:?}", drafts[0].warnings);
+            }
+            read += 1;
+        }
+        assert_eq!(read, 6);
+    }
+
+    #[test]
+    fn no_json_makes_it_panic() {
+        let values = [
+            "null",
+            "true",
+            "-1",
+            "1e999",
+            "-0",
+            "\"\"",
+            "\"\\ud800\"",
+            "\"@\"",
+            "\":\"",
+            "[]",
+            "[[{}]]",
+            "{}",
+            r#"{"":{"id":1}}"#,
+            "{",
+            "\u{0}",
+            "99999999999999999999999999999999",
+        ];
+        let members = [
+            "customer_email",
+            "customer_name",
+            "event_type",
+            "cancel_reason",
+            "reason",
+            "mrr",
+            "mrr_cents",
+            "currency",
+            "provider",
+            "plan_name",
+            "tenure_days",
+            "metadata",
+            "signals",
+            "risk_score",
+            "risk_level",
+            "timestamp",
+            "canceled_at",
+            "provider_customer_id",
+            "cancel_reason_text",
+        ];
+        for value in values {
+            let _ = normalize(value);
+            let _ = normalize(format!("[{value},{value}]"));
+            for member in members {
+                for event_type in ["cancellation", "payment_failed", "churn_risk", "other"] {
+                    let rest = format!(r#""customer_email":"a@b.c","event_type":"{event_type}""#);
+                    let _ = normalize(format!(r#"{{{rest},"{member}":{value}}}"#));
+                    let _ = normalize(format!(r#"[{{"{member}":{value}}},{{{rest}}}]"#));
+                }
+            }
+        }
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let _ = normalize(&deep);
+        let _ = normalize(format!(
+            r#"{{"customer_email":"a@b.c","event_type":"cancellation","metadata":{deep}}}"#
+        ));
+    }
+}

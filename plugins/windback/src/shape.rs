@@ -1,0 +1,46 @@
+//! Which of Windback's shapes a body has.
+
+use billhook_plugin::Fields;
+
+/// A published shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The custom webhook: `cancellation` by name, also without one where the fields of 2026 tell it
+    /// (`mrr_cents`, `provider_subscription_id`, `provider_customer_id`), and `subscription.canceled`.
+    Cancellation,
+    /// The custom webhook: `payment_failed`.
+    PaymentFailed,
+    /// The custom webhook: `payment_recovered`.
+    PaymentRecovered,
+    /// What Windback itself posts when a customer is likely to leave.
+    ChurnRisk,
+    /// The custom webhook with a name that is not published.
+    Unknown,
+}
+
+/// Every name that is known, with its canonical type and shape.
+pub(crate) const NAMES: [(&str, &str, Shape); 5] = [
+    ("cancellation", "subscription.canceled", Shape::Cancellation),
+    ("subscription.canceled", "subscription.canceled", Shape::Cancellation),
+    ("payment_failed", "payment.failed", Shape::PaymentFailed),
+    ("payment_recovered", "payment.recovered", Shape::PaymentRecovered),
+    ("churn_risk", "customer.risk_changed", Shape::ChurnRisk),
+];
+
+/// Members that only the shape of 2026 has, which names no event and is always a cancellation.
+const OF_2026: [&str; 3] = ["mrr_cents", "provider_subscription_id", "provider_customer_id"];
+
+/// The name of the event and its shape; `None` if the body names none and has no shape that needs none.
+pub(crate) fn of(body: &Fields<'_>) -> Option<(String, &'static str, Shape)> {
+    let implied = || {
+        if body.get("risk_score").is_some() || body.get("risk_level").is_some() {
+            return Some("churn_risk".to_owned());
+        }
+        OF_2026.iter().any(|member| body.get(member).is_some()).then(|| "cancellation".to_owned())
+    };
+    let name = body.text("event_type").or_else(implied)?;
+    let known = NAMES.iter().find(|(known, _, _)| *known == name);
+    let (kind, shape) =
+        known.map_or(("provider.unmapped", Shape::Unknown), |(_, kind, shape)| (*kind, shape.clone()));
+    Some((name, kind, shape))
+}

@@ -1,0 +1,148 @@
+//! The binary as a person uses it.
+
+use crate::line::{FLEXPRICE, canceled};
+use billhook_tests::process::Process;
+use billhook_tests::receiver::{Answer, Receiver};
+use billhook_tests::sender::post_signed;
+use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
+use gateway::clock::Clock;
+use std::path::Path;
+use std::process::Output;
+use tokio::process::Command;
+
+fn billhook(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_billhook"));
+    command.args(arguments).env_remove("BILLHOOK_ADMIN_TOKEN").env("NO_COLOR", "1").kill_on_drop(true);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn ask(gateway: &Gateway, arguments: &[&str]) -> Output {
+    let url = gateway.admin_url();
+    let arguments: Vec<&str> = ["--url", &url].into_iter().chain(arguments.iter().copied()).collect();
+    billhook(&arguments).env("BILLHOOK_ADMIN_TOKEN", ADMIN_TOKEN).output().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_demo_shows_what_it_promises_and_ends_well() {
+    let output = billhook(&["demo", "--once"]).output().await.unwrap();
+    let (shown, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{shown}\n{said}");
+    for expected in
+        ["Flexprice", "Windback", "Wingback", "duplicate", "401", "discount", "pause_option", "delivered"]
+    {
+        assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_new_each_time_and_long_enough() {
+    let mut secrets = Vec::new();
+    for _ in 0..2 {
+        let output = billhook(&["secret", "new"]).output().await.unwrap();
+        assert!(output.status.success());
+        secrets.push(text(&output.stdout).trim().to_owned());
+    }
+    assert!(secrets.iter().all(|secret| secret.starts_with("whsec_") && secret.len() >= 38), "{secrets:?}");
+    assert_ne!(secrets[0], secrets[1]);
+}
+
+#[tokio::test]
+async fn check_reports_every_mistake_and_passes_what_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("billhook.toml");
+    let check = async |config: &str| {
+        std::fs::write(&path, config).unwrap();
+        billhook(&["check", "--config", path.to_str().unwrap()]).output().await.unwrap()
+    };
+    let good = check(FLEXPRICE).await;
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    let bad = check("data_dri = \"x\"\n[[source]]\nname = \"A b\"\nprovider = \"flexprice\"\nauth = { scheme = \"none\" }\n[[endpoint]]\nname = \"app\"\nurl = \"ftp://x\"\nsecret = \"whsec_AAAA\"\n").await;
+    assert_eq!(bad.status.code(), Some(64));
+    let said = text(&bad.stderr) + &text(&bad.stdout);
+    for key in ["data_dri", "source[0].name", "endpoint[0].url", "endpoint[0].secret"] {
+        assert!(said.contains(key), "no {key} in:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_can_be_listed_and_its_whole_story_read() {
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    let body = canceled("subs_1", "too many bugs");
+    let answered = post_signed(&gateway.url("/in/flexprice"), "msg_1", START_SECS, &body).await;
+    gateway.settle().await;
+
+    let listed = ask(&gateway, &["event", "ls"]).await;
+    let listed = text(&listed.stdout);
+    let event = receiver.received()[0].header("webhook-id").to_owned();
+    assert!(listed.contains(&event) && listed.contains("subscription.canceled"), "{listed}");
+
+    let shown = text(&ask(&gateway, &["event", "show", &event]).await.stdout);
+    for expected in [answered.id(), "flexprice", "founder_email", "bugs", "app", "500", "cancel-strategy"] {
+        assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
+    }
+    let webhook = text(&ask(&gateway, &["webhook", "show", answered.id()]).await.stdout);
+    assert!(webhook.contains(&event), "{webhook}");
+    let waiting = text(&ask(&gateway, &["delivery", "ls", "--state", "waiting"]).await.stdout);
+    assert!(waiting.contains("dlv_") && waiting.contains("app"), "{waiting}");
+    let dead = ask(&gateway, &["dead-letter", "ls"]).await;
+    assert!(dead.status.success());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_admin_api_is_closed_to_strangers() {
+    let gateway = Gateway::start(FLEXPRICE).await;
+    let refused =
+        billhook(&["--url", &gateway.admin_url(), "--token", "wrong", "event", "ls"]).output().await.unwrap();
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("token"), "{}", text(&refused.stderr));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_in_flight_marks_clean_and_exits_0() {
+    let receiver = Receiver::scripted([Answer::Hang]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    let binary = Path::new(env!("CARGO_BIN_EXE_billhook"));
+    let gateway = Process::start(binary, dir.path(), &config, None).await.unwrap();
+    let now = Clock::system().now().secs();
+    post_signed(&gateway.url("/in/flexprice"), "msg_1", now, &canceled("subs_1", "price")).await;
+    receiver.got(1).await;
+    let ending = tokio::spawn(gateway.terminate());
+    receiver.let_go();
+    assert_eq!(ending.await.unwrap(), Some(0));
+    let options = gateway::store::sled::Options::at(dir.path().join("data/store"));
+    let store = gateway::store::sled::SledStore::open(options).unwrap();
+    assert!(gateway::store::Upkeep::was_clean(&store));
+    let stats = gateway::store::Reading::stats(&store).await.unwrap();
+    assert_eq!((stats.delivered, stats.waiting), (1, 0), "what was in flight was finished and recorded");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let receiver = Receiver::scripted([Answer::Hang]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    let binary = Path::new(env!("CARGO_BIN_EXE_billhook"));
+    let mut gateway = Process::start(binary, dir.path(), &config, None).await.unwrap();
+    let now = Clock::system().now().secs();
+    post_signed(&gateway.url("/in/flexprice"), "msg_1", now, &canceled("subs_1", "price")).await;
+    receiver.got(1).await;
+    gateway.signal("TERM").await;
+    gateway.stops_accepting().await;
+    gateway.signal("TERM").await;
+    assert_ne!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_configuration_starts_with_safe_defaults_and_no_log_shows_a_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = billhook(&["check"]).current_dir(dir.path()).output().await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

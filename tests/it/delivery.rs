@@ -1,0 +1,179 @@
+//! The way out: schedules, gates and isolation, with the clock pushed and nothing slept.
+
+use crate::line::{FLEXPRICE, canceled};
+use billhook_tests::receiver::{Answer, Receiver};
+use billhook_tests::sender::{SECRET, post_signed};
+use billhook_tests::{Gateway, START_SECS};
+use gateway::api::redrive::{DeadLetter, DeadLetterQuery, Redrive};
+use gateway::model::delivery::DeliveryState;
+use gateway::model::endpoint::Gate;
+use gateway::model::id::EndpointId;
+use std::time::Duration;
+
+async fn send(gateway: &Gateway, id: &str) -> String {
+    let now = gateway.clock.now().secs();
+    let body = canceled(id, "price");
+    let answered = post_signed(&gateway.url("/in/flexprice"), &format!("msg_{id}"), now, &body).await;
+    assert_eq!(answered.status, 200);
+    answered.id().to_owned()
+}
+
+#[tokio::test]
+async fn a_failing_endpoint_is_retried_on_schedule_until_it_takes_the_event() {
+    let receiver = Receiver::scripted([500, 404, 302].map(Answer::Status)).await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    let webhook = send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    // The default schedule is 5 s, 5 m, 30 m with up to a fifth of jitter either way.
+    for (n, wait) in [(1, 5u64), (2, 300), (3, 1800)] {
+        assert_eq!(receiver.received().len(), n);
+        gateway.advance(Duration::from_millis(wait * 800 - 1)).await;
+        assert_eq!(receiver.received().len(), n, "attempt {} came too early", n + 1);
+        gateway.advance(Duration::from_millis(wait * 400 + 1)).await;
+    }
+    let received = receiver.received();
+    assert_eq!(received.len(), 4);
+    for attempt in &received {
+        assert_eq!(attempt.header("webhook-id"), received[0].header("webhook-id"), "the id is the same");
+        assert_eq!(attempt.body, received[0].body, "the bytes are the same");
+        assert!(attempt.is_signed(SECRET));
+    }
+    assert_ne!(received[0].header("webhook-timestamp"), received[3].header("webhook-timestamp"));
+    let story = gateway.story(&webhook).await;
+    let (delivery, attempts) = &story.events[0].deliveries[0];
+    assert!(matches!(delivery.state, DeliveryState::Delivered { .. }));
+    assert_eq!(attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_used_up_ends_in_the_dead_letter_and_a_redrive_begins_it_anew() {
+    let receiver = Receiver::scripted([500, 500, 500].map(Answer::Status)).await;
+    let config = format!("{FLEXPRICE}{}schedule = [\"5s\", \"10s\"]\n", receiver.endpoint("app"));
+    let gateway = Gateway::start(&config).await;
+    send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    gateway.advance(Duration::from_secs(6)).await;
+    gateway.advance(Duration::from_secs(12)).await;
+    assert_eq!(receiver.received().len(), 3);
+    gateway.advance(Duration::from_secs(100_000)).await;
+    assert_eq!(receiver.received().len(), 3, "dead is dead");
+
+    let client = gateway.client();
+    let dead = client.dead_letters(&DeadLetterQuery::default()).await.unwrap().items;
+    let [DeadLetter::Delivery(delivery)] = &dead[..] else { panic!("{dead:?}") };
+    assert_eq!(client.redrive(&Redrive::Delivery(delivery.id)).await.unwrap().deliveries, 1);
+    gateway.settle().await;
+    let received = receiver.received();
+    assert_eq!(received.len(), 4);
+    assert_eq!(
+        received[3].header("webhook-id"),
+        received[0].header("webhook-id"),
+        "a redrive keeps the event id"
+    );
+    assert!(client.dead_letters(&DeadLetterQuery::default()).await.unwrap().items.is_empty());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_delays_nobody() {
+    let hanging = Receiver::scripted(vec![Answer::Hang; 100]).await;
+    let well = Receiver::start().await;
+    let gateway =
+        Gateway::start(&format!("{FLEXPRICE}{}{}", hanging.endpoint("hanging"), well.endpoint("well"))).await;
+    for n in 0..50 {
+        send(&gateway, &format!("subs_{n}")).await;
+    }
+    assert_eq!(well.got(50).await.len(), 50, "while the other one hangs");
+    hanging.let_go();
+    gateway.settle().await;
+    assert_eq!(hanging.received().len(), 50);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_goes_to_trial_and_holds_its_deliveries_without_using_attempts() {
+    let receiver = Receiver::scripted(vec![Answer::Close; 8]).await;
+    let config = format!("{FLEXPRICE}{}concurrency = 1\n", receiver.endpoint("app"));
+    let mut gateway = Gateway::start(&config).await;
+    let mut webhooks = Vec::new();
+    for n in 0..20 {
+        webhooks.push(send(&gateway, &format!("subs_{n}")).await);
+        gateway.settle().await;
+    }
+    let before = receiver.received().len();
+    assert!(before <= 6, "{before} requests went to an endpoint that failed five times in a row");
+    let gate = gateway.store().gate(EndpointId::derive("app")).await.unwrap();
+    assert!(matches!(gate.gate, Gate::Trial { .. }), "{gate:?}");
+
+    // A restart forgets no gate, and trials come one at a time.
+    gateway = gateway.restart().await;
+    gateway.advance(Duration::from_secs(31)).await;
+    let tried = receiver.received().len();
+    assert_eq!(tried, before + 1, "one trial");
+    for _ in 0..20 {
+        gateway.advance(Duration::from_secs(15 * 60)).await;
+    }
+    for webhook in &webhooks {
+        let story = gateway.story(webhook).await;
+        let (delivery, attempts) = &story.events[0].deliveries[0];
+        assert!(matches!(delivery.state, DeliveryState::Delivered { .. }), "{delivery:?}");
+        let counted = attempts.iter().filter(|attempt| !attempt.trial).count();
+        assert!(counted <= 2, "held deliveries use no attempts: {attempts:?}");
+    }
+    assert_eq!(gateway.store().gate(EndpointId::derive("app")).await.unwrap().gate, Gate::Open);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_410_disables_the_endpoint_and_holds_what_waits() {
+    let receiver = Receiver::scripted([Answer::Status(410)]).await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    let first = send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    send(&gateway, "subs_2").await;
+    gateway.advance(Duration::from_secs(1_000_000)).await;
+    assert_eq!(receiver.received().len(), 1);
+    let gate = gateway.store().gate(EndpointId::derive("app")).await.unwrap();
+    assert!(matches!(gate.gate, Gate::Disabled { .. }), "{gate:?}");
+    let story = gateway.story(&first).await;
+    assert_eq!(story.events[0].deliveries[0].0.state.name(), "waiting");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_after_is_waited_for_in_seconds_and_as_a_date() {
+    let date = "Mon, 10 Aug 2026 13:00:00 GMT".to_owned();
+    let receiver = Receiver::scripted([
+        Answer::With(503, "retry-after", "120".to_owned(), b"busy".to_vec()),
+        Answer::With(503, "retry-after", date, Vec::new()),
+    ])
+    .await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    gateway.advance(Duration::from_secs(119)).await;
+    assert_eq!(receiver.received().len(), 1);
+    gateway.advance(Duration::from_secs(1)).await;
+    assert_eq!(receiver.received().len(), 2);
+    let to_the_date = 13 * 3600 - 12 * 3600 - 120;
+    gateway.advance(Duration::from_secs(to_the_date - 1)).await;
+    assert_eq!(receiver.received().len(), 2);
+    gateway.advance(Duration::from_secs(1)).await;
+    assert_eq!(receiver.received().len(), 3);
+    assert_eq!(gateway.clock.now().secs(), START_SECS + 3600);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn addresses_that_are_not_allowed_are_never_connected_to() {
+    let receiver = Receiver::start().await;
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app").replace("127.0.0.1", "10.0.0.1"));
+    let gateway = Gateway::start(&config).await;
+    let webhook = send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    let story = gateway.story(&webhook).await;
+    let (_, attempts) = &story.events[0].deliveries[0];
+    assert!(format!("{:?}", attempts[0].outcome).contains("Forbidden"), "{:?}", attempts[0]);
+    gateway.stop().await;
+}

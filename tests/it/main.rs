@@ -1,0 +1,10 @@
+//! The integration tests: one binary, one story a file.
+
+mod cli;
+mod crash;
+mod delivery;
+mod docs;
+mod line;
+mod plugins;
+mod store;
+mod tidy;

@@ -1,0 +1,142 @@
+//! A plugin that does what a plugin must not, in a whole gateway: it is stopped, and nobody else notices.
+
+use crate::line::{FLEXPRICE, canceled};
+use billhook_tests::receiver::Receiver;
+use billhook_tests::sender::{post, post_signed};
+use billhook_tests::{Gateway, START_SECS};
+use gateway::model::webhook::WebhookState;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The component of `tests/fixtures/misbehave`, built once for all tests.
+fn misbehave() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let target_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/fixtures");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
+        cargo.args([
+            "build",
+            "--locked",
+            "--package",
+            "misbehave",
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "plugin",
+        ]);
+        cargo.args(["--target-dir", target_dir]);
+        for outer in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_TARGET_DIR",
+        ] {
+            cargo.env_remove(outer);
+        }
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(target_dir).join("wasm32-wasip2/plugin/misbehave.wasm")
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+fn config(receiver: &Receiver) -> String {
+    format!(
+        "[[plugin]]\nname = \"misbehave\"\ncomponent = {:?}\n[[source]]\nname = \"bad\"\nprovider = \"misbehave\"\nnormalizer = \
+         \"misbehave\"\nauth = {{ scheme = \"none\" }}\n{FLEXPRICE}{}events = [\"*\", \"provider.test\"]\n",
+        misbehave(),
+        receiver.endpoint("app")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_misbehaves_is_stopped_while_two_hundred_others_are_delivered() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver)).await;
+    let url = gateway.url("/in/bad");
+    let mut bad = Vec::new();
+    for what in [
+        "loop",
+        "panic",
+        "memory",
+        "huge output",
+        "not JSON",
+        "unknown type",
+        "recurse",
+        "exit",
+        "host-call flood",
+    ] {
+        let answered = post(&url, &[], format!(r#"{{"do":"{what}"}}"#)).await;
+        assert_eq!(answered.status, 200, "it is stored before anything runs");
+        bad.push((what, answered.id().to_owned()));
+    }
+    for n in 0..200 {
+        let body = canceled(&format!("subs_{n}"), "price");
+        post_signed(&gateway.url("/in/flexprice"), &format!("msg_{n}"), START_SECS, &body).await;
+    }
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 200);
+    for (what, id) in &bad {
+        let story = gateway.story(id).await;
+        assert!(story.events.is_empty(), "{what}: {:?}", story.webhook.state);
+        assert!(
+            !matches!(story.webhook.state, WebhookState::Dispatched { .. }),
+            "{what}: {:?}",
+            story.webhook.state
+        );
+    }
+    // Once it behaves again, what waited goes through: nothing was given up meanwhile.
+    let answered = post(&url, &[], r#"{"do":"draft"}"#).await;
+    for _ in 0..5 {
+        gateway.advance(Duration::from_secs(300)).await;
+    }
+    let story = gateway.story(answered.id()).await;
+    assert!(
+        matches!(story.webhook.state, WebhookState::Dispatched { events: 1, .. }),
+        "{:?}",
+        story.webhook.state
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn one_poisonous_webhook_ends_in_the_dead_letter_and_stops_nobody() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver)).await;
+    let poison = post(&gateway.url("/in/bad"), &[], r#"{"do":"panic"}"#).await;
+    gateway.settle().await;
+    for (wait, failures) in [(1, 1), (10, 2), (60, 3), (300, 4)] {
+        let story = gateway.story(poison.id()).await;
+        assert!(
+            matches!(story.webhook.state, WebhookState::Undispatched { failures: seen, .. } if seen == failures),
+            "{:?}",
+            story.webhook.state
+        );
+        gateway.advance(Duration::from_secs(wait)).await;
+    }
+    let story = gateway.story(poison.id()).await;
+    let WebhookState::Dead { why, .. } = &story.webhook.state else { panic!("{:?}", story.webhook.state) };
+    assert!(why.contains("misbehave") && why.contains("panic"), "{why}");
+
+    let well = post(&gateway.url("/in/bad"), &[], r#"{"do":"draft"}"#).await;
+    gateway.settle().await;
+    assert!(matches!(gateway.story(well.id()).await.webhook.state, WebhookState::Dispatched { .. }));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_invalid_webhook_is_dead_at_once_and_unavailable_is_patient() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver)).await;
+    let invalid = post(&gateway.url("/in/bad"), &[], r#"{"do":"invalid"}"#).await;
+    let unavailable = post(&gateway.url("/in/bad"), &[], r#"{"do":"unavailable"}"#).await;
+    gateway.settle().await;
+    assert!(matches!(gateway.story(invalid.id()).await.webhook.state, WebhookState::Dead { .. }));
+    let state = gateway.story(unavailable.id()).await.webhook.state;
+    assert!(matches!(state, WebhookState::Undispatched { failures: 1, .. }), "{state:?}");
+    gateway.stop().await;
+}

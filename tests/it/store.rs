@@ -1,0 +1,943 @@
+//! The conformance suite of the store: what every implementation of the port must do, case by case.
+
+use billhook_event::{PluginRef, Time, Verified};
+use bytes::Bytes;
+use gateway::model::attempt::{ANSWER_BYTES_MAX, Attempt, Failure, Outcome};
+use gateway::model::delivery::{Delivery, DeliveryState};
+use gateway::model::dispatch::{Dispatch, EntityRead, NewEvent, Note, Run, Said};
+use gateway::model::endpoint::Gate;
+use gateway::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use gateway::model::webhook::{Accepted, DedupeKey, NewWebhook, WebhookHead, WebhookState};
+use gateway::store::sled::{Options, SledStore};
+use gateway::store::{
+    AfterAttempt, AfterFailure, Committed, DeliveryFilter, DeliveryLease, EventFilter, Finish, Health, Page,
+    Redrive, Shared, StoreError, WebhookLease,
+};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sled_does_what_every_store_must() {
+    exercise(|dir| Arc::new(SledStore::open(Options { min_free: 0, ..Options::at(dir) }).unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_that_somebody_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = SledStore::open(Options::at(dir.path())).unwrap();
+    let error = SledStore::open(Options::at(dir.path())).unwrap_err();
+    assert!(error.to_string().ends_with("another process has it open"), "{error}");
+}
+
+#[tokio::test]
+async fn below_the_floor_only_intake_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (app, kind) = (EndpointId::derive("app"), "invoice.paid");
+    let store: Shared =
+        Arc::new(SledStore::open(Options { min_free: 0, ..Options::at(dir.path()) }).unwrap());
+    store.accept(webhook(1, b"{}"), at(0)).await.unwrap();
+    run(&store, &[(kind, &[app])], at(1)).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store: Shared =
+        Arc::new(SledStore::open(Options { min_free: u64::MAX, ..Options::at(dir.path()) }).unwrap());
+    assert_eq!(store.health(), Health::Full);
+    assert!(matches!(store.accept(webhook(2, b"{}"), at(1)).await, Err(StoreError::Full { .. })));
+    let lease = store.lease(app, at(1), 1).await.unwrap().remove(0);
+    let done = store.finish(finished(&lease.delivery, AfterAttempt::Delivered), at(1)).await.unwrap();
+    assert_eq!(done, Committed::Done);
+}
+
+/// Runs every case on a store of its own. `make_store` opens the store in a directory, or makes one; a store that
+/// was dropped there before must be found again.
+pub async fn exercise(make_store: impl Fn(&Path) -> Shared) {
+    type Case = for<'a> fn(&'a Bench<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+    let cases: &[(&str, Case)] = &[
+        ("accept, duplicate, conflict", |b| Box::pin(accept_duplicate_conflict(b))),
+        ("a repeat of the same webhook is new again", |b| Box::pin(a_repeat_is_new_again(b))),
+        ("equal keys in one group", |b| Box::pin(equal_keys_in_one_group(b))),
+        ("keys expire", |b| Box::pin(keys_expire(b))),
+        ("a duplicate is known after a reopen", |b| Box::pin(a_duplicate_is_known_after_a_reopen(b))),
+        ("webhooks are leased oldest due first", |b| Box::pin(webhooks_are_leased_oldest_due_first(b))),
+        ("concurrent leases share nothing", |b| Box::pin(concurrent_leases_share_nothing(b))),
+        ("a run commits all or nothing, and once", |b| Box::pin(a_run_commits_all_or_nothing_and_once(b))),
+        ("another version of an entity is a conflict", |b| Box::pin(another_version_is_a_conflict(b))),
+        ("a failed run waits, is deferred, or is dead", |b| Box::pin(a_failed_run(b))),
+        ("suspects count one failure", |b| Box::pin(suspects_count_one_failure(b))),
+        ("deliveries move as their attempts say", |b| Box::pin(deliveries_move(b))),
+        ("urgent deliveries go first", |b| Box::pin(urgent_deliveries_go_first(b))),
+        ("due tells one row an endpoint", |b| Box::pin(due_tells_one_row_an_endpoint(b))),
+        ("a finish after the lease moved is lost", |b| Box::pin(a_finish_after_the_lease_moved(b))),
+        ("redrive makes new deliveries, once", |b| Box::pin(redrive_makes_new_deliveries(b))),
+        ("redrive in bulk is bounded", |b| Box::pin(redrive_in_bulk_is_bounded(b))),
+        ("a redriven webhook runs again", |b| Box::pin(a_redriven_webhook_runs_again(b))),
+        ("gates have versions", |b| Box::pin(gates_have_versions(b))),
+        ("a gate and a finish in one group", |b| Box::pin(a_gate_and_a_finish_in_one_group(b))),
+        ("bodies of every length", |b| Box::pin(bodies_of_every_length(b))),
+        ("events, notes and answers of every length", |b| Box::pin(long_rows(b))),
+        ("a large duplicate leaves nothing", |b| Box::pin(a_large_duplicate_leaves_nothing(b))),
+        ("lists are pages from the newest", |b| Box::pin(lists_are_pages_from_the_newest(b))),
+        ("counters equal a full scan", |b| Box::pin(counters_equal_a_full_scan(b))),
+        ("a story is whole", |b| Box::pin(a_story_is_whole(b))),
+        ("the clean mark", |b| Box::pin(the_clean_mark(b))),
+        ("after close everything is refused", |b| Box::pin(after_close_everything_is_refused(b))),
+    ];
+    for (name, case) in cases {
+        println!("case: {name}");
+        let dir = tempfile::tempdir().unwrap();
+        case(&Bench { dir: dir.path(), make_store: &make_store }).await;
+    }
+}
+
+struct Bench<'a> {
+    dir: &'a Path,
+    make_store: &'a dyn Fn(&Path) -> Shared,
+}
+
+impl Bench<'_> {
+    fn open(&self) -> Shared {
+        (self.make_store)(self.dir)
+    }
+}
+
+/// The second `n` of the suite.
+fn at(n: u64) -> Time {
+    Time::from_secs(1_790_000_000 + n)
+}
+
+/// A webhook that arrives in second `n`.
+fn webhook(n: u64, body: &'static [u8]) -> NewWebhook {
+    sized(n, Bytes::from_static(body))
+}
+
+fn sized(n: u64, body: Bytes) -> NewWebhook {
+    let head = WebhookHead {
+        source: "acme".into(),
+        provider: "acme".into(),
+        received_at: at(n),
+        path: String::new(),
+        query: "tenant=1".into(),
+        headers: vec![("content-type".into(), b"application/json".to_vec())],
+        event_name: None,
+        delivery_id: Some(format!("msg_{n}")),
+        verified: Verified::Signature,
+        sha256: hash(&body),
+        body_len: body.len() as u64,
+        remote: None,
+    };
+    NewWebhook { id: WebhookId::new(at(n), n.into()), head, body, key: None }
+}
+
+/// Any hash will do: it tells bodies apart.
+fn hash(body: &[u8]) -> [u8; 32] {
+    let sum =
+        body.iter().fold(body.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&sum.to_be_bytes());
+    hash
+}
+
+fn keyed(webhook: NewWebhook, key: u8, until: Time) -> NewWebhook {
+    NewWebhook { key: Some(DedupeKey { hash: [key; 16], until }), ..webhook }
+}
+
+fn event(webhook: WebhookId, index: u32, kind: &str, endpoints: &[EndpointId]) -> NewEvent {
+    NewEvent {
+        id: EventId::derive(webhook, index),
+        kind: kind.into(),
+        json: format!("{{\"type\":\"{kind}\",\"index\":{index}}}").into(),
+        entity: Some("sub_1".into()),
+        occurred_at: webhook.time(),
+        subjects: vec!["ada@example.com".into()],
+        dropped: None,
+        endpoints: endpoints.to_vec(),
+    }
+}
+
+fn dispatch(webhook: WebhookId, now: Time, events: &[(&str, &[EndpointId])]) -> Dispatch {
+    let events = (0..).zip(events).map(|(index, (kind, endpoints))| event(webhook, index, kind, endpoints));
+    Dispatch { run: Run { now, notes: Vec::new() }, events: events.collect(), entities: Vec::new() }
+}
+
+async fn lease_one(store: &Shared, now: Time) -> WebhookLease {
+    let mut leased = store.lease_webhooks(now, 1).await.unwrap();
+    assert_eq!(leased.len(), 1, "a webhook is due");
+    leased.remove(0)
+}
+
+/// Leases the next webhook and commits a run of it.
+async fn run(store: &Shared, events: &[(&str, &[EndpointId])], now: Time) -> WebhookLease {
+    let lease = lease_one(store, now).await;
+    let committed = store.dispatched(&lease, dispatch(lease.id, now, events), now).await.unwrap();
+    assert_eq!(committed, Committed::Done);
+    lease
+}
+
+async fn lease_delivery(store: &Shared, endpoint: EndpointId, now: Time) -> DeliveryLease {
+    let mut leased = store.lease(endpoint, now, 1).await.unwrap();
+    assert_eq!(leased.len(), 1, "a delivery is due");
+    leased.remove(0)
+}
+
+fn finished(delivery: &Delivery, after: AfterAttempt) -> Finish {
+    let outcome = match after {
+        AfterAttempt::Delivered => Outcome::Delivered { status: 200 },
+        _ => Outcome::Failed(Failure::Status(500)),
+    };
+    let attempt = Attempt {
+        n: delivery.attempts + 1,
+        at: at(0),
+        took: Duration::from_millis(12),
+        outcome,
+        trial: after == AfterAttempt::Held,
+        webhook_id: delivery.event.to_string(),
+        retry_after: None,
+        answer: b"ok".to_vec(),
+    };
+    Finish { delivery: delivery.clone(), attempt, after }
+}
+
+async fn finish(store: &Shared, lease: &DeliveryLease, after: AfterAttempt, now: Time) -> Delivery {
+    assert_eq!(store.finish(finished(&lease.delivery, after), now).await.unwrap(), Committed::Done);
+    store.delivery(lease.delivery.id).await.unwrap().unwrap()
+}
+
+fn all() -> Page {
+    Page { after: Vec::new(), n: 1000 }
+}
+
+async fn accept_duplicate_conflict(bench: &Bench<'_>) {
+    let store = bench.open();
+    let first = keyed(webhook(1, b"{}"), 7, at(100));
+    let id = first.id;
+    assert_eq!(store.accept(first, at(1)).await.unwrap(), Accepted::New);
+    let again = store.accept(keyed(webhook(2, b"{}"), 7, at(100)), at(2)).await.unwrap();
+    assert_eq!(again, Accepted::Duplicate { first: id, same_body: true });
+    let other = store.accept(keyed(webhook(3, b"[]"), 7, at(100)), at(3)).await.unwrap();
+    assert_eq!(other, Accepted::Duplicate { first: id, same_body: false });
+    assert_eq!(store.accept(keyed(webhook(4, b"{}"), 8, at(100)), at(4)).await.unwrap(), Accepted::New);
+    for n in [5, 6] {
+        assert_eq!(
+            store.accept(webhook(n, b"{}"), at(n)).await.unwrap(),
+            Accepted::New,
+            "no key, no duplicate"
+        );
+    }
+    let stored = store.webhook(id).await.unwrap().unwrap();
+    assert_eq!((stored.duplicates, stored.conflicts), (2, 1));
+    assert_eq!(stored.head, webhook(1, b"{}").head);
+    assert_eq!(store.webhook(webhook(2, b"").id).await.unwrap().map(|_| ()), None);
+    assert_eq!(store.body(id).await.unwrap().unwrap(), "{}");
+}
+
+async fn a_repeat_is_new_again(bench: &Bench<'_>) {
+    let store = bench.open();
+    for _ in 0..2 {
+        let accepted = store.accept(keyed(webhook(1, b"{}"), 7, at(100)), at(1)).await.unwrap();
+        assert_eq!(accepted, Accepted::New);
+    }
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.webhooks, stats.duplicates, stats.undispatched), (1, 0, 1));
+}
+
+async fn equal_keys_in_one_group(bench: &Bench<'_>) {
+    let store = bench.open();
+    for round in 0..4_u8 {
+        let mut arrivals = JoinSet::new();
+        for n in 0..64 {
+            let store = store.clone();
+            let webhook = keyed(webhook(u64::from(round) * 64 + n, b"{}"), round, at(1000));
+            arrivals.spawn(async move { (webhook.id, store.accept(webhook, at(0)).await.unwrap()) });
+        }
+        let answers = arrivals.join_all().await;
+        let new: Vec<_> = answers.iter().filter(|(_, accepted)| *accepted == Accepted::New).collect();
+        assert_eq!(new.len(), 1);
+        let duplicate = Accepted::Duplicate { first: new[0].0, same_body: true };
+        assert_eq!(answers.iter().filter(|(_, accepted)| *accepted == duplicate).count(), 63);
+    }
+}
+
+async fn keys_expire(bench: &Bench<'_>) {
+    let store = bench.open();
+    // A key that lets its arrival sweep the ledger, and one that does not.
+    for key in [16, 17] {
+        let first = keyed(webhook(key.into(), b"{}"), key, at(100));
+        let id = first.id;
+        store.accept(first, at(1)).await.unwrap();
+        let late = store.accept(keyed(webhook(200, b"{}"), key, at(300)), at(99)).await.unwrap();
+        assert_eq!(late, Accepted::Duplicate { first: id, same_body: true });
+        let n = u64::from(key) + 1000;
+        let next = keyed(webhook(n, b"{}"), key, at(300));
+        let id = next.id;
+        assert_eq!(store.accept(next, at(100)).await.unwrap(), Accepted::New);
+        let again = store.accept(keyed(webhook(200, b"{}"), key, at(300)), at(299)).await.unwrap();
+        assert_eq!(again, Accepted::Duplicate { first: id, same_body: true });
+    }
+}
+
+async fn a_duplicate_is_known_after_a_reopen(bench: &Bench<'_>) {
+    let store = bench.open();
+    let first = keyed(webhook(1, b"{}"), 7, at(100));
+    let id = first.id;
+    store.accept(first, at(1)).await.unwrap();
+    drop(store);
+    let store = bench.open();
+    let again = store.accept(keyed(webhook(2, b"{}"), 7, at(100)), at(2)).await.unwrap();
+    assert_eq!(again, Accepted::Duplicate { first: id, same_body: true });
+    assert_eq!(store.body(id).await.unwrap().unwrap(), "{}");
+}
+
+async fn webhooks_are_leased_oldest_due_first(bench: &Bench<'_>) {
+    let store = bench.open();
+    assert_eq!(store.next_webhook_due().await.unwrap(), None);
+    for n in [3, 1, 2, 9] {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    }
+    assert_eq!(store.next_webhook_due().await.unwrap(), Some(at(1)));
+    let first = store.lease_webhooks(at(5), 2).await.unwrap();
+    assert_eq!(first.iter().map(|lease| lease.head.received_at).collect::<Vec<_>>(), [at(1), at(2)]);
+    assert_eq!(store.next_webhook_due().await.unwrap(), Some(at(3)));
+    let second = store.lease_webhooks(at(5), 10).await.unwrap();
+    assert_eq!(second.iter().map(|lease| lease.id).collect::<Vec<_>>(), [webhook(3, b"").id]);
+    assert_eq!(store.next_webhook_due().await.unwrap(), Some(at(9)));
+    assert_eq!((second[0].failures, second[0].run), (0, 0));
+    store.release_webhook(first[1].id);
+    assert_eq!(lease_one(&store, at(5)).await.id, first[1].id);
+    drop(store);
+    let store = bench.open();
+    assert_eq!(
+        store.lease_webhooks(at(9), 10).await.unwrap().len(),
+        4,
+        "a process that is gone holds nothing"
+    );
+}
+
+async fn concurrent_leases_share_nothing(bench: &Bench<'_>) {
+    let store = bench.open();
+    for n in 0..50 {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..8 {
+        let store = store.clone();
+        workers.spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let leased = store.lease_webhooks(at(100), 3).await.unwrap();
+                if leased.is_empty() {
+                    return mine;
+                }
+                for lease in leased {
+                    let run = dispatch(lease.id, at(100), &[("invoice.paid", &[])]);
+                    assert_eq!(store.dispatched(&lease, run, at(100)).await.unwrap(), Committed::Done);
+                    mine.push(lease.id);
+                }
+            }
+        });
+    }
+    let ids: Vec<WebhookId> = workers.join_all().await.into_iter().flatten().collect();
+    assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (50, 50));
+}
+
+async fn a_run_commits_all_or_nothing_and_once(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    let lease = lease_one(&store, at(2)).await;
+    let events: [(&str, &[EndpointId]); 2] = [("invoice.paid", &[app, crm]), ("payment.succeeded", &[app])];
+    let mut run = dispatch(lease.id, at(2), &events);
+    let plugin = PluginRef { name: "acme".into(), version: "1".into(), digest: "00".into() };
+    run.run.notes.push(Note { plugin, event: None, said: Said::Drafts(2), took_us: 31 });
+
+    let mut unlucky = run.clone();
+    unlucky.entities.push(EntityRead { entity: "sub_1".into(), version: 9 });
+    assert_eq!(store.dispatched(&lease, unlucky, at(2)).await.unwrap(), Committed::Conflict);
+    assert!(store.list_events(EventFilter::default(), all()).await.unwrap().rows.is_empty());
+    assert!(store.due(10).await.unwrap().is_empty());
+    assert!(store.lease_webhooks(at(2), 1).await.unwrap().is_empty(), "it is still leased");
+
+    assert_eq!(store.dispatched(&lease, run.clone(), at(2)).await.unwrap(), Committed::Done);
+    let stored = store.webhook(lease.id).await.unwrap().unwrap();
+    assert_eq!(stored.state, WebhookState::Dispatched { events: 2, at: at(2) });
+    assert_eq!(stored.run, Some(run.run.clone()));
+    assert_eq!(store.webhook_of(EventId::derive(lease.id, 1)).await.unwrap(), Some(lease.id));
+    let deliveries = store.list_deliveries(DeliveryFilter::default(), all()).await.unwrap().rows;
+    assert_eq!(deliveries.len(), 3);
+    assert!(
+        deliveries.iter().all(|d| d.state == DeliveryState::Waiting { due: at(2) } && d.created == at(2))
+    );
+    let before = store.stats().await.unwrap();
+
+    assert_eq!(store.dispatched(&lease, run, at(3)).await.unwrap(), Committed::LeaseLost);
+    let after = store.stats().await.unwrap();
+    assert_eq!((after.events, after.waiting, after.undispatched), (2, 3, 0));
+    assert_eq!((before.events, before.waiting, before.undispatched), (2, 3, 0));
+    assert!(store.lease_webhooks(at(9), 1).await.unwrap().is_empty());
+    assert_eq!(store.next_webhook_due().await.unwrap(), None);
+}
+
+async fn another_version_is_a_conflict(bench: &Bench<'_>) {
+    let store = bench.open();
+    let read = |version| EntityRead { entity: "sub_1".into(), version };
+    for n in [5, 3, 7] {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    }
+    assert_eq!(store.entity("acme", "sub_1").await.unwrap().version, 0);
+    let leases = store.lease_webhooks(at(10), 10).await.unwrap();
+    // In the order of arrival: the row keeps the latest event, whatever came last.
+    for (lease, version) in [(&leases[1], 0), (&leases[0], 1)] {
+        let mut run = dispatch(lease.id, at(10), &[("invoice.paid", &[])]);
+        run.entities.push(read(version + 1));
+        assert_eq!(
+            store.dispatched(lease, run.clone(), at(10)).await.unwrap(),
+            Committed::Conflict,
+            "{version}"
+        );
+        run.entities = vec![read(version)];
+        assert_eq!(store.dispatched(lease, run, at(10)).await.unwrap(), Committed::Done);
+    }
+    let entity = store.entity("acme", "sub_1").await.unwrap();
+    assert_eq!(entity.version, 2);
+    assert_eq!(entity.last["invoice.paid"], (at(5), EventId::derive(leases[1].id, 0)));
+    assert_eq!(store.entity("other", "sub_1").await.unwrap().version, 0);
+
+    // Two runs that read the same version: one of them commits.
+    store.accept(webhook(8, b"{}"), at(8)).await.unwrap();
+    let fourth = lease_one(&store, at(10)).await;
+    let run = |lease: &WebhookLease| {
+        let mut run = dispatch(lease.id, at(10), &[("payment.failed", &[])]);
+        run.entities.push(read(2));
+        run
+    };
+    let (a, b) = tokio::join!(
+        store.dispatched(&leases[2], run(&leases[2]), at(10)),
+        store.dispatched(&fourth, run(&fourth), at(10))
+    );
+    let answers = [a.unwrap(), b.unwrap()];
+    assert!(answers.contains(&Committed::Done) && answers.contains(&Committed::Conflict), "{answers:?}");
+}
+
+async fn a_failed_run(bench: &Bench<'_>) {
+    let store = bench.open();
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    let lease = lease_one(&store, at(1)).await;
+    let retry = AfterFailure::RetryAt(at(10));
+    let failed = store.dispatch_failed(&lease, "trap".into(), retry.clone(), at(2)).await.unwrap();
+    assert_eq!(failed, Committed::Done);
+    let again = store.dispatch_failed(&lease, "trap".into(), retry, at(2)).await.unwrap();
+    assert_eq!(again, Committed::LeaseLost);
+    assert!(store.lease_webhooks(at(9), 1).await.unwrap().is_empty());
+    assert_eq!(store.next_webhook_due().await.unwrap(), Some(at(10)));
+
+    let lease = lease_one(&store, at(10)).await;
+    assert_eq!(lease.failures, 1);
+    let defer = AfterFailure::Defer(at(20));
+    assert_eq!(
+        store.dispatch_failed(&lease, "breaker".into(), defer, at(10)).await.unwrap(),
+        Committed::Done
+    );
+    let lease = lease_one(&store, at(20)).await;
+    assert_eq!(lease.failures, 1, "deferring counts nothing");
+    let state = store.webhook(lease.id).await.unwrap().unwrap().state;
+    assert_eq!(state, WebhookState::Undispatched { failures: 1, due: at(20), last: Some("breaker".into()) });
+
+    let dead = store.dispatch_failed(&lease, "invalid".into(), AfterFailure::Dead, at(21)).await.unwrap();
+    assert_eq!(dead, Committed::Done);
+    assert!(store.lease_webhooks(at(99), 1).await.unwrap().is_empty());
+    let rows = store.list_webhooks(true, all()).await.unwrap().rows;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].state, WebhookState::Dead { why: "invalid".into(), at: at(21) });
+    let late = store.dispatched(&lease, dispatch(lease.id, at(22), &[]), at(22)).await.unwrap();
+    assert_eq!(late, Committed::LeaseLost);
+}
+
+async fn suspects_count_one_failure(bench: &Bench<'_>) {
+    let store = bench.open();
+    for n in [1, 2] {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    }
+    run(&store, &[], at(1)).await;
+    let ids = vec![webhook(1, b"").id, webhook(2, b"").id, webhook(3, b"").id, webhook(2, b"").id];
+    assert_eq!(
+        store.suspect(ids, at(3)).await.unwrap(),
+        1,
+        "one is dispatched, one unknown, one named twice"
+    );
+    drop(store);
+    let store = bench.open();
+    let lease = lease_one(&store, at(3)).await;
+    assert_eq!((lease.id, lease.failures), (webhook(2, b"").id, 1));
+}
+
+async fn deliveries_move(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(2)).await;
+
+    let lease = lease_delivery(&store, app, at(2)).await;
+    assert_eq!(
+        (lease.kind.as_str(), &lease.event[..]),
+        ("invoice.paid", &br#"{"type":"invoice.paid","index":0}"#[..])
+    );
+    assert!(store.lease(app, at(2), 9).await.unwrap().is_empty(), "it is leased");
+    assert!(store.due(9).await.unwrap().is_empty());
+    store.release(lease.delivery.id);
+    assert_eq!(store.due(9).await.unwrap()[0].oldest, at(2));
+
+    let lease = lease_delivery(&store, app, at(2)).await;
+    let moved = finish(&store, &lease, AfterAttempt::RetryAt(at(30)), at(3)).await;
+    assert_eq!((moved.attempts, moved.step, moved.state), (1, 1, DeliveryState::Waiting { due: at(30) }));
+    assert_eq!(store.due(9).await.unwrap()[0].oldest, at(30));
+    assert!(store.lease(app, at(29), 9).await.unwrap().is_empty(), "it is not due");
+
+    let lease = lease_delivery(&store, app, at(30)).await;
+    let moved = finish(&store, &lease, AfterAttempt::Held, at(31)).await;
+    assert_eq!((moved.attempts, moved.step, moved.state), (2, 1, DeliveryState::Waiting { due: at(30) }));
+
+    let lease = lease_delivery(&store, app, at(32)).await;
+    let moved = finish(&store, &lease, AfterAttempt::Delivered, at(33)).await;
+    assert_eq!((moved.attempts, moved.step, moved.state), (3, 2, DeliveryState::Delivered { at: at(33) }));
+    assert!(store.due(9).await.unwrap().is_empty());
+    let attempts = store.attempts(moved.id).await.unwrap();
+    assert_eq!(attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(attempts[2], finished(&lease.delivery, AfterAttempt::Delivered).attempt);
+
+    store.accept(webhook(40, b"{}"), at(40)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(40)).await;
+    let lease = lease_delivery(&store, app, at(40)).await;
+    let moved = finish(&store, &lease, AfterAttempt::Dead("enough".into()), at(41)).await;
+    assert_eq!(moved.state, DeliveryState::Dead { at: at(41), why: "enough".into() });
+    assert!(store.due(9).await.unwrap().is_empty());
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.delivered, stats.dead), (0, 1, 1));
+}
+
+async fn urgent_deliveries_go_first(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let kinds = ["invoice.paid", "subscription.canceled", "payment.failed"];
+    for (n, kind) in (1..).zip(kinds) {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        run(&store, &[(kind, &[app])], at(n)).await;
+    }
+    let leased = store.lease(app, at(9), 9).await.unwrap();
+    let order: Vec<&str> = leased.iter().map(|lease| lease.kind.as_str()).collect();
+    assert_eq!(order, ["subscription.canceled", "payment.failed", "invoice.paid"]);
+}
+
+async fn due_tells_one_row_an_endpoint(bench: &Bench<'_>) {
+    let store = bench.open();
+    let endpoints: Vec<EndpointId> = (0..5).map(|n| EndpointId::derive(&format!("e{n}"))).collect();
+    for n in 1..=20 {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        run(&store, &[("invoice.paid", &endpoints), ("payment.failed", &endpoints[..1])], at(n)).await;
+    }
+    let due = store.due(100).await.unwrap();
+    assert_eq!(due.len(), 5);
+    assert!(due.iter().all(|row| row.oldest == at(1)));
+    assert_eq!(store.due(2).await.unwrap().len(), 2);
+    // All but the two newest of one endpoint are leased.
+    assert_eq!(store.lease(endpoints[1], at(18), 100).await.unwrap().len(), 18);
+    let row = store.due(100).await.unwrap().into_iter().find(|row| row.endpoint == endpoints[1]).unwrap();
+    assert_eq!(row.oldest, at(19));
+}
+
+async fn a_finish_after_the_lease_moved(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(1)).await;
+    let late = lease_delivery(&store, app, at(1)).await;
+    store.release(late.delivery.id);
+    let lease = lease_delivery(&store, app, at(1)).await;
+    finish(&store, &lease, AfterAttempt::RetryAt(at(5)), at(2)).await;
+    let lost = store.finish(finished(&late.delivery, AfterAttempt::Delivered), at(3)).await.unwrap();
+    assert_eq!(lost, Committed::LeaseLost);
+    assert_eq!(store.attempts(late.delivery.id).await.unwrap().len(), 1);
+
+    // The same while somebody else has it: neither the delivery nor the lease is touched.
+    let lease = lease_delivery(&store, app, at(5)).await;
+    let lost = store.finish(finished(&late.delivery, AfterAttempt::Delivered), at(6)).await.unwrap();
+    assert_eq!(lost, Committed::LeaseLost);
+    assert!(store.lease(app, at(6), 1).await.unwrap().is_empty(), "it is still leased");
+    finish(&store, &lease, AfterAttempt::Delivered, at(7)).await;
+    let again = store.finish(finished(&lease.delivery, AfterAttempt::Delivered), at(8)).await.unwrap();
+    assert_eq!(again, Committed::LeaseLost);
+    assert_eq!(store.stats().await.unwrap().delivered, 1);
+}
+
+/// Makes a delivery to `endpoint` in second `n` and lets it die.
+async fn dead_delivery(store: &Shared, n: u64, endpoint: EndpointId) -> DeliveryId {
+    store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    run(store, &[("invoice.paid", &[endpoint])], at(n)).await;
+    let lease = lease_delivery(store, endpoint, at(n)).await;
+    finish(store, &lease, AfterAttempt::Dead("enough".into()), at(n)).await;
+    lease.delivery.id
+}
+
+async fn redrive_makes_new_deliveries(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let id = dead_delivery(&store, 1, app).await;
+    let moved = store.redrive(Redrive::Delivery(id), at(50), 1).await.unwrap();
+    assert_eq!((moved.count, moved.more), (1, false));
+    let moved = store.redrive(Redrive::Delivery(id), at(51), 1).await.unwrap();
+    assert_eq!(moved.count, 0, "it has left the dead letters");
+
+    let old = store.delivery(id).await.unwrap().unwrap();
+    assert!(matches!(old.state, DeliveryState::Dead { .. }));
+    let lease = lease_delivery(&store, app, at(50)).await;
+    let new = &lease.delivery;
+    assert_ne!(new.id, id);
+    assert_eq!((new.event, new.resend, new.attempts, new.step), (old.event, 1, 0, 0));
+    assert_eq!(new.created, at(50));
+    finish(&store, &lease, AfterAttempt::Dead("still".into()), at(52)).await;
+    assert_eq!(store.redrive(Redrive::Deliveries(None), at(60), 10).await.unwrap().count, 1);
+    let lease = lease_delivery(&store, app, at(60)).await;
+    assert_eq!(lease.delivery.resend, 2);
+    finish(&store, &lease, AfterAttempt::Delivered, at(61)).await;
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.dead, stats.waiting, stats.delivered), (0, 0, 1));
+}
+
+async fn redrive_in_bulk_is_bounded(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    for n in 1..=5 {
+        dead_delivery(&store, n, app).await;
+    }
+    dead_delivery(&store, 6, crm).await;
+    let moved = store.redrive(Redrive::Deliveries(Some(app)), at(50), 3).await.unwrap();
+    assert_eq!((moved.count, moved.more), (3, true));
+    let moved = store.redrive(Redrive::Deliveries(Some(app)), at(50), 3).await.unwrap();
+    assert_eq!((moved.count, moved.more), (2, false));
+    assert_eq!(store.stats().await.unwrap().dead, 1);
+    let moved = store.redrive(Redrive::Deliveries(None), at(50), 3).await.unwrap();
+    assert_eq!((moved.count, moved.more), (1, false));
+    assert_eq!(store.lease(app, at(50), 10).await.unwrap().len(), 5);
+    assert_eq!(store.lease(crm, at(50), 10).await.unwrap().len(), 1);
+}
+
+async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
+    let store = bench.open();
+    for n in [1, 2] {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        let lease = lease_one(&store, at(n)).await;
+        store.dispatch_failed(&lease, "invalid".into(), AfterFailure::Dead, at(n)).await.unwrap();
+    }
+    let stale = WebhookLease { id: webhook(1, b"").id, head: webhook(1, b"").head, failures: 0, run: 0 };
+    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 1);
+    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 0);
+    let lease = lease_one(&store, at(10)).await;
+    assert_eq!((lease.id, lease.run, lease.failures), (stale.id, 1, 0));
+    let late = store.dispatched(&stale, dispatch(stale.id, at(11), &[]), at(11)).await.unwrap();
+    assert_eq!(late, Committed::LeaseLost);
+    assert!(store.lease_webhooks(at(11), 1).await.unwrap().is_empty(), "the newer lease stands");
+    let events: [(&str, &[EndpointId]); 1] = [("invoice.paid", &[EndpointId::derive("app")])];
+    let done = store.dispatched(&lease, dispatch(lease.id, at(12), &events), at(12)).await.unwrap();
+    assert_eq!(done, Committed::Done);
+    let moved = store.redrive(Redrive::Webhooks, at(20), 10).await.unwrap();
+    assert_eq!((moved.count, moved.more), (1, false));
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.webhooks_dead, stats.undispatched, stats.waiting), (0, 1, 1));
+}
+
+async fn gates_have_versions(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let row = store.gate(app).await.unwrap();
+    assert_eq!((row.gate, row.version), (Gate::Open, 0));
+    assert_eq!(store.set_gate(app, Gate::Paused, 0, at(1)).await.unwrap(), Some(1));
+    assert_eq!(store.set_gate(app, Gate::Open, 0, at(1)).await.unwrap(), None, "somebody was faster");
+    let trial = Gate::Trial { at: at(30), wait: Duration::from_secs(30) };
+    assert_eq!(store.set_gate(app, trial.clone(), 1, at(1)).await.unwrap(), Some(2));
+    drop(store);
+    let store = bench.open();
+    let row = store.gate(app).await.unwrap();
+    assert_eq!((row.gate, row.version), (trial, 2));
+    assert_eq!(store.gate(EndpointId::derive("crm")).await.unwrap().version, 0);
+}
+
+async fn a_gate_and_a_finish_in_one_group(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    for n in 1..=20 {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        run(&store, &[("invoice.paid", &[app])], at(n)).await;
+        let lease = lease_delivery(&store, app, at(n)).await;
+        let (done, version) = tokio::join!(
+            store.finish(finished(&lease.delivery, AfterAttempt::RetryAt(at(900))), at(n)),
+            store.set_gate(app, Gate::Paused, n - 1, at(n)),
+        );
+        assert_eq!((done.unwrap(), version.unwrap()), (Committed::Done, Some(n)));
+    }
+    assert_eq!(store.stats().await.unwrap().waiting, 20);
+}
+
+fn noise(len: usize) -> Bytes {
+    (0..len).map(|n| (n * 31 + n / 251) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn bodies_of_every_length(bench: &Bench<'_>) {
+    let store = bench.open();
+    let lens = [0, 1, 4095, 4096, 4097, 8192, 8193, 128 << 10, (128 << 10) + 1, 300_000, 4 << 20];
+    let mut arrivals = JoinSet::new();
+    for (n, len) in (1..).zip(lens) {
+        let store = store.clone();
+        arrivals.spawn(async move { store.accept(sized(n, noise(len)), at(n)).await.unwrap() });
+    }
+    assert!(arrivals.join_all().await.iter().all(|accepted| *accepted == Accepted::New));
+    drop(store);
+    let store = bench.open();
+    for (n, len) in (1..).zip(lens) {
+        let id = sized(n, Bytes::new()).id;
+        assert!(store.body(id).await.unwrap().unwrap() == noise(len), "{len}");
+        assert_eq!(store.webhook(id).await.unwrap().unwrap().head.body_len, len as u64);
+    }
+    assert_eq!(store.body(webhook(99, b"").id).await.unwrap(), None);
+}
+
+async fn long_rows(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    for (n, len) in (1..).zip([100, 4000, 4096, 5000, 100_000, 200_000]) {
+        let mut arrival = webhook(n, b"{}");
+        arrival.head.headers.push(("x-long".into(), vec![b'x'; len]));
+        let head = arrival.head.clone();
+        store.accept(arrival, at(n)).await.unwrap();
+        let lease = lease_one(&store, at(n)).await;
+        assert_eq!(lease.head, head);
+
+        let mut run = dispatch(lease.id, at(n), &[("invoice.paid", &[app]), ("invoice.paid", &[])]);
+        run.events[0].json = format!("\"{}\"", "j".repeat(len)).into();
+        run.events[1].json = format!("\"{}\"", "k".repeat(len)).into();
+        let plugin = PluginRef { name: "p".into(), version: "1".into(), digest: "00".into() };
+        run.run.notes.push(Note { plugin, event: Some(0), said: Said::Patch("p".repeat(len)), took_us: 1 });
+        let mut unlucky = run.clone();
+        unlucky.entities.push(EntityRead { entity: "sub_1".into(), version: 999 });
+        assert_eq!(store.dispatched(&lease, unlucky, at(n)).await.unwrap(), Committed::Conflict);
+        assert_eq!(store.dispatched(&lease, run.clone(), at(n)).await.unwrap(), Committed::Done);
+        assert_eq!(store.dispatched(&lease, run.clone(), at(n)).await.unwrap(), Committed::LeaseLost);
+        assert_eq!(store.webhook(lease.id).await.unwrap().unwrap().run.unwrap(), run.run);
+
+        let leased = lease_delivery(&store, app, at(n)).await;
+        assert_eq!(leased.event, run.events[0].json);
+        let mut end = finished(&leased.delivery, AfterAttempt::Delivered);
+        end.attempt.answer = vec![b'a'; len.min(ANSWER_BYTES_MAX)];
+        assert_eq!(store.finish(end.clone(), at(n)).await.unwrap(), Committed::Done);
+        assert_eq!(store.attempts(leased.delivery.id).await.unwrap(), [end.attempt]);
+        let story = store.story(lease.id).await.unwrap().unwrap();
+        assert_eq!(story.events[1].event.json, run.events[1].json);
+    }
+}
+
+async fn a_large_duplicate_leaves_nothing(bench: &Bench<'_>) {
+    let store = bench.open();
+    let body = noise(1 << 20);
+    let mut arrivals = JoinSet::new();
+    for n in 1..=4 {
+        let (store, webhook) = (store.clone(), keyed(sized(n, body.clone()), 7, at(100)));
+        arrivals.spawn(async move { (webhook.id, store.accept(webhook, at(n)).await.unwrap()) });
+    }
+    let answers = arrivals.join_all().await;
+    let new: Vec<WebhookId> =
+        answers.iter().filter(|(_, a)| *a == Accepted::New).map(|(id, _)| *id).collect();
+    assert_eq!(new.len(), 1);
+    for (id, _) in answers {
+        let stored = store.body(id).await.unwrap();
+        assert_eq!(stored.is_some_and(|stored| stored == body), id == new[0]);
+    }
+    assert_eq!(store.stats().await.unwrap().duplicates, 3);
+}
+
+async fn lists_are_pages_from_the_newest(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    for n in 1..=30 {
+        let mut arrival = webhook(n, b"{}");
+        arrival.head.source = if n % 3 == 0 { "third" } else { "acme" }.into();
+        store.accept(arrival, at(n)).await.unwrap();
+        let kind = if n % 2 == 0 { "invoice.paid" } else { "invoice.voided" };
+        run(&store, &[(kind, &[app, crm])], at(n)).await;
+        let lease = lease_delivery(&store, app, at(n)).await;
+        let after = if n % 5 == 0 { AfterAttempt::Dead("x".into()) } else { AfterAttempt::Delivered };
+        finish(&store, &lease, after, at(n)).await;
+    }
+    for n in 31..=33 {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        let lease = lease_one(&store, at(n)).await;
+        store.dispatch_failed(&lease, "x".into(), AfterFailure::Dead, at(n)).await.unwrap();
+    }
+
+    for page in [1, 7, 1000] {
+        let rows = pages(page, |page| store.list_webhooks(false, page)).await;
+        let times: Vec<Time> = rows.iter().map(|row| row.head.received_at).collect();
+        assert_eq!(times, (1..=33).rev().map(at).collect::<Vec<_>>(), "pages of {page}");
+        let dead = pages(page, |page| store.list_webhooks(true, page)).await;
+        assert_eq!(dead.iter().map(|row| row.head.received_at).collect::<Vec<_>>(), [at(33), at(32), at(31)]);
+
+        let events = [
+            (None, None, 30),
+            (Some("invoice.paid"), None, 15),
+            (None, Some("third"), 10),
+            (Some("invoice.paid"), Some("third"), 5),
+            (Some("payment.failed"), None, 0),
+        ];
+        for (kind, source, expected) in events {
+            let filter = EventFilter { kind: kind.map(str::to_owned), source: source.map(str::to_owned) };
+            let rows = pages(page, |page| store.list_events(filter.clone(), page)).await;
+            assert_eq!(rows.len(), expected, "{filter:?}");
+            assert!(rows.is_sorted_by_key(|row| std::cmp::Reverse(row.occurred_at)), "{filter:?}");
+        }
+        let deliveries = [
+            (None, None, 60),
+            (None, Some(app), 30),
+            (Some("delivered"), None, 24),
+            (Some("waiting"), None, 30),
+            (Some("waiting"), Some(app), 0),
+            (Some("dead"), None, 6),
+            (Some("dead"), Some(app), 6),
+            (Some("dead"), Some(crm), 0),
+        ];
+        for (state, endpoint, expected) in deliveries {
+            let filter = DeliveryFilter { state: state.map(str::to_owned), endpoint };
+            let rows = pages(page, |page| store.list_deliveries(filter.clone(), page)).await;
+            assert_eq!(rows.len(), expected, "{filter:?}");
+            assert!(rows.is_sorted_by_key(|row| std::cmp::Reverse(row.created)), "{filter:?}");
+        }
+    }
+}
+
+/// Reads every page of a list.
+async fn pages<'a, T>(
+    n: usize,
+    list: impl Fn(Page) -> gateway::store::Answer<'a, gateway::store::Listing<T>>,
+) -> Vec<T> {
+    let (mut rows, mut after) = (Vec::new(), Vec::new());
+    for _ in 0..10_000 {
+        let page = list(Page { after, n }).await.unwrap();
+        assert!(page.rows.len() <= n);
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => after = next,
+            None => return rows,
+        }
+    }
+    panic!("the pages do not end")
+}
+
+async fn counters_equal_a_full_scan(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    for n in 1..=60 {
+        let key = (n % 50) as u8;
+        store.accept(keyed(webhook(n, b"{}"), key, at(1000)), at(n)).await.unwrap();
+    }
+    for n in 0..40_u32 {
+        let lease = lease_one(&store, at(100)).await;
+        let events: [(&str, &[EndpointId]); 2] = [("invoice.paid", &[app, crm]), ("payment.failed", &[app])];
+        match n % 5 {
+            0 => drop(store.dispatch_failed(&lease, "x".into(), AfterFailure::Dead, at(100)).await.unwrap()),
+            1 => drop(
+                store
+                    .dispatch_failed(&lease, "x".into(), AfterFailure::RetryAt(at(999)), at(100))
+                    .await
+                    .unwrap(),
+            ),
+            _ => drop(store.dispatched(&lease, dispatch(lease.id, at(100), &events), at(100)).await.unwrap()),
+        }
+    }
+    for (n, lease) in store.lease(app, at(200), 30).await.unwrap().iter().enumerate() {
+        let after = match n % 3 {
+            0 => AfterAttempt::Delivered,
+            1 => AfterAttempt::Dead("x".into()),
+            _ => AfterAttempt::RetryAt(at(999)),
+        };
+        finish(&store, lease, after, at(200)).await;
+    }
+    store.redrive(Redrive::Deliveries(None), at(300), 4).await.unwrap();
+    store.redrive(Redrive::Webhooks, at(300), 2).await.unwrap();
+    drop(store);
+    let store = bench.open();
+
+    let stats = store.stats().await.unwrap();
+    let webhooks = pages(16, |page| store.list_webhooks(false, page)).await;
+    let in_state =
+        |wanted: fn(&WebhookState) -> bool| webhooks.iter().filter(|row| wanted(&row.state)).count() as u64;
+    assert_eq!(stats.webhooks, webhooks.len() as u64);
+    assert_eq!(stats.duplicates, webhooks.iter().map(|row| u64::from(row.duplicates)).sum::<u64>());
+    assert_eq!(stats.undispatched, in_state(|state| matches!(state, WebhookState::Undispatched { .. })));
+    assert_eq!(stats.webhooks_dead, in_state(|state| matches!(state, WebhookState::Dead { .. })));
+    assert_eq!(
+        stats.events,
+        pages(16, |page| store.list_events(EventFilter::default(), page)).await.len() as u64
+    );
+    for (state, counted) in [("waiting", stats.waiting), ("delivered", stats.delivered), ("dead", stats.dead)]
+    {
+        let filter = DeliveryFilter { state: Some(state.into()), endpoint: None };
+        let listed = pages(16, |page| store.list_deliveries(filter.clone(), page)).await;
+        assert_eq!(counted, listed.len() as u64, "{state}");
+        assert!(counted > 0, "{state}");
+    }
+    assert!(stats.disk_bytes > 0);
+}
+
+async fn a_story_is_whole(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    store.accept(webhook(1, b"{\"a\":1}"), at(1)).await.unwrap();
+    let lease = lease_one(&store, at(1)).await;
+    let mut ran = dispatch(lease.id, at(1), &[("invoice.paid", &[app, crm]), ("invoice.voided", &[])]);
+    ran.events[1].dropped = Some(("only-paid".into(), "not paid".into()));
+    store.dispatched(&lease, ran, at(1)).await.unwrap();
+    let first = lease_delivery(&store, app, at(1)).await;
+    finish(&store, &first, AfterAttempt::RetryAt(at(3)), at(2)).await;
+    let second = lease_delivery(&store, app, at(3)).await;
+    finish(&store, &second, AfterAttempt::Dead("x".into()), at(4)).await;
+    store.redrive(Redrive::Delivery(first.delivery.id), at(5), 1).await.unwrap();
+
+    let story = store.story(lease.id).await.unwrap().unwrap();
+    assert_eq!(story.body.unwrap(), "{\"a\":1}");
+    assert_eq!(story.webhook.state, WebhookState::Dispatched { events: 2, at: at(1) });
+    assert_eq!(story.events.len(), 2);
+    assert_eq!(story.events[1].event.dropped, Some(("only-paid".into(), "not paid".into())));
+    let deliveries = &story.events[0].deliveries;
+    let resends: Vec<_> =
+        deliveries.iter().map(|(delivery, attempts)| (delivery.resend, attempts.len())).collect();
+    assert_eq!(resends.len(), 3);
+    assert_eq!(resends[2], (1, 0), "oldest first: {resends:?}");
+    assert!(resends[..2].contains(&(0, 2)) && resends[..2].contains(&(0, 0)), "{resends:?}");
+    assert!(store.story(webhook(9, b"").id).await.unwrap().is_none());
+}
+
+async fn the_clean_mark(bench: &Bench<'_>) {
+    let store = bench.open();
+    assert!(store.was_clean(), "a new store");
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let store = bench.open();
+    assert!(store.was_clean(), "it was closed");
+    drop(store);
+    let store = bench.open();
+    assert!(!store.was_clean(), "it was dropped");
+    assert!(store.webhook(webhook(1, b"").id).await.unwrap().is_some());
+}
+
+async fn after_close_everything_is_refused(bench: &Bench<'_>) {
+    let store = bench.open();
+    assert_eq!(store.health(), Health::Well);
+    let accepted = store.accept(webhook(1, b"{}"), at(1));
+    let (accepted, closed) = tokio::join!(accepted, store.close());
+    assert_eq!((accepted.unwrap(), closed.unwrap()), (Accepted::New, ()), "what is queued is committed");
+    assert!(matches!(store.accept(webhook(2, b"{}"), at(2)).await, Err(StoreError::Closed(_))));
+    assert!(matches!(store.webhook(webhook(1, b"").id).await, Err(StoreError::Closed(_))));
+    assert!(matches!(store.close().await, Err(StoreError::Closed(_))));
+    assert!(matches!(store.health(), Health::Failed(_)));
+}

@@ -1,0 +1,86 @@
+//! A gateway as a child process that can be killed.
+
+use crate::ADMIN_TOKEN;
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A gateway as a child process.
+pub struct Process {
+    child: Child,
+    /// `host:port` of the ingest listener.
+    pub ingest: String,
+    /// `host:port` of the admin listener.
+    pub admin: String,
+}
+
+impl Process {
+    /// Starts `binary serve` on a data directory. `crash_at` is the test switch that aborts it at a named point.
+    ///
+    /// `None` if it ended before it listened, as it does when the switch says so.
+    pub async fn start(binary: &Path, dir: &Path, config: &str, crash_at: Option<&str>) -> Option<Process> {
+        let path = dir.join("billhook.toml");
+        let text = format!(
+            "data_dir = {:?}\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \
+             \"{ADMIN_TOKEN}\"\n[network]\nallow = [\"127.0.0.0/8\"]\n[store]\nmin_free = \"1MiB\"\n{config}",
+            dir.join("data")
+        );
+        std::fs::write(&path, text).expect("the directory can be written");
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--config").arg(&path).env("BILLHOOK_LOG", "info");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        if let Some(point) = crash_at {
+            command.env("BILLHOOK_CRASH_AT", point);
+        }
+        let mut child = command.spawn().expect("the gateway's binary is built");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let (mut ingest, mut admin) = (None, None);
+        while ingest.is_none() || admin.is_none() {
+            let line = lines.next_line().await.ok().flatten()?;
+            let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+            let fields = &line["fields"];
+            ingest = ingest.or(fields["ingest"].as_str().map(str::to_owned));
+            admin = admin.or(fields["admin"].as_str().map(str::to_owned));
+        }
+        // The pipe must be read to its end, or a gateway that logs much would stand still.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Some(Process { child, ingest: ingest?, admin: admin? })
+    }
+
+    /// Where webhooks are posted.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.ingest)
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        self.signal("TERM").await;
+        self.ended().await.code()
+    }
+
+    /// Sends a signal by name.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("the gateway runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill is there");
+        assert!(sent.success(), "the gateway runs");
+    }
+
+    /// Waits until it takes no more connections.
+    pub async fn stops_accepting(&self) {
+        while tokio::net::TcpStream::connect(&self.ingest).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.wait().await.expect("a child can be waited for")
+    }
+}

@@ -363,6 +363,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_falls_due_is_sent_without_a_wake() {
+        let mut receiver = Receiver::start().await;
+        receiver.say([Say::Status(500)]);
+        let mut rig = Rig::start(&receiver, &["app"], |_| {}).await;
+        rig.owe_one("app").await;
+        rig.settle().await;
+        receiver.heard();
+        rig.clock.advance(Duration::from_secs(5));
+        assert_eq!(receiver.heard.recv().await.unwrap().path, "/app");
+    }
+
+    #[tokio::test]
     async fn the_receivers_wish_for_a_longer_wait_is_met() {
         // The clock stands at 2027-01-15T08:00:00Z.
         let cases = [

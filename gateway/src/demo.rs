@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::demo::payloads::{ACTS, Act, Expect, WINDBACK_KEY, WINGBACK_HEADER};
 use crate::demo::receiver::Receiver;
+use crate::model::Time;
 use crate::model::secret::Secret;
 use crate::plugins::Compiler;
 use crate::server::{self, Listeners, Running};
@@ -78,7 +79,8 @@ struct Stage {
     receiver: Receiver,
     client: Client,
     http: reqwest::Client,
-    clock: Clock,
+    /// When the demo began: what is sent again is the same.
+    begun: Time,
     /// What the Flexprice source and the endpoint sign with.
     secret: String,
     token: String,
@@ -99,8 +101,8 @@ impl Stage {
                 .await?;
         let url = format!("http://{}", running.admin_addr());
         let client = Client::new(&url, Secret::new(token.clone()))?;
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Stage { running, receiver, client, http, clock, secret, token })
+        let http = crate::client::http()?;
+        Ok(Stage { running, receiver, client, http, begun: clock.now(), secret, token })
     }
 
     fn opening(&self) -> String {
@@ -115,11 +117,12 @@ impl Stage {
 
     /// Plays one act and tells its story, or what was not as expected.
     async fn play(&self, act: &Act, style: Style) -> anyhow::Result<String> {
+        let sent = act.body(self.begun);
         let mut request = self.http.post(format!("http://{}{}", self.running.ingest_addr(), act.path));
-        for (name, value) in act.headers(&self.secret, self.clock.now()) {
+        for (name, value) in act.headers(&sent, &self.secret, self.begun) {
             request = request.header(name, value);
         }
-        let answer = request.header("content-type", "application/json").body(act.body).send().await?;
+        let answer = request.header("content-type", "application/json").body(sent).send().await?;
         let status = answer.status().as_u16();
         let body: serde_json::Value = answer.json().await?;
         let mut shown = format!("   POST {}  ->  {status} {body}\n", act.path);

@@ -207,7 +207,8 @@ pub trait Delivering {
     fn set_gate(&self, endpoint: EndpointId, gate: Gate, expected: u64, now: Time)
     -> Answer<'_, Option<u64>>;
     /// Makes new deliveries of the dead ones that `select` names: a new delivery number, the same event id, the
-    /// full schedule from the start. At most `n`; the rest is told by `next`.
+    /// full schedule from the start. At most `n`; whether there are more is told. What is redriven leaves the dead
+    /// letters (the old delivery keeps its state), so a repeat moves nothing.
     fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved>;
 }
 

@@ -1,9 +1,18 @@
-//! The way in, through a whole gateway: what is remembered of a webhook, and what is not.
+//! The way in: what is remembered of a webhook and what is not, and whether signatures are read as providers mean
+//! them.
 
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
+use gateway::model::Time;
+use gateway::model::secret::Secret;
+use gateway::model::signature::{Parts, Signed, standard_key, verify_hmac, verify_v1};
+use gateway::model::source::{Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+const TOLERANCE: Duration = Duration::from_secs(300);
 
 const SIGNED: &str = r#"
 [[source]]
@@ -74,4 +83,114 @@ fn holds(dir: &Path, bytes: &[u8]) -> bool {
         }
         std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes)
     })
+}
+
+#[test]
+fn the_published_standard_webhooks_vectors() {
+    for vector in vectors("standard-webhooks") {
+        let family = if vector.header("svix-id").is_some() { "svix" } else { "webhook" };
+        let part = |name: &str| vector.header(&format!("{family}-{name}")).unwrap();
+        let body = vector.body();
+        let signed = Signed {
+            id: part("id"),
+            timestamp: part("timestamp"),
+            signature: part("signature"),
+            body: &body,
+        };
+        let now = Time::from_secs(vector.now.unwrap());
+        let verified = verify_v1(&[standard_key(&vector.secret).unwrap()], signed, now, TOLERANCE);
+        assert_eq!(verified.is_ok(), vector.expected == "valid", "{}: {verified:?}", vector.name);
+    }
+}
+
+#[test]
+fn the_published_vectors_of_providers_with_an_hmac_of_their_own() {
+    let brief = Some(Duration::from_secs(5));
+    let five_minutes = Some(TOLERANCE);
+    let recurly = hmac("recurly-signature", Grammar::Positional, "{timestamp}.{body}", five_minutes);
+    let schemes = [
+        ("stripe", hmac("stripe-signature", pairs(',', "t", "v1"), "{timestamp}.{body}", five_minutes)),
+        ("paddle", hmac("paddle-signature", pairs(';', "ts", "h1"), "{timestamp}:{body}", brief)),
+        ("recurly", Hmac { timestamp_unit: TimestampUnit::Ms, ..recurly }),
+        ("razorpay", hmac("x-razorpay-signature", Grammar::Plain, "{body}", None)),
+    ];
+    for (provider, scheme) in schemes {
+        for vector in vectors(provider) {
+            let scheme = Hmac { secrets: vec![Secret::new(vector.secret.as_str())], ..scheme.clone() };
+            let body = vector.body();
+            let parts = Parts {
+                signature: vector.header(&scheme.header).unwrap(),
+                timestamp: None,
+                id: None,
+                body: &body,
+            };
+            let verified = verify_hmac(&scheme, parts, Time::from_secs(vector.now.unwrap_or_default()));
+            assert_eq!(
+                verified.is_ok(),
+                vector.expected == "valid",
+                "{provider} {}: {verified:?}",
+                vector.name
+            );
+        }
+    }
+}
+
+fn hmac(header: &str, grammar: Grammar, template: &str, tolerance: Option<Duration>) -> Hmac {
+    Hmac {
+        secrets: Vec::new(),
+        header: header.to_owned(),
+        grammar,
+        template: template.to_owned(),
+        timestamp_header: None,
+        id_header: None,
+        timestamp_unit: TimestampUnit::S,
+        hash: Hash::Sha256,
+        key: KeyEncoding::Utf8,
+        encoding: Encoding::Hex,
+        tolerance,
+    }
+}
+
+fn pairs(separator: char, timestamp: &str, signature: &str) -> Grammar {
+    Grammar::Pairs { separator, timestamp: Some(timestamp.to_owned()), signature: signature.to_owned() }
+}
+
+/// One published vector.
+#[derive(serde::Deserialize)]
+struct Vector {
+    name: String,
+    secret: String,
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
+    body_repeat: Option<Value>,
+    expected: String,
+    now: Option<u64>,
+}
+
+impl Vector {
+    fn body(&self) -> Vec<u8> {
+        match (&self.body, &self.body_repeat) {
+            (Some(body), _) => body.clone().into_bytes(),
+            (None, Some(repeat)) => {
+                let count = repeat["count"].as_u64().unwrap() as usize;
+                repeat["char"].as_str().unwrap().repeat(count).into_bytes()
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The published vectors of a provider; none where they are not at hand.
+fn vectors(provider: &str) -> Vec<Vector> {
+    let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+        println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+        return Vec::new();
+    };
+    let path = std::path::Path::new(&dir).join(provider).join("signature-vectors.json");
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    serde_json::from_value(file["vectors"].clone()).unwrap()
 }

@@ -4,6 +4,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod docs;
+mod ingest;
 mod line;
 mod plugins;
 mod store;

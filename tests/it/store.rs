@@ -55,7 +55,7 @@ async fn below_the_floor_only_intake_is_refused() {
 
 /// Runs every case on a store of its own. `make_store` opens the store in a directory, or makes one; a store that
 /// was dropped there before must be found again.
-pub async fn exercise(make_store: impl Fn(&Path) -> Shared) {
+pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
     type Case = for<'a> fn(&'a Bench<'a>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
     let cases: &[(&str, Case)] = &[
         ("accept, duplicate, conflict", |b| Box::pin(accept_duplicate_conflict(b))),

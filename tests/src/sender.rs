@@ -45,7 +45,7 @@ pub async fn try_post(
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> reqwest::Result<Answered> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = gateway::client::http().expect("an HTTP client");
     let mut request = client.post(url).header("content-type", "application/json").body(body.into());
     for (name, value) in headers {
         request = request.header(*name, *value);

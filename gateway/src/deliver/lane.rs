@@ -218,6 +218,7 @@ mod tests {
         assert_eq!(decide(&mut lane, 500, false).1, Some(Turn::Failed(5)));
         lane.turning = 1;
         assert_eq!(decide(&mut lane, 500, false).1, None, "while it closes");
+        assert_eq!(lane.room(8, NOW, NOW), Room::Nothing, "until it is closed in the store too");
         lane.turning = 0;
         lane.observe(Gate::Trial { at: NOW, wait: Duration::from_secs(30) });
         assert_eq!(decide(&mut lane, 500, false).1, None, "a straggler");

@@ -2,6 +2,7 @@
 
 use crate::model::signature;
 use billhook_event::Time;
+use std::time::Duration;
 
 /// One act of the demo: something a provider sends, and what should come of it.
 #[derive(Debug)]
@@ -12,8 +13,8 @@ pub struct Act {
     pub path: &'static str,
     /// How the provider proves itself.
     pub proof: Proof,
-    /// The body.
-    pub body: &'static str,
+    /// The body; `@ago-2m` and `@in-12d` stand for times before and after now.
+    body: &'static str,
     /// What should come of it.
     pub expect: Expect,
 }
@@ -52,11 +53,11 @@ pub const WINGBACK_HEADER: (&str, &str) = ("wb-secret", "demo-wingback-secret");
 /// The public key of the demo's windback source.
 pub const WINDBACK_KEY: &str = "pub_demo";
 
-const CANCELED: &str = r#"{"webhook_type":"subscription.terminated","object_type":"subscription","data":{"object":{"id":"subs_demo_1","customer_id":"cust_demo_1","plan_id":"plan_team","lookup_key":"team-monthly","subscription_status":"cancelled","currency":"usd","start_date":"2025-02-03T09:00:00Z","current_period_start":"2026-08-03T09:00:00Z","current_period_end":"2026-09-03T09:00:00Z","cancel_at_period_end":false,"cancelled_at":"2026-08-21T14:30:00Z","end_date":"2026-08-21T14:30:00Z","billing_cadence":"RECURRING","billing_period":"MONTHLY","billing_period_count":1,"customer":{"id":"cust_demo_1","external_id":"northwind","name":"Northwind Ltd","email":"ap@northwind.example"},"metadata":{"cancellation_type":"immediate","cancellation_reason":"Switching because of the price"}}}}"#;
+const CANCELED: &str = r#"{"webhook_type":"subscription.terminated","object_type":"subscription","data":{"object":{"id":"subs_demo_1","customer_id":"cust_demo_1","plan_id":"plan_team","lookup_key":"team-monthly","subscription_status":"cancelled","currency":"usd","start_date":"@ago-564d","current_period_start":"@ago-18d","current_period_end":"@in-12d","cancel_at_period_end":false,"cancelled_at":"@ago-2m","end_date":"@ago-2m","billing_cadence":"RECURRING","billing_period":"MONTHLY","billing_period_count":1,"customer":{"id":"cust_demo_1","external_id":"northwind","name":"Northwind Ltd","email":"ap@northwind.example"},"metadata":{"cancellation_type":"immediate","cancellation_reason":"Switching because of the price"}}}}"#;
 
-const SCHEDULED: &str = r#"{"event_type":"subscription.updated","subscription":{"billing_cadence":"RECURRING","billing_period":"ANNUAL","billing_period_count":1,"cancel_at":"2027-01-12T00:00:00Z","cancel_at_period_end":true,"cancelled_at":"2026-08-21T15:00:00Z","currency":"eur","current_period_end":"2027-01-12T00:00:00Z","current_period_start":"2026-01-12T00:00:00Z","customer":{"email":"it@fabrikam.example","external_id":"fabrikam","id":"cust_demo_2","name":"Fabrikam GmbH"},"customer_id":"cust_demo_2","id":"subs_demo_2","lookup_key":"business-annual","metadata":{"cancellation_reason":"We need SAML sign-in","cancellation_type":"end_of_period"},"plan_id":"plan_business","start_date":"2024-01-12T00:00:00Z","subscription_status":"active"}}"#;
+const SCHEDULED: &str = r#"{"event_type":"subscription.updated","subscription":{"billing_cadence":"RECURRING","billing_period":"ANNUAL","billing_period_count":1,"cancel_at":"@in-144d","cancel_at_period_end":true,"cancelled_at":"@ago-1m","currency":"eur","current_period_end":"@in-144d","current_period_start":"@ago-221d","customer":{"email":"it@fabrikam.example","external_id":"fabrikam","id":"cust_demo_2","name":"Fabrikam GmbH"},"customer_id":"cust_demo_2","id":"subs_demo_2","lookup_key":"business-annual","metadata":{"cancellation_reason":"We need SAML sign-in","cancellation_type":"end_of_period"},"plan_id":"plan_business","start_date":"@ago-951d","subscription_status":"active"}}"#;
 
-const DECLINED: &str = r#"{"event_type":"payment.failed","payment":{"amount":"129.00","currency":"usd","destination_id":"inv_demo_7","destination_type":"INVOICE","error_message":"Your card has insufficient funds.","failed_at":"2026-08-21T15:05:00Z","id":"pay_demo_7","invoice_number":"INV-0007","payment_gateway":"stripe","payment_method_type":"CARD","payment_status":"FAILED"}}"#;
+const DECLINED: &str = r#"{"event_type":"payment.failed","payment":{"amount":"129.00","currency":"usd","destination_id":"inv_demo_7","destination_type":"INVOICE","error_message":"Your card has insufficient funds.","failed_at":"@ago-1m","id":"pay_demo_7","invoice_number":"INV-0007","payment_gateway":"stripe","payment_method_type":"CARD","payment_status":"FAILED"}}"#;
 
 const WINDBACK_SEED: &str = r#"{"customer_email":"mia@contoso.example","event_type":"cancellation","cancel_reason":"just a break for the summer","mrr":2900,"currency":"usd","provider":"paddle","plan_name":"Starter","tenure_days":45}"#;
 
@@ -133,9 +134,40 @@ pub const ACTS: &[Act] = &[
     },
 ];
 
+/// The times that bodies name.
+const TIMES: [(&str, Offset); 8] = [
+    ("@ago-1m", Offset::Ago(MINUTE)),
+    ("@ago-2m", Offset::Ago(Duration::from_secs(120))),
+    ("@ago-18d", Offset::Ago(DAY.saturating_mul(18))),
+    ("@ago-221d", Offset::Ago(DAY.saturating_mul(221))),
+    ("@ago-564d", Offset::Ago(DAY.saturating_mul(564))),
+    ("@ago-951d", Offset::Ago(DAY.saturating_mul(951))),
+    ("@in-12d", Offset::In(DAY.saturating_mul(12))),
+    ("@in-144d", Offset::In(DAY.saturating_mul(144))),
+];
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A time before or after now.
+enum Offset {
+    Ago(Duration),
+    In(Duration),
+}
+
 impl Act {
-    /// The headers that the provider sends, at `now` and with the secret of the Flexprice source.
-    pub fn headers(&self, secret: &str, now: Time) -> Vec<(&'static str, String)> {
+    /// The body that the provider sends at `now`.
+    pub fn body(&self, now: Time) -> String {
+        TIMES.iter().fold(self.body.to_owned(), |body, (mark, offset)| {
+            let at = match offset {
+                Offset::Ago(ago) => now.minus(*ago),
+                Offset::In(later) => now.plus(*later),
+            };
+            body.replace(&format!("\"{mark}\""), &format!("\"{at}\""))
+        })
+    }
+
+    /// The headers that the provider sends with `body`, at `now` and with the secret of the Flexprice source.
+    pub fn headers(&self, body: &str, secret: &str, now: Time) -> Vec<(&'static str, String)> {
         let key = signature::standard_key(secret).expect("the demo makes its own secret");
         let signed = |id: &str, body: &str| {
             vec![
@@ -145,7 +177,7 @@ impl Act {
             ]
         };
         match self.proof {
-            Proof::Signed(id) => signed(id, self.body),
+            Proof::Signed(id) => signed(id, body),
             Proof::Forged(id) => signed(id, "other bytes"),
             Proof::Path => Vec::new(),
             Proof::Header => vec![(WINGBACK_HEADER.0, WINGBACK_HEADER.1.to_owned())],

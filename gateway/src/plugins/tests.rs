@@ -452,6 +452,7 @@ fn a_plugin_is_what_its_component_and_manifest_say() {
     assert_eq!(plugin.kinds(), [Kind::Normalize, Kind::Filter, Kind::Map]);
     assert_eq!(plugin.name(), "bad");
     assert_eq!(plugin.manifest().name, "misbehave");
+    assert_eq!(Manifest::of("bad", &misbehave()).unwrap().version, "0.1.0");
     assert_eq!(plugin.manifest().providers[0].events[0].kind, "provider.test");
     assert_eq!(
         *plugin.reference(),

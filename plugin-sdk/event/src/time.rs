@@ -43,6 +43,12 @@ impl Time {
         Time::from_millis(self.0.saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX)))
     }
 
+    /// The instant `duration` before this one, to the millisecond.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Time {
+        Time(self.0.saturating_sub(duration.as_millis().try_into().unwrap_or(u64::MAX)))
+    }
+
     /// How long ago `earlier` was; zero if it is not earlier.
     pub fn since(self, earlier: Time) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))

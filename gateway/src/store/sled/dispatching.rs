@@ -66,9 +66,8 @@ pub(super) fn lease(
 
 /// Reads what was leased: it may have moved on between the look at the index and the lease.
 fn take(view: &View<'_>, id: WebhookId, key: &[u8]) -> Result<Option<WebhookLease>, StoreError> {
-    let (Some(StateRow { run, state }), Some(head)) = (view.state(id)?, view.head(id)?) else {
-        return Ok(None);
-    };
+    let Some(head) = view.head(id)? else { return Ok(None) };
+    let StateRow { run, state } = view.state_of(id, &head)?;
     match state {
         WebhookState::Undispatched { failures, due, .. } if key == keys::undispatched(due, id) => {
             Ok(Some(WebhookLease { id, head, failures, run }))
@@ -308,6 +307,11 @@ pub(super) fn suspect(view: &mut View<'_>, ids: &[WebhookId]) -> Result<usize, S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::dispatch::NewEvent;
+    use crate::model::webhook::{NewWebhook, WebhookHead};
+    use crate::store::sled::intake::{self, Arrival};
+    use billhook_event::Verified;
+    use bytes::Bytes;
 
     #[test]
     fn what_cannot_wait_has_a_lane_of_its_own() {
@@ -324,5 +328,69 @@ mod tests {
         for (kind, expected) in cases {
             assert_eq!(lane(kind), expected, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_rerun_replaces_events_and_leaves_deliveries_alone() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let mut view = View::of(&db);
+        let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+        let id = WebhookId::new(Time::from_secs(1), 1);
+        let head = WebhookHead {
+            source: "acme".into(),
+            provider: "acme".into(),
+            received_at: Time::from_secs(1),
+            path: String::new(),
+            query: String::new(),
+            headers: Vec::new(),
+            event_name: None,
+            delivery_id: None,
+            verified: Verified::None,
+            sha256: [0; 32],
+            body_len: 2,
+            remote: None,
+        };
+        let body = Bytes::from_static(b"{}");
+        let arrival = Arrival::new(NewWebhook { id, head: head.clone(), body, key: None });
+        intake::accept(&mut view, &arrival, Time::from_secs(1)).unwrap();
+
+        let event = EventId::derive(id, 0);
+        let mut run = |run: u32, json: Bytes, endpoints: &[EndpointId]| {
+            let undispatched =
+                WebhookState::Undispatched { failures: 0, due: Time::from_secs(1), last: None };
+            let from = view.state(id).unwrap().unwrap();
+            view.move_webhook(id, &from, &StateRow { run, state: undispatched }).unwrap();
+            view.count(|totals| totals.undispatched = 1).unwrap();
+            let fresh = NewEvent {
+                id: event,
+                kind: "invoice.paid".into(),
+                json: json.clone(),
+                entity: None,
+                occurred_at: Time::from_secs(1),
+                subjects: Vec::new(),
+                dropped: None,
+                endpoints: endpoints.to_vec(),
+            };
+            let lease = WebhookLease { id, head: head.clone(), failures: 0, run };
+            let now = Time::from_secs(u64::from(run) + 10);
+            let plan =
+                Plan::new(&view, &lease, Dispatch { events: vec![fresh], ..Dispatch::default() }).unwrap();
+            assert_eq!(dispatched(&mut view, &plan, now).unwrap(), Committed::Done);
+            assert_eq!(view.stored_event(event).unwrap().unwrap().json, json);
+            let created = |endpoint| {
+                let id = DeliveryId::derive(event, endpoint, 0);
+                view.delivery_row(id).unwrap().map(|row| row.delivery.created.secs())
+            };
+            let created = [app, crm].map(created);
+            (view.totals().unwrap(), created, view.event_row(event).unwrap().unwrap().endpoints)
+        };
+        let (_, created, _) = run(0, vec![b'a'; 9000].into(), &[app]);
+        assert_eq!(created, [Some(10), None]);
+        let (_, created, _) = run(1, vec![b'b'; 5000].into(), &[app, crm]);
+        assert_eq!(created, [Some(10), Some(11)]);
+        let (totals, created, endpoints) = run(2, Bytes::from_static(b"{}"), &[crm]);
+        assert_eq!((totals.events, totals.waiting, created), (1, 2, [Some(10), Some(11)]));
+        assert_eq!(endpoints, [app, crm], "those of earlier runs are still found");
+        assert!(view.first(&[keys::prefix::PIECE]).unwrap().is_none(), "no piece of an earlier run is left");
     }
 }

@@ -29,11 +29,15 @@ impl View<'_> {
         }
     }
 
+    /// Where the webhook with this head stands.
+    pub(super) fn state_of(&self, id: WebhookId, head: &WebhookHead) -> Result<StateRow, StoreError> {
+        Ok(self.read("state", &keys::webhook(id, Part::State))?.unwrap_or_else(|| first_state(head)))
+    }
+
     /// A whole webhook.
     pub(super) fn stored_webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>, StoreError> {
         let Some(head) = self.head(id)? else { return Ok(None) };
-        let state =
-            self.read("state", &keys::webhook(id, Part::State))?.unwrap_or_else(|| first_state(&head)).state;
+        let state = self.state_of(id, &head)?.state;
         let seen: SeenRow = self.read("counter", &keys::webhook(id, Part::Seen))?.unwrap_or_default();
         let run = self.read::<RunRow>("run", &keys::webhook(id, Part::Run))?.map(|row| row.0);
         let SeenRow { duplicates, conflicts } = seen;
@@ -161,5 +165,29 @@ impl Long {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sled::committer::STAGE_BYTES_MIN;
+
+    #[test]
+    fn only_marked_pieces_are_discarded() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let mut view = View::of(&db);
+        let bytes = Bytes::from(vec![7; STAGE_BYTES_MIN + 1]);
+        let [cut, live] =
+            [b"bcut", b"bliv"].map(|prefix| Pieces { prefix: prefix.to_vec(), bytes: bytes.clone() });
+        view.put_pieces([&cut, &live]);
+        view.put(keys::staged(&cut.prefix), &[]);
+        for long in [Long::new(vec![cut.clone()]), Long::new(vec![live.clone()])] {
+            assert!(long.staged);
+            long.discard(&mut view).unwrap();
+        }
+        assert!(view.first(&cut.prefix).unwrap().is_none());
+        assert!(!view.has(&keys::staged(&cut.prefix)).unwrap());
+        assert_eq!(view.join(&live.prefix, bytes.len() as u64).unwrap().unwrap(), bytes);
     }
 }

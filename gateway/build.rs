@@ -29,7 +29,8 @@ fn run() -> Result<(), String> {
     let built = match env::var_os("BILLHOOK_PLUGINS_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => {
-            for watched in ["Cargo.toml", "Cargo.lock", "plugins", "plugin-sdk", "wit"] {
+            for watched in [".cargo/config.toml", "Cargo.toml", "Cargo.lock", "plugins", "plugin-sdk", "wit"]
+            {
                 watch(&workspace.join(watched))?;
             }
             build(workspace, &out, &names)?

@@ -228,8 +228,8 @@ mod tests {
             "--url http://127.0.0.1:1 --token t event ls",
             "event --url http://127.0.0.1:1 --token t ls",
             "event ls --url http://127.0.0.1:1 --token t",
-            "event show evt_1 --config x.toml",
-            "webhook show whk_1",
+            "event show evt_01M7Y73WK0GREAKXJYB4T9VB4G --config x.toml",
+            "webhook show whk_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "delivery ls",
             "dead-letter ls",
         ];

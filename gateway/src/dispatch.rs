@@ -217,7 +217,10 @@ impl Work {
             crash_point(Point::BeforeDispatchCommit);
             let owed = dispatch.events.iter().any(|event| !event.endpoints.is_empty());
             match self.store.dispatched(lease, dispatch, now).await? {
-                Committed::Done if owed => return Ok(self.deliver.wake()),
+                Committed::Done if owed => {
+                    self.deliver.wake();
+                    return Ok(());
+                }
                 Committed::Done | Committed::LeaseLost => return Ok(()),
                 Committed::Conflict => {}
             }

@@ -181,9 +181,14 @@ pub struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 impl<'a> Fields<'a> {
     /// The members of the object that a document is. [`Failure::Invalid`] if it is not JSON or no object.
     pub fn parse(document: &'a [u8]) -> Result<Fields<'a>, Failure> {
-        let json = Json::parse(document)?;
-        json.fields()
-            .ok_or_else(|| Failure::Invalid(format!("the body is {}, not a JSON object", json.kind())))
+        // One pass over the document; a second one only to say what is wrong.
+        serde_json::from_slice(document).map_err(|error| match Json::parse(document) {
+            Ok(json) if json.kind() != "an object" => {
+                Failure::Invalid(format!("the body is {}, not a JSON object", json.kind()))
+            }
+            Ok(_) => Failure::Invalid(format!("the body is not JSON: {error}")),
+            Err(not_json) => not_json,
+        })
     }
 
     /// The member `name`; `None` if it is absent or `null`.

@@ -80,7 +80,7 @@ impl Gateway {
 
     /// A client of the admin API.
     pub fn client(&self) -> gateway::client::Client {
-        gateway::client::Client::new(&self.admin_url(), gateway::model::secret::Secret::new(ADMIN_TOKEN))
+        gateway::client::Client::new(self.admin_url(), gateway::model::secret::Secret::new(ADMIN_TOKEN))
             .expect("a client")
     }
 

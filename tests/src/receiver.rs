@@ -117,10 +117,8 @@ impl Receiver {
 
     /// Waits until it got `n` requests.
     pub async fn got(&self, n: usize) -> Vec<Received> {
-        let mut received = self.state.received.subscribe();
-        let got =
-            received.wait_for(|received| received.len() >= n).await.expect("the receiver lives").clone();
-        got
+        self.until(|received| received.len() >= n).await;
+        self.received()
     }
 
     /// Waits until what it got satisfies `enough`.

@@ -1,7 +1,7 @@
 //! Write Billhook plugins in Rust.
 //!
-//! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Normalize`], [`Filter`], [`Map`],
-//! [`Verify`], [`Transform`]. [`plugin!`] turns it into a WebAssembly component. The same crate compiles
+//! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Normalize`], [`Filter`], [`Map`].
+//! [`plugin!`] turns it into a WebAssembly component. The same crate compiles
 //! natively, where [`Webhook`] and [`Event`] are built from samples, so plain `cargo test` tests a plugin.
 //!
 //! ```
@@ -35,7 +35,7 @@
 //!
 //! # Layout
 //!
-//! - [`plugin`]: the traits, and what a call answers with
+//! - [`mod@plugin`]: the traits, and what a call answers with
 //! - [`webhook`], [`event`]: what a call is given
 //! - [`json`], [`number`]: JSON read in place, with exact numbers
 //! - [`host`]: the clock and the log

@@ -18,6 +18,14 @@ auth = { scheme = "standard-webhooks", secret = "whsec_dGhpcyBpcyBhIHRlc3Qgc2Vjc
 plugins = ["cancel-strategy"]
 "#;
 
+fn windback(receiver: &Receiver) -> String {
+    format!(
+        "[[plugin]]\nname = \"cancel-strategy\"\n[[source]]\nname = \"windback\"\nprovider = \"windback\"\nauth = {{ scheme = \
+         \"path-key\" }}\npublic_keys = [\"pub_test\"]\nplugins = [\"cancel-strategy\"]\n{}",
+        receiver.endpoint("app")
+    )
+}
+
 pub(crate) fn canceled(id: &str, reason: &str) -> String {
     format!(
         r#"{{"event_type":"subscription.cancelled","subscription":{{"id":"{id}","customer_id":"cust_{id}","currency":"usd","cancelled_at":"2026-08-10T11:59:00Z","subscription_status":"cancelled","metadata":{{"cancellation_reason":"{reason}","cancellation_type":"immediate"}}}}}}"#
@@ -81,12 +89,7 @@ async fn what_we_send_is_accepted_by_the_library_of_standard_webhooks() {
 #[tokio::test]
 async fn the_windback_path_takes_three_shapes_and_always_answers_ok() {
     let receiver = Receiver::start().await;
-    let config = format!(
-        "[[plugin]]\nname = \"cancel-strategy\"\n[[source]]\nname = \"windback\"\nprovider = \"windback\"\nauth = {{ scheme = \
-         \"path-key\" }}\npublic_keys = [\"pub_test\"]\nplugins = [\"cancel-strategy\"]\n{}",
-        receiver.endpoint("app")
-    );
-    let gateway = Gateway::start(&config).await;
+    let gateway = Gateway::start(&windback(&receiver)).await;
     let url = gateway.url("/api/v1/webhooks/custom/pub_test");
     let ok = serde_json::json!({"status": "ok"});
     let shapes = [
@@ -124,6 +127,23 @@ async fn the_windback_path_takes_three_shapes_and_always_answers_ok() {
         canceled("unused_feature"),
     ];
     assert_eq!(seen, expected);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&windback(&receiver)).await;
+    let url = gateway.url("/api/v1/webhooks/custom/pub_test");
+    for event_type in ["payment_recovered", "payment_failed", "payment_recovered", "payment_recovered"] {
+        gateway.advance(std::time::Duration::from_secs(100_000)).await;
+        post(&url, &[], format!(r#"{{"customer_email":"a@example.com","event_type":"{event_type}"}}"#)).await;
+        gateway.settle().await;
+    }
+    let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
+    let recovers: Vec<_> = received.iter().map(|event| event["recovers"].as_str()).collect();
+    assert_eq!(recovers, [None, None, received[1]["id"].as_str(), None]);
+    assert_eq!(received[1]["retention"]["kind"], "dunning");
     gateway.stop().await;
 }
 

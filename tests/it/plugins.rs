@@ -89,17 +89,19 @@ async fn a_plugin_that_misbehaves_is_stopped_while_two_hundred_others_are_delive
             story.webhook.state
         );
     }
-    // Once it behaves again, what waited goes through: nothing was given up meanwhile.
+    // The plugin rests, and tries one webhook after each rest: what waits behind those that it fails on gets its turn.
     let answered = post(&url, &[], r#"{"do":"draft"}"#).await;
-    for _ in 0..5 {
+    let is_through = async || {
+        let state = gateway.story(answered.id()).await.webhook.state;
+        matches!(state, WebhookState::Dispatched { events: 1, .. })
+    };
+    for _ in 0..2 * bad.len() {
         gateway.advance(Duration::from_secs(300)).await;
+        if is_through().await {
+            break;
+        }
     }
-    let story = gateway.story(answered.id()).await;
-    assert!(
-        matches!(story.webhook.state, WebhookState::Dispatched { events: 1, .. }),
-        "{:?}",
-        story.webhook.state
-    );
+    assert!(is_through().await, "nothing was given up meanwhile");
     gateway.stop().await;
 }
 

@@ -68,14 +68,24 @@ pub async fn run(
                 if !entities.contains_key(entity) {
                     entities.insert(entity.clone(), store.entity(&lease.head.source, entity).await?);
                 }
-                entities[entity].last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect()
+                let last = &entities[entity].last;
+                event.recovers = recovered(&event, last);
+                last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect()
             }
         };
-        let asked = Asked { call: &call, webhook, seen, replayed: lease.run > 0, index, last_chance };
-        let dropped = match steps(line, &asked, &mut event, &mut run).await {
-            Ok(dropped) => dropped,
+        let input = Arc::new(EventInput {
+            json: json(&event),
+            event,
+            webhook: Arc::clone(webhook),
+            seen,
+            replayed: lease.run > 0,
+        });
+        let asked = Asked { call: &call, index, last_chance };
+        let (input, dropped) = match steps(line, &asked, input, &mut run).await {
+            Ok(gone_through) => gone_through,
             Err(error) => return Ok(Err(error)),
         };
+        let EventInput { event, json, .. } = Arc::unwrap_or_clone(input);
         let occurred_at = event.occurred_at.unwrap_or(event.received_at);
         if let Some(entity) = &entity
             && let Some(row) = entities.get_mut(entity)
@@ -86,7 +96,7 @@ pub async fn run(
         let targets = if dropped.is_some() { Vec::new() } else { route::targets(endpoints, &event) };
         events.push(NewEvent {
             id,
-            json: json(&event),
+            json,
             entity,
             occurred_at,
             subjects: subjects(&event),
@@ -100,80 +110,103 @@ pub async fn run(
     Ok(Ok(Dispatch { run, events, entities }))
 }
 
+/// The failed payment that a recovered one makes good: the last one of its entity, unless that was made good before.
+fn recovered(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> Option<String> {
+    let (failed_at, failed) = last.get("payment.failed").filter(|_| event.kind == "payment.recovered")?;
+    let before = last.get("payment.recovered").is_some_and(|(at, _)| at > failed_at);
+    (!before).then(|| failed.to_string())
+}
+
 /// What the steps of one event share.
 struct Asked<'a> {
     call: &'a Call,
-    webhook: &'a Arc<WebhookInput>,
-    seen: BTreeMap<String, Time>,
-    replayed: bool,
     index: u32,
     last_chance: bool,
 }
 
-/// Puts one event through the filters and maps. Returns the plugin that dropped it, and why.
+/// Puts one event through the filters and maps. Returns it with their patches, and the plugin that dropped it with its
+/// reason.
 async fn steps(
     line: &Line,
     asked: &Asked<'_>,
-    event: &mut Event,
+    mut input: Arc<EventInput>,
     run: &mut Run,
-) -> Result<Option<(String, String)>, RunError> {
-    for Step { plugin, skip_on_failure } in &line.steps {
+) -> Result<(Arc<EventInput>, Option<(String, String)>), RunError> {
+    let mut dropped = None;
+    let mut patches: Vec<(usize, Patch)> = Vec::new();
+    'steps: for Step { plugin, skip_on_failure } in &line.steps {
         for kind in [Kind::Filter, Kind::Map] {
             if !plugin.kinds().contains(&kind) {
                 continue;
             }
             let started = tokio::time::Instant::now();
-            let said = match ask(plugin, kind, asked, event).await {
-                Ok(said) => said,
+            let said = match ask(plugin, kind, asked.call, &input).await {
+                Ok(Answered::Verdict(Verdict::Keep)) => Said::Keep,
+                Ok(Answered::Verdict(Verdict::Drop(why))) => {
+                    dropped = Some((plugin.name().to_owned(), why.clone()));
+                    Said::Drop(why)
+                }
+                Ok(Answered::Patch(None)) => Said::Nothing,
+                Ok(Answered::Patch(Some(patch))) => {
+                    patches.push((run.notes.len(), (*patch).clone()));
+                    input = patched(input, plugin, *patch);
+                    Said::Patch(String::new())
+                }
                 Err(source) => {
                     let is_final = matches!(source, CallError::Invalid(_));
-                    if *skip_on_failure && (asked.last_chance || is_final) {
-                        Answered::Skipped(source.to_string())
-                    } else {
+                    if !skip_on_failure || !(asked.last_chance || is_final) {
                         return Err(RunError { plugin: plugin.name().to_owned(), source });
                     }
+                    Said::Skipped(source.to_string())
                 }
-            };
-            let (said, dropped) = match said {
-                Answered::Verdict(Verdict::Keep) => (Said::Keep, None),
-                Answered::Verdict(Verdict::Drop(why)) => (Said::Drop(why.clone()), Some(why)),
-                Answered::Patch(None) => (Said::Nothing, None),
-                Answered::Patch(Some(patch)) => {
-                    let text = serde_json::to_string(&patch).expect("a patch has string keys only");
-                    event.apply(plugin.name(), *patch);
-                    event.plugins.push(plugin.reference().clone());
-                    (Said::Patch(text), None)
-                }
-                Answered::Skipped(why) => (Said::Skipped(why), None),
             };
             run.notes.push(note(plugin, Some(asked.index), said, started));
-            if let Some(why) = dropped {
-                return Ok(Some((plugin.name().to_owned(), why)));
+            if dropped.is_some() {
+                break 'steps;
             }
         }
     }
-    Ok(None)
+    record(run, patches);
+    Ok((input, dropped))
 }
 
 /// What a step answered.
 enum Answered {
     Verdict(Verdict),
     Patch(Option<Box<Patch>>),
-    Skipped(String),
 }
 
-async fn ask(plugin: &Plugin, kind: Kind, asked: &Asked<'_>, event: &Event) -> Result<Answered, CallError> {
-    let input = Arc::new(EventInput {
-        event: event.clone(),
-        json: json(event),
-        webhook: Arc::clone(asked.webhook),
-        seen: asked.seen.clone(),
-        replayed: asked.replayed,
-    });
+async fn ask(
+    plugin: &Plugin,
+    kind: Kind,
+    call: &Call,
+    input: &Arc<EventInput>,
+) -> Result<Answered, CallError> {
     Ok(match kind {
-        Kind::Filter => Answered::Verdict(plugin.filter(asked.call, &input).await?),
-        _ => Answered::Patch(plugin.map(asked.call, &input).await?.map(Box::new)),
+        Kind::Filter => Answered::Verdict(plugin.filter(call, input).await?),
+        _ => Answered::Patch(plugin.map(call, input).await?.map(Box::new)),
     })
+}
+
+fn patched(input: Arc<EventInput>, plugin: &Plugin, patch: Patch) -> Arc<EventInput> {
+    let mut input = Arc::unwrap_or_clone(input);
+    input.event.apply(plugin.name(), patch);
+    input.event.plugins.push(plugin.reference().clone());
+    input.json = json(&input.event);
+    Arc::new(input)
+}
+
+/// Writes the patches into their notes. The variants of the retention that stands are in the event: they are not kept
+/// twice. A retention that was replaced is only here.
+fn record(run: &mut Run, mut patches: Vec<(usize, Patch)>) {
+    let last = patches.iter_mut().rev().find_map(|(_, patch)| patch.retention.as_mut());
+    if let Some(retention) = last {
+        retention.variants.clear();
+    }
+    for (at, patch) in patches {
+        let text = serde_json::to_string(&patch).expect("a patch has string keys only");
+        run.notes[at].said = Said::Patch(text);
+    }
 }
 
 fn json(event: &Event) -> Bytes {

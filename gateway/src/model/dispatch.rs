@@ -49,7 +49,8 @@ pub enum Said {
     Keep,
     /// A filter dropped the event.
     Drop(String),
-    /// A map changed the event; the patch as JSON text.
+    /// A map changed the event; the patch as JSON text, without the variants of the retention that stands: they are in
+    /// the event.
     Patch(String),
     /// A map had nothing to say.
     Nothing,

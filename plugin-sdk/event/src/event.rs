@@ -52,6 +52,7 @@ macro_rules! draft_and_event {
                     metadata: draft.metadata,
                     raw: stamp.raw,
                     warnings: draft.warnings,
+                    recovers: None,
                     retention: None,
                     annotations: BTreeMap::new(),
                     plugins: stamp.plugins,
@@ -122,6 +123,9 @@ draft_and_event! {
         /// What looked odd and was kept all the same.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
+        /// The `payment.failed` that a `payment.recovered` makes good, by its event id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recovers: Option<String>,
         /// How to win the customer back; null until a plugin chose.
         #[serde(default)]
         retention: Option<Retention>,

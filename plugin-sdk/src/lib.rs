@@ -9,9 +9,12 @@
 //!
 //! struct Acme;
 //!
+//! #[derive(serde::Deserialize)]
+//! struct Config {}
+//!
 //! impl Plugin for Acme {
-//!     type Config = ();
-//!     fn new((): ()) -> Result<Acme, Failure> {
+//!     type Config = Config;
+//!     fn new(Config {}: Config) -> Result<Acme, Failure> {
 //!         Ok(Acme)
 //!     }
 //! }
@@ -30,7 +33,7 @@
 //! assert_eq!(Acme.normalize(&webhook).unwrap()[0].kind, "invoice.paid");
 //! ```
 //!
-//! Build with `cargo build --target wasm32-wasip2 --release`. A plugin runs in a fresh instance for each call, so
+//! `docs/plugins.md` shows the files around it. Build with `cargo build --target wasm32-wasip2 --release`. A plugin runs in a fresh instance for each call, so
 //! nothing that it keeps in memory lasts; it reaches nothing but what this crate offers.
 //!
 //! # Layout

@@ -7,8 +7,8 @@ use std::fmt;
 
 /// A plugin: built once per instance from its configuration.
 pub trait Plugin: Sized {
-    /// The configuration. A generated test holds it against `config.schema.json`; `()` or an empty struct takes
-    /// `{}`.
+    /// The configuration, a JSON object: where there is nothing to set, a struct without fields. A generated test
+    /// holds it against `config.schema.json`.
     type Config: DeserializeOwned;
 
     /// Builds the plugin. An error is the answer to every call of this instance.

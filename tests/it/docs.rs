@@ -3,15 +3,18 @@
 use gateway::config::Config;
 use gateway::config::environment::Environment;
 use gateway::server::load::shipped;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-fn page(name: &str) -> String {
+/// A page of the repository, by its path.
+pub(crate) fn page(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     fs::read_to_string(root.join(name)).unwrap()
 }
 
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+/// The fenced blocks of a page in one language.
+pub(crate) fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
@@ -58,8 +61,88 @@ fn the_example_event_has_the_shape_that_is_sent() {
     let text = page("docs/integrators.md");
     let example: serde_json::Value = serde_json::from_str(blocks(&text, "json")[0]).unwrap();
     assert!(billhook_event::kind::is_known(example["type"].as_str().unwrap()));
-    let retention = example["data"]["retention"].clone();
-    serde_json::from_value::<billhook_event::Retention>(retention).unwrap();
-    let cancellation = example["data"]["cancellation"].clone();
-    serde_json::from_value::<billhook_event::Cancellation>(cancellation).unwrap();
+    let event: billhook_event::Event = serde_json::from_value(example["data"].clone()).unwrap();
+    let mut kept = serde_json::to_value(&event).unwrap();
+    kept["retention"]["variants"] = example["data"]["retention"]["variants"].clone();
+    assert_eq!(kept, example["data"], "what is shown is what an event keeps");
+    assert_eq!(serde_json::to_value(event.occurred_at).unwrap(), example["timestamp"]);
+}
+
+/// The keys that the reader of the configuration knows in a table of `text`, as it tells them who writes a wrong one.
+fn understood(text: &str) -> BTreeSet<String> {
+    let read =
+        |text: &str| Config::parse(text, Path::new(""), &Environment::default(), &shipped()).unwrap_err();
+    let wrong = "qqqqqqqqqq = 1";
+    let told = read(&text.replace("KEY = 1", wrong)).list;
+    let keys = told.iter().find_map(|mistake| mistake.remedy.strip_prefix("the keys ")).unwrap();
+    let (_, keys) = keys.split_once(" are ").unwrap();
+    let is_later = |key: &str| {
+        let told = read(&text.replace("KEY = 1", &format!("{key} = 1"))).list;
+        told.iter().any(|m| m.key.ends_with(&format!(".{key}")) && m.wrong == "is not in this version")
+    };
+    ticked(keys).filter(|key| !is_later(key)).map(str::to_owned).collect()
+}
+
+/// What stands between backticks.
+fn ticked(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What stands between backticks in the first column of the table that begins with `header`.
+fn first_column(page: &str, header: &str) -> BTreeSet<String> {
+    let table = page.split(&format!("| {header} |")).nth(1).unwrap_or_else(|| panic!("no table of {header}"));
+    let rows = table.lines().skip(2).take_while(|line| !line.is_empty());
+    rows.flat_map(|row| ticked(row.split('|').nth(1).unwrap())).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_setting_that_is_understood_is_in_the_tables_and_no_other() {
+    let page = page("docs/operators.md");
+    let mut scalars = BTreeSet::from(["data_dir".to_owned(), "secrets.NAME".to_owned()]);
+    for section in ["store", "ingest", "admin", "network", "log"] {
+        let keys = understood(&format!("[{section}]\nKEY = 1"));
+        scalars.extend(keys.into_iter().map(|key| format!("{section}.{key}")));
+    }
+    assert_eq!(first_column(&page, "key"), scalars);
+    for section in ["plugin", "source", "endpoint"] {
+        let keys = understood(&format!("[[{section}]]\nKEY = 1"));
+        assert_eq!(first_column(&page, &format!("key of `[[{section}]]`")), keys, "{section}");
+    }
+    let sections =
+        ["admin", "data_dir", "endpoint", "ingest", "log", "network", "plugin", "secrets", "source", "store"];
+    assert_eq!(understood("KEY = 1"), sections.map(str::to_owned).into(), "a new section needs its table");
+}
+
+#[test]
+fn every_scheme_is_in_the_tables_with_its_keys() {
+    let page = page("docs/operators.md");
+    let of = |scheme: &str| {
+        let mut keys = understood(&format!("[[source]]\nauth = {{ scheme = \"{scheme}\", KEY = 1 }}"));
+        assert!(keys.remove("scheme"), "{scheme}");
+        keys
+    };
+    let rows = page.split("| `scheme` |").nth(1).unwrap().lines().skip(2).take_while(|line| !line.is_empty());
+    for row in rows {
+        let scheme = ticked(row).next().unwrap();
+        let keys = if scheme == "hmac" { first_column(&page, "key of `hmac`") } else { of(scheme) };
+        assert_eq!(keys, of(scheme), "{scheme}");
+        for key in keys.iter().filter(|_| scheme != "hmac") {
+            assert!(ticked(row).any(|word| word == key), "`{key}` is not in the row of {scheme}");
+        }
+    }
+}
+
+#[test]
+fn the_plugin_that_is_shown_is_the_one_that_is_tested() {
+    let text = page("docs/plugins.md");
+    let acme = |name: &str| page(&format!("tests/fixtures/acme/{name}"));
+    assert_eq!(blocks(&text, "rust"), [acme("src/lib.rs")]);
+    let [cargo, stack, manifest, _] = blocks(&text, "toml")[..] else { panic!("four blocks of TOML") };
+    assert_eq!(manifest, acme("plugin.toml"));
+    assert!(page(".cargo/config.toml").ends_with(stack));
+    let shown = cargo.replace("../billhook/", "../../../").parse::<toml::Table>().unwrap();
+    let built = acme("Cargo.toml").parse::<toml::Table>().unwrap();
+    for table in ["lib", "dependencies", "target"] {
+        assert_eq!(shown[table], built[table], "{table}");
+    }
 }

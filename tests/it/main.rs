@@ -7,5 +7,6 @@ mod docs;
 mod ingest;
 mod line;
 mod plugins;
+mod receivers;
 mod store;
 mod tidy;

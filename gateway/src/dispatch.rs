@@ -112,17 +112,17 @@ impl Dispatcher {
         let mut stopped = pin!(stop.stopped());
         loop {
             let heard = woken.heard();
-            if let Err(error) = self.fill(&mut runs).await {
-                let StoreError::Closed(_) = error else {
+            let due = match self.fill(&mut runs).await {
+                Ok(due) => due,
+                Err(error @ StoreError::Closed(_)) => return Err(error),
+                Err(error) => {
                     tracing::error!(%error, "cannot lease webhooks");
                     tokio::select! {
                         () = tokio::time::sleep(STORE_WAIT) => continue,
                         () = &mut stopped => break,
                     }
-                };
-                return Err(error);
-            }
-            let due = if runs.is_empty() { self.work.store.next_webhook_due().await? } else { None };
+                }
+            };
             if due.is_some_and(|due| due <= self.work.clock.now()) {
                 continue;
             }
@@ -130,7 +130,7 @@ impl Dispatcher {
                 woken.rest(heard);
             }
             tokio::select! {
-                Some(_) = runs.join_next() => {}
+                Some(_) = runs.join_next() => while runs.try_join_next().is_some() {},
                 () = woken.woken(), if runs.len() < CONCURRENCY => {}
                 () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if runs.is_empty() => {}
                 () = &mut stopped => break,
@@ -140,8 +140,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Leases what there is room for and starts it. Suspects run here, one by one, before anything else.
-    async fn fill(&self, runs: &mut JoinSet<()>) -> Result<(), StoreError> {
+    /// Leases what there is room for and starts it; when nothing is under way, says when the next webhook is due.
+    /// Suspects run here, one by one, before anything else.
+    async fn fill(&self, runs: &mut JoinSet<()>) -> Result<Option<Time>, StoreError> {
         while runs.len() < CONCURRENCY {
             let room = CONCURRENCY - runs.len();
             let leases = self.work.store.lease_webhooks(self.work.clock.now(), room).await?;
@@ -159,7 +160,7 @@ impl Dispatcher {
                 runs.spawn(Arc::clone(&self.work).dispatch(lease));
             }
         }
-        Ok(())
+        if runs.is_empty() { self.work.store.next_webhook_due().await } else { Ok(None) }
     }
 }
 

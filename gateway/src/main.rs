@@ -4,6 +4,11 @@ use gateway::cli::{self, Cli, EX_USAGE};
 use gateway::config::mistake::Mistakes;
 use std::process::ExitCode;
 
+/// The system's allocator cost a seventh of a loaded gateway's time. Without huge pages, which would double what an
+/// idle one keeps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,

@@ -9,11 +9,16 @@ use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
 use crate::model::retry::{self, Next, Schedule};
 use crate::store::AfterAttempt;
 
+/// Attempts of one endpoint that are being recorded at once; while there are as many, nothing more is sent.
+const RECORDING_MAX: usize = 256;
+
 /// One endpoint as the pass sees it.
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// Attempts under way, until they are recorded.
+    /// Attempts under way.
     pub(super) in_flight: usize,
+    /// Attempts that have ended and are being recorded: they hold no slot of the endpoint.
+    pub(super) recording: usize,
     /// Changes of the gate that are being recorded: until they are, nothing is leased.
     pub(super) turning: usize,
     /// Nothing is leased before: the store refused.
@@ -61,7 +66,15 @@ impl Turn {
 
 impl Lane {
     pub(super) fn new() -> Lane {
-        Lane { in_flight: 0, turning: 0, blocked: Time::ZERO, gate: None, in_row: 0, limit: usize::MAX }
+        Lane {
+            in_flight: 0,
+            recording: 0,
+            turning: 0,
+            blocked: Time::ZERO,
+            gate: None,
+            in_row: 0,
+            limit: usize::MAX,
+        }
     }
 
     /// Takes note of the gate as the store has it. Whoever opened it: it starts slowly, with a clean record.
@@ -81,8 +94,11 @@ impl Lane {
             // It could not be read, which is why the lane is blocked.
             None => return Room::At(oldest.max(self.blocked)),
         };
-        match most.saturating_sub(self.in_flight) {
+        // A trial is over once it is recorded, since what is recorded with it is the gate.
+        let taken = if trial { self.in_flight + self.recording } else { self.in_flight };
+        match most.saturating_sub(taken) {
             0 => Room::Nothing,
+            _ if self.recording >= RECORDING_MAX => Room::Nothing,
             _ if self.turning > 0 => Room::Nothing,
             n if from.max(self.blocked) <= now => Room::Now { n, trial },
             _ => Room::At(from.max(self.blocked)),

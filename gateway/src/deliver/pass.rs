@@ -218,6 +218,8 @@ impl<'a> Pass<'a> {
         let (after, turn) = lane.decide(&flight.delivery, &attempt, &endpoint.schedule, now, rand::random());
         (flight.recording, flight.turns) = (true, turn.is_some());
         lane.turning += usize::from(flight.turns);
+        lane.in_flight -= 1;
+        lane.recording += 1;
         tell(&flight.delivery, &endpoint.name, &attempt, &after);
         let finish = Finish { delivery: flight.delivery.clone(), attempt, after };
         let recording = record(self.deliver.store.clone(), finish, turn, now);
@@ -231,7 +233,7 @@ impl<'a> Pass<'a> {
         recorded: Result<Committed, StoreError>,
     ) -> Result<(), StoreError> {
         let lane = &mut self.lanes[flight.place];
-        lane.in_flight -= 1;
+        lane.recording -= 1;
         lane.turning -= usize::from(flight.turns);
         match recorded {
             Ok(_) => flight.lease.recorded = true,

@@ -31,6 +31,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use toml::de::DeTable;
 
 /// The file that is read when none is named, if it exists in the working directory.
 pub const DEFAULT_FILE: &str = "billhook.toml";
@@ -141,7 +142,12 @@ pub struct Shipped {
     pub plugins: Vec<String>,
     /// Names of providers.
     pub providers: Vec<String>,
+    /// How providers prove themselves, by name: an `auth` table without its secret. Not every provider has one.
+    pub presets: BTreeMap<String, toml::Table>,
 }
+
+/// `auth` tables by the name of their provider.
+type Presets<'a> = BTreeMap<&'a str, DeTable<'a>>;
 
 /// Names that one part of the file may give for another.
 struct Names<'a> {
@@ -149,6 +155,8 @@ struct Names<'a> {
     sources: BTreeSet<String>,
     secrets: BTreeSet<String>,
     shipped: &'a Shipped,
+    /// [`Shipped::presets`], as the reader reads tables.
+    presets: &'a Presets<'a>,
     /// Whether a plugin is declared with a component of its own.
     own_components: bool,
 }

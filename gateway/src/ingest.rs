@@ -20,6 +20,7 @@ mod take;
 mod tests;
 
 use crate::clock::Clock;
+use crate::model::rate::Bucket;
 use crate::model::source::{Place, Source};
 use crate::store;
 use crate::worker::Wake;
@@ -108,6 +109,8 @@ pub struct Inlet {
 pub struct Inlets {
     by_name: HashMap<String, Arc<Inlet>>,
     by_key: HashMap<String, Arc<Inlet>>,
+    /// What the rates of sources still allow, by name.
+    buckets: HashMap<String, Arc<Bucket>>,
     /// Whether a wrong public key is answered as if it were a right one.
     wrong_keys_ok: bool,
 }
@@ -120,6 +123,9 @@ impl Inlets {
             all.wrong_keys_ok |= inlet.always_ok && !inlet.source.public_keys.is_empty();
             for key in &inlet.source.public_keys {
                 all.by_key.insert(key.clone(), inlet.clone());
+            }
+            if let Some(rate) = inlet.source.rate {
+                all.buckets.insert(inlet.source.name.clone(), Arc::new(Bucket::new(rate)));
             }
             all.by_name.insert(inlet.source.name.clone(), inlet);
         }

@@ -1,10 +1,11 @@
 //! `auth` of a source: how a sender proves itself.
 
 use crate::config::Names;
-use crate::config::mistake::{any_of, did_you_mean, quote};
+use crate::config::mistake::{all_of, any_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::value::inbound_problem;
 use crate::model::secret::Secret;
+use crate::model::signature;
 use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,20 +17,28 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 const TOLERANCE_MIN: Duration = Duration::from_secs(1);
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-const SCHEMES: [&str; 6] = ["standard-webhooks", "hmac", "header", "query", "path-key", "none"];
-const SCHEMES_LATER: [&str; 2] = ["basic", "plugin"];
+const SCHEMES: [&str; 7] = ["standard-webhooks", "hmac", "basic", "header", "query", "path-key", "none"];
+const SCHEMES_LATER: [&str; 1] = ["plugin"];
 
-/// Reads an `auth` table.
-pub(super) fn read(item: &Item<'_>, names: &Names<'_>) -> Option<Auth> {
+/// Reads an `auth` table. Its scheme may be the name of a provider: then what the provider's manifest says counts
+/// where the table is silent.
+pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
     if item.as_text().is_some() {
         item.wrong("a string stands where a table belongs", "write `{ scheme = \"...\" }`");
         return None;
     }
     let mut table = item.table()?;
     let scheme = table.required("scheme", &format!("write {}", any_of(SCHEMES)))?;
-    let auth = match scheme.text()? {
+    let written = scheme.text()?;
+    let preset = names.presets.get(written).filter(|_| !SCHEMES.contains(&written));
+    let of_preset = preset.and_then(|preset| preset.get("scheme")?.get_ref().as_str());
+    if let Some(preset) = preset {
+        table.fill_from(preset);
+    }
+    let auth = match of_preset.unwrap_or(written) {
         "standard-webhooks" => standard_webhooks(&mut table),
         "hmac" => hmac(&mut table).map(Auth::Hmac),
+        "basic" => basic(&mut table),
         "header" => {
             let name = table
                 .required("header", "name the header that holds the secret")
@@ -44,9 +53,15 @@ pub(super) fn read(item: &Item<'_>, names: &Names<'_>) -> Option<Auth> {
         }
         "path-key" => Some(Auth::PathKey),
         "none" => Some(Auth::None),
-        other => {
+        _ if preset.is_some() => {
+            let wrong =
+                format!("the preset of {} is of a scheme that this version does not know", quote(written));
+            scheme.wrong(wrong, format!("write {}", any_of(SCHEMES)));
+            return None;
+        }
+        _ => {
             // What else stands in the table belongs to a scheme that we do not know.
-            unknown(&scheme, other, names);
+            unknown(&scheme, written, names);
             return None;
         }
     };
@@ -55,14 +70,18 @@ pub(super) fn read(item: &Item<'_>, names: &Names<'_>) -> Option<Auth> {
 }
 
 fn unknown(scheme: &Item<'_>, written: &str, names: &Names<'_>) {
-    let preset = names.shipped.providers.iter().any(|provider| provider == written);
-    if SCHEMES_LATER.contains(&written) || preset {
-        scheme.wrong(
-            format!("{} is not in this version", quote(written)),
-            format!("write {}", any_of(SCHEMES)),
-        );
+    let provider = names.shipped.providers.iter().any(|provider| provider == written);
+    let presets = || names.presets.keys().copied();
+    let choice = || match names.presets.is_empty() {
+        true => format!("write {}", any_of(SCHEMES)),
+        false => format!("write {}, or a provider that has a preset: {}", any_of(SCHEMES), all_of(presets())),
+    };
+    if SCHEMES_LATER.contains(&written) {
+        scheme.wrong(format!("{} is not in this version", quote(written)), choice());
+    } else if provider {
+        scheme.wrong(format!("the provider {} has no preset", quote(written)), choice());
     } else {
-        let remedy = did_you_mean(written, SCHEMES, || format!("write {}", any_of(SCHEMES)));
+        let remedy = did_you_mean(written, SCHEMES.into_iter().chain(presets()), choice);
         scheme.wrong(format!("{} is not a scheme", quote(written)), remedy);
     }
 }
@@ -78,7 +97,40 @@ fn tolerance(table: &mut Table<'_>) -> Option<Duration> {
 
 fn standard_webhooks(table: &mut Table<'_>) -> Option<Auth> {
     let tolerance = tolerance(table).unwrap_or(TOLERANCE);
-    Some(Auth::StandardWebhooks { secrets: secrets(table, inbound_problem), tolerance })
+    let public_keys = table.item("public_key").map(|item| {
+        let key = |item: &Item<'_>| {
+            let key = signature::public_key(item.text()?);
+            if key.is_none() {
+                // Not quoted: somebody may have written the secret here.
+                let remedy = "copy the whole `whpk_...` from the provider's page";
+                item.wrong("is not an ed25519 public key", remedy);
+            }
+            key
+        };
+        item.one_or_more().iter().filter_map(key).collect()
+    });
+    // Who signs with a private key needs no secret.
+    let secrets = match (&public_keys, table.item("secret")) {
+        (_, Some(item)) => item.secrets(inbound_problem),
+        (Some(_), None) => Vec::new(),
+        (None, None) => secrets(table, inbound_problem),
+    };
+    Some(Auth::StandardWebhooks { secrets, public_keys: public_keys.unwrap_or_default(), tolerance })
+}
+
+fn basic(table: &mut Table<'_>) -> Option<Auth> {
+    let user = table.required("user", "write the user name that the provider sends");
+    let user = user.and_then(|item| {
+        let user = item.text()?;
+        if user.contains(':') {
+            // Not quoted: what follows may be the password.
+            item.wrong("holds a `:`, which no user name does", "write the password as `secret`");
+            return None;
+        }
+        Some(user.to_owned())
+    });
+    let secrets = secrets(table, |_| None);
+    user.map(|user| Auth::Basic { user, secrets })
 }
 
 fn hmac(table: &mut Table<'_>) -> Option<Hmac> {

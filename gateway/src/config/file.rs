@@ -4,10 +4,11 @@ use crate::config::environment::Environment;
 use crate::config::mistake::{At, Mistake, quote};
 use crate::config::reader::{Item, MISSING, Reader, Table, UNKNOWN};
 use crate::config::value::is_name;
-use crate::config::{Config, Names, OnFailure, PluginSpec, Shipped, StoreUrl, endpoint, plugin, source};
+use crate::config::{
+    Config, Names, OnFailure, PluginSpec, Presets, Shipped, StoreUrl, endpoint, plugin, source,
+};
 use crate::model::secret::Secret;
 use crate::telemetry;
-use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,7 +39,13 @@ pub(super) fn read(
         let word = word.map(|word| format!(" {}", quote(word))).unwrap_or_default();
         reader.note(at, "", format!("not TOML: {message}{word}"), "mend the syntax");
     }
-    let config = sections(reader.root(tree.get_ref()), shipped);
+    let texts: Vec<_> = shipped.presets.iter().map(|(name, table)| (name, table.to_string())).collect();
+    let presets: Presets<'_> = texts
+        .iter()
+        // What was written as TOML is read as TOML.
+        .filter_map(|(name, text)| Some((name.as_str(), DeTable::parse(text).ok()?.into_inner())))
+        .collect();
+    let config = sections(reader.root(tree.get_ref()), shipped, &presets);
     reader.refuse_unknown_variables();
     let mut mistakes = reader.into_mistakes();
     if !errors.is_empty() {
@@ -74,7 +81,7 @@ fn data_dir(root: &mut Table<'_>, config: &mut Config) {
     }
 }
 
-fn sections(mut root: Table<'_>, shipped: &Shipped) -> Config {
+fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Config {
     let mut config = Config::default();
     data_dir(&mut root, &mut config);
     store(root.table("store"), &mut config);
@@ -91,6 +98,7 @@ fn sections(mut root: Table<'_>, shipped: &Shipped) -> Config {
         sources: names(&sources),
         secrets: config.secrets.keys().cloned().collect(),
         shipped,
+        presets,
         own_components: plugins.iter().any(|table| table.has("component")),
     };
     for tables in [&plugins, &sources, &endpoints] {
@@ -166,16 +174,7 @@ fn sendable(item: &Item<'_>, token: &Secret) -> bool {
 
 fn network(mut table: Table<'_>, config: &mut Config) {
     let items = table.item("allow").map(|item| item.items()).unwrap_or_default();
-    let net = |item: &Item<'_>| {
-        let net: IpNet = item.parsed("a network", "write one such as `10.20.0.0/16`", str::parse)?;
-        if net != net.trunc() {
-            item.wrong(
-                format!("{} names a host in a network", quote(&net.to_string())),
-                format!("did you mean `{}`?", net.trunc()),
-            );
-        }
-        Some(net)
-    };
+    let net = |item: &Item<'_>| item.network("write one such as `10.20.0.0/16`", str::parse);
     config.network.allow = items.iter().filter_map(net).collect();
     table.finish();
 }

@@ -32,6 +32,8 @@ pub(super) struct Table<'a> {
     pub(super) key: String,
     pub(super) at: At,
     entries: Option<&'a DeTable<'a>>,
+    /// What counts where `entries` are silent.
+    preset: Option<&'a DeTable<'a>>,
     /// Whether variables can set its scalars: not inside arrays of tables.
     open: bool,
     known: BTreeSet<&'static str>,
@@ -82,7 +84,7 @@ impl<'a> Reader<'a> {
     /// The table of the whole file.
     pub(super) fn root(&'a self, entries: &'a DeTable<'a>) -> Table<'a> {
         let (key, known) = (String::new(), BTreeSet::new());
-        Table { reader: self, key, at: At::File, entries: Some(entries), open: true, known }
+        Table { reader: self, key, at: At::File, entries: Some(entries), preset: None, open: true, known }
     }
 
     /// Refuses the `BILLHOOK_` variables that nothing asked for. To be called when all has been read.
@@ -138,8 +140,10 @@ impl<'a> Table<'a> {
         let (key, reader, open) = (join(&self.key, name), self.reader, self.open);
         match self.in_file(name).map(|item| (item.table(), item.at)) {
             Some((Some(table), _)) => Table { open, ..table },
-            Some((None, at)) => Table { reader, key, at, entries: None, open, known: BTreeSet::new() },
-            None => Table { reader, key, at: At::File, entries: None, open, known: BTreeSet::new() },
+            other => {
+                let at = other.map_or(At::File, |(_, at)| at);
+                Table { reader, key, at, entries: None, preset: None, open, known: BTreeSet::new() }
+            }
         }
     }
 
@@ -166,6 +170,11 @@ impl<'a> Table<'a> {
         if let Some(item) = self.in_file(name) {
             item.wrong("is not in this version", "take it out");
         }
+    }
+
+    /// Has `preset` say what the file does not.
+    pub(super) fn fill_from(&mut self, preset: &'a DeTable<'a>) {
+        self.preset = Some(preset);
     }
 
     /// Every entry, whatever its name: for tables whose keys the operator chooses.
@@ -210,8 +219,11 @@ impl<'a> Table<'a> {
     }
 
     fn in_file(&self, name: &str) -> Option<Item<'a>> {
-        let value = self.entries?.get(name)?;
-        let at = self.reader.at(value.span());
+        let written = self.entries.and_then(|entries| entries.get(name));
+        let (value, at) = match written {
+            Some(value) => (value, self.reader.at(value.span())),
+            None => (self.preset?.get(name)?, self.at.clone()),
+        };
         Some(Item {
             reader: self.reader,
             key: join(&self.key, name),
@@ -315,7 +327,8 @@ impl<'a> Item<'a> {
             return None;
         };
         let (key, at, entries) = (self.key.clone(), self.at.clone(), Some(entries));
-        Some(Table { reader: self.reader, key, at, entries, open: false, known: BTreeSet::new() })
+        let known = BTreeSet::new();
+        Some(Table { reader: self.reader, key, at, entries, preset: None, open: false, known })
     }
 
     /// The elements of an array.

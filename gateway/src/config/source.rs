@@ -4,6 +4,8 @@ use crate::config::mistake::{all_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::{Names, auth};
 use crate::model::source::{Auth, Place, Source};
+use ipnet::IpNet;
+use std::net::IpAddr;
 
 /// The longest public key.
 const PUBLIC_KEY_MAX: usize = 128;
@@ -42,7 +44,10 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
             "give the keys that `scheme = \"path-key\"` looks for, such as `[\"pub_...\"]`",
         );
     }
-    table.not_yet("rate");
+    let allow_from = table.item("allow_from").map(allow_from).unwrap_or_default();
+    let rate = table.item("rate").and_then(|item| {
+        item.parsed("a rate", "write one such as `500/s` or `30/m`, of 1 to 1000000 requests", str::parse)
+    });
     table.finish();
     Some(Source {
         name: name?,
@@ -53,7 +58,20 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
         dedupe,
         plugins,
         public_keys,
+        allow_from,
+        rate,
     })
+}
+
+/// Networks and single addresses.
+fn allow_from(item: Item<'_>) -> Vec<IpNet> {
+    let network = |text: &str| text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
+    let remedy = "write a network such as `10.20.0.0/16` or an address such as `192.0.2.1`";
+    let items = item.items();
+    if items.is_empty() && item.is_list() {
+        item.wrong("nobody may send", "give at least one network, or take it out: then anybody may");
+    }
+    items.iter().filter_map(|item| item.network(remedy, network)).collect()
 }
 
 /// The name of a plugin that is declared or shipped.

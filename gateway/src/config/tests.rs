@@ -50,6 +50,8 @@ plugins = ["cancel-strategy"]
 dedupe = ["header:X-Id", "pointer:/id", "body"]
 event_type = "header:X-Event"
 public_keys = ["pub_1"]
+allow_from = ["10.0.0.0/8", "192.0.2.1", "2001:db8::1"]
+rate = "500/s"
 
 [[source]]
 name = "stripish"
@@ -72,7 +74,19 @@ schedule = ["1s", "2m"]
 
 fn shipped() -> Shipped {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Shipped { plugins: names(&["cancel-strategy", "acme-normalizer"]), providers: names(&["acme", "globex"]) }
+    let initech = "scheme = 'hmac'\nheader = 'X-Sig'\nformat = 'pairs'\ntimestamp_key = 't'\nsignature_key = 's'\n\
+                   template = '{timestamp}.{body}'\nhash = 'sha512'\ntolerance = '1m'\n";
+    let presets = [
+        ("acme", "scheme = 'standard-webhooks'"),
+        ("hooli", "scheme = 'header'\nheader = 'x-hooli'"),
+        ("initech", initech),
+        ("umbrella", "scheme = 'acme'"),
+    ];
+    Shipped {
+        plugins: names(&["cancel-strategy", "acme-normalizer"]),
+        providers: names(&["acme", "globex"]),
+        presets: presets.map(|(name, table)| (name.to_owned(), table.parse().unwrap())).into(),
+    }
 }
 
 fn environment() -> Environment {
@@ -100,9 +114,14 @@ fn every_key_of_the_contract_is_understood() {
     assert_eq!(plugin.config, settings);
     assert_eq!(undeclared.name, "acme-normalizer", "a shipped one that a source names needs no table");
 
-    let Auth::StandardWebhooks { secrets, tolerance } = &config.sources[0].auth else { panic!() };
+    let Auth::StandardWebhooks { secrets, public_keys, tolerance } = &config.sources[0].auth else {
+        panic!()
+    };
     assert_eq!(secrets.iter().map(|secret| secret.reveal()).collect::<Vec<_>>(), [OTHER_SECRET, SECRET]);
-    assert_eq!(*tolerance, Duration::from_secs(60));
+    assert_eq!((public_keys.len(), *tolerance), (0, Duration::from_secs(60)));
+    assert_eq!(config.sources[0].rate, "500/s".parse().ok());
+    let networks: Vec<String> = config.sources[0].allow_from.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::1/128"]);
     assert_eq!(config.sources[0].event_type, Some(vec![Place::Header("x-event".into())]));
     assert_eq!(config.sources[0].dedupe.as_ref().map(Vec::len), Some(3));
     let Auth::Hmac(hmac) = &config.sources[1].auth else { panic!() };
@@ -113,6 +132,44 @@ fn every_key_of_the_contract_is_understood() {
     let endpoint = &config.endpoints[0];
     assert_eq!((endpoint.secrets.len(), endpoint.concurrency), (2, 4));
     assert_eq!(endpoint.schedule.waits, [Duration::from_secs(1), Duration::from_secs(120)]);
+}
+
+/// Each of these `auth` tables, and how it is meant.
+#[test]
+fn a_scheme_may_be_a_provider_whose_manifest_says_the_rest() {
+    let auth = |table: &str| {
+        let text = format!(
+            "[[source]]\nname = 'a'\nprovider = 'acme'\npublic_keys = ['pub_1']\nauth = {}",
+            table.replace("SECRET", SECRET)
+        );
+        let config = parse(&text, &environment()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        format!("{:?}", config.sources[0].auth)
+    };
+    let whole = "{ scheme = 'hmac', header = 'X-Sig', format = 'pairs', timestamp_key = 't', signature_key = 's', \
+                 template = '{timestamp}.{body}', hash = 'sha512', tolerance = '1m', secret = 'x' }";
+    let public = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+    let cases = [
+        ("{ scheme = 'acme', secret = 'SECRET' }", "{ scheme = 'standard-webhooks', secret = 'SECRET' }"),
+        (
+            "{ scheme = 'acme', secret = 'SECRET', tolerance = '9s' }",
+            "{ scheme = 'standard-webhooks', secret = 'SECRET', tolerance = '9s' }",
+        ),
+        ("{ scheme = 'hooli', secret = 'x' }", "{ scheme = 'header', header = 'x-hooli', secret = 'x' }"),
+        (
+            "{ scheme = 'hooli', header = 'x-other', secret = 'x' }",
+            "{ scheme = 'header', header = 'x-other', secret = 'x' }",
+        ),
+        ("{ scheme = 'initech', secret = 'x' }", whole),
+        ("{ scheme = 'initech', secret = 'x', hash = 'sha1' }", &whole.replace("sha512", "sha1")),
+        (
+            &format!("{{ scheme = 'acme', public_key = '{public}' }}"),
+            &format!("{{ scheme = 'standard-webhooks', public_key = ['{public}'] }}"),
+        ),
+    ];
+    for (preset, written) in cases {
+        assert_eq!(auth(preset), auth(written), "{preset}");
+    }
+    assert!(auth("{ scheme = 'basic', user = 'u', secret = ['a', 'b'] }").starts_with("Basic { user: \"u\""));
 }
 
 #[test]

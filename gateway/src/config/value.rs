@@ -4,6 +4,7 @@ use crate::config::mistake::quote;
 use crate::config::reader::Item;
 use crate::model::secret::Secret;
 use crate::model::signature;
+use ipnet::IpNet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -20,6 +21,20 @@ impl<'a> Item<'a> {
         self.parsed("a name", "write 1 to 64 of a-z, 0-9, `-` and `_`", |text| {
             is_name(text).then(|| text.to_owned()).ok_or(())
         })
+    }
+
+    /// A network, as `parse` understands it, that names no host in it.
+    pub(super) fn network<E>(
+        &self,
+        remedy: &str,
+        parse: impl FnOnce(&str) -> Result<IpNet, E>,
+    ) -> Option<IpNet> {
+        let net = self.parsed("a network", remedy, parse)?;
+        if net != net.trunc() {
+            let wrong = format!("{} names a host in a network", quote(&net.to_string()));
+            self.wrong(wrong, format!("did you mean `{}`?", net.trunc()));
+        }
+        Some(net)
     }
 
     /// A span of time such as `30s` or `1h 30m`, within bounds.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use std::time::Duration;
 
 /// When to come back after a queue was full, in seconds.
 const RETRY_AFTER_BUSY: u64 = 1;
@@ -44,6 +45,9 @@ pub(super) enum Refused {
     /// It is not authentic.
     #[error("{0}")]
     NotAuthentic(#[from] Refusal),
+    /// It is authentic, but more come than the source takes.
+    #[error("more come than the source's `rate`: there is room again in {wait:?}")]
+    OverRate { wait: Duration },
     /// It could not be stored.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -54,7 +58,7 @@ impl Refused {
     fn is_deliberate(&self) -> bool {
         match self {
             Refused::NoSource | Refused::NotAuthentic(_) | Refused::Body(Unread::TooLarge { .. }) => true,
-            Refused::Method | Refused::Path(_) | Refused::Store(_) => false,
+            Refused::Method | Refused::Path(_) | Refused::OverRate { .. } | Refused::Store(_) => false,
             Refused::Body(Unread::TooSlow { .. } | Unread::NoRoom(_) | Unread::Broken(_)) => false,
         }
     }
@@ -88,6 +92,10 @@ impl Refused {
                 let message = "not authentic: check the secret on both sides";
                 (StatusCode::UNAUTHORIZED, "not_authentic", message.to_owned())
             }
+            Refused::OverRate { .. } => {
+                let message = "more come than this source takes: send again later, slower";
+                (StatusCode::TOO_MANY_REQUESTS, "too_many", message.to_owned())
+            }
             Refused::Store(error) => {
                 let word = if matches!(error, StoreError::Busy(_)) { "busy" } else { "unavailable" };
                 (StatusCode::SERVICE_UNAVAILABLE, word, "nothing was stored: send again later".to_owned())
@@ -100,6 +108,9 @@ impl Refused {
         match self {
             Refused::Body(Unread::NoRoom(_)) | Refused::Store(StoreError::Busy(_)) => Some(RETRY_AFTER_BUSY),
             Refused::Store(_) => Some(RETRY_AFTER_DOWN),
+            Refused::OverRate { wait } => {
+                Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX))
+            }
             Refused::NoSource | Refused::Method | Refused::Path(_) => None,
             Refused::Body(_) | Refused::NotAuthentic(_) => None,
         }

@@ -4,19 +4,35 @@ use crate::ingest::arrival::Arrival;
 use crate::model::secret::Secret;
 use crate::model::signature::{self, Parts, Refusal, Signed};
 use crate::model::source::{Auth, Hmac, Proof, Source};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use billhook_event::{Time, Verified};
+use ed25519_dalek::VerifyingKey;
+use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
 
 /// The names that Standard Webhooks headers begin with: the specification's, and Svix's own.
 const FAMILIES: [&str; 2] = ["webhook", "svix"];
 
-/// What `arrival` proves under the scheme of `source`, or why it proves nothing.
-pub(super) fn authenticate(source: &Source, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
+/// What `arrival` from `remote` proves under the scheme of `source`, or why it proves nothing.
+pub(super) fn authenticate(
+    source: &Source,
+    arrival: &Arrival,
+    remote: IpAddr,
+    now: Time,
+) -> Result<Proof, Refusal> {
+    if !source.allow_from.is_empty() && !source.allow_from.iter().any(|network| network.contains(&remote)) {
+        return Err(Refusal::Address(remote));
+    }
     match &source.auth {
-        Auth::StandardWebhooks { secrets, tolerance } => standard_webhooks(secrets, *tolerance, arrival, now),
+        Auth::StandardWebhooks { secrets, public_keys, tolerance } => {
+            standard_webhooks(secrets, public_keys, *tolerance, arrival, now)
+        }
         Auth::Hmac(scheme) => hmac(scheme, arrival, now),
+        Auth::Basic { user, secrets } => basic(user, secrets, arrival),
         Auth::Header { name, secrets } => header(name, secrets, arrival),
         Auth::Query { name, secrets } => query(name, secrets, arrival),
         Auth::PathKey => path_key(source, arrival),
@@ -26,6 +42,7 @@ pub(super) fn authenticate(source: &Source, arrival: &Arrival, now: Time) -> Res
 
 fn standard_webhooks(
     secrets: &[Secret],
+    public_keys: &[VerifyingKey],
     tolerance: Duration,
     arrival: &Arrival,
     now: Time,
@@ -44,7 +61,12 @@ fn standard_webhooks(
         timestamp: arrival.only_header(&timestamp)?,
         body: &arrival.body,
     };
-    signature::verify_v1(&keys, signed, now, tolerance)?;
+    match signature::verify_v1(&keys, signed, now, tolerance) {
+        Err(Refusal::NoMatch) if !public_keys.is_empty() => {
+            signature::verify_v1a(public_keys, signed, now, tolerance)?;
+        }
+        verified => verified?,
+    }
     Ok(Proof { verified: Verified::Signature, signed_headers: vec![id, timestamp] })
 }
 
@@ -63,6 +85,24 @@ fn hmac(scheme: &Hmac, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
         verified: Verified::Signature,
         signed_headers: covered.filter_map(|(_, name)| name.clone()).collect(),
     })
+}
+
+fn basic(user: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Refusal> {
+    let value = arrival.only_header(AUTHORIZATION.as_str())?;
+    let malformed = || Refusal::Malformed {
+        header: AUTHORIZATION.as_str().to_owned(),
+        why: "it is not `Basic` and the base64 of a user name and a password",
+    };
+    let (scheme, credentials) = value.split_once(' ').ok_or_else(malformed)?;
+    let credentials =
+        STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
+    let credentials = String::from_utf8(credentials.ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let known = secrets.iter().filter(|secret| !secret.reveal().is_empty());
+    let known: Vec<_> = known.map(|secret| Secret::new(format!("{user}:{}", secret.reveal()))).collect();
+    if !is_one_of(&credentials, &known) {
+        return Err(Refusal::WrongSecret(format!("the header `{AUTHORIZATION}`")));
+    }
+    Ok(unsigned(Verified::Basic))
 }
 
 fn header(name: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Refusal> {
@@ -107,9 +147,12 @@ mod tests {
     use super::*;
     use crate::ingest::arrival::tests::arrival;
     use crate::model::source::{Encoding, Grammar, Hash, KeyEncoding, TimestampUnit};
+    use ed25519_dalek::{Signer, SigningKey};
+    use std::net::Ipv4Addr;
 
     const NOW: Time = Time::from_secs(1_700_000_000);
     const KEY: [u8; 24] = [9; 24];
+    const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     const SECRET: &str = "whsec_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ";
 
     fn source(auth: Auth) -> Source {
@@ -122,7 +165,13 @@ mod tests {
             dedupe: None,
             plugins: Vec::new(),
             public_keys: vec!["pub_1".to_owned()],
+            allow_from: Vec::new(),
+            rate: None,
         }
+    }
+
+    fn judge(source: &Source, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
+        authenticate(source, arrival, REMOTE, now)
     }
 
     fn secrets(of: &[&str]) -> Vec<Secret> {
@@ -135,8 +184,8 @@ mod tests {
         let other = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let check = |of: &[&str], headers: &[(&'static str, &str)]| {
             let tolerance = Duration::from_secs(300);
-            let auth = Auth::StandardWebhooks { secrets: secrets(of), tolerance };
-            authenticate(&source(auth), &arrival(headers, "{}"), NOW)
+            let auth = Auth::StandardWebhooks { secrets: secrets(of), public_keys: Vec::new(), tolerance };
+            judge(&source(auth), &arrival(headers, "{}"), NOW)
         };
         for (family, names) in [
             ("webhook", ["webhook-id", "webhook-timestamp", "webhook-signature"]),
@@ -188,21 +237,103 @@ mod tests {
             let signature = hex::encode(signature::mac(Hash::Sha256, b"key", [message.as_bytes()]));
             let headers = [("x-signature", signature.as_str()), ("x-time", "1700000000"), ("x-id", "7")];
             let source = source(Auth::Hmac(scheme(template)));
-            let proof = authenticate(&source, &arrival(&headers, "{}"), NOW).unwrap();
+            let proof = judge(&source, &arrival(&headers, "{}"), NOW).unwrap();
             assert_eq!(proof.signed_headers, covered, "{template}");
-            let changed = authenticate(&source, &arrival(&headers, "{ }"), NOW);
+            let changed = judge(&source, &arrival(&headers, "{ }"), NOW);
             assert_eq!(changed, Err(Refusal::NoMatch));
-            let bare = authenticate(&source, &arrival(&[], "{}"), NOW);
+            let bare = judge(&source, &arrival(&[], "{}"), NOW);
             assert_eq!(bare, Err(Refusal::MissingHeader("x-signature".to_owned())));
+        }
+    }
+
+    #[test]
+    fn either_version_of_standard_webhooks_is_enough_where_both_have_keys() {
+        let pair = SigningKey::from_bytes(&[7; 32]);
+        let message = format!("msg_1.{}.{{}}", NOW.secs());
+        let v1a = format!("v1a,{}", STANDARD.encode(pair.sign(message.as_bytes()).to_bytes()));
+        let v1 = signature::sign_v1(&KEY, "msg_1", NOW.secs(), b"{}");
+        let check = |of: &[&str], public_keys: Vec<VerifyingKey>, signature: &str| {
+            let tolerance = Duration::from_secs(300);
+            let auth = Auth::StandardWebhooks { secrets: secrets(of), public_keys, tolerance };
+            let timestamp = NOW.secs().to_string();
+            let headers = [
+                ("webhook-id", "msg_1"),
+                ("webhook-timestamp", &timestamp),
+                ("webhook-signature", signature),
+            ];
+            judge(&source(auth), &arrival(&headers, "{}"), NOW).map(|proof| proof.verified)
+        };
+        let (key, other) = (pair.verifying_key(), SigningKey::from_bytes(&[8; 32]).verifying_key());
+        let both = format!("{v1} {v1a}");
+        for (of, public_keys, signature, ok) in [
+            (&[][..], vec![key], &v1a, true),
+            (&[], vec![other, key], &both, true),
+            (&[], vec![key], &v1, false),
+            (&[], vec![other], &v1a, false),
+            (&[SECRET], vec![], &v1a, false),
+            (&[SECRET], vec![key], &v1, true),
+            (&[SECRET], vec![key], &v1a, true),
+            (&[SECRET], vec![other], &both, true),
+            (&["whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"], vec![other], &both, false),
+        ] {
+            let expected = if ok { Ok(Verified::Signature) } else { Err(Refusal::NoMatch) };
+            assert_eq!(check(of, public_keys, signature), expected, "{signature}");
+        }
+    }
+
+    #[test]
+    fn basic_credentials_must_be_the_user_and_one_of_the_secrets() {
+        let auth = Auth::Basic { user: "billing".to_owned(), secrets: secrets(&["one", "t:wo é", ""]) };
+        let check = |value: &str| {
+            let arrival = arrival(&[("authorization", value)], "");
+            judge(&source(auth.clone()), &arrival, NOW).map(|proof| proof.verified)
+        };
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        for right in
+            [basic("billing:one"), basic("billing:t:wo é"), basic("billing:one").replace("Basic", "bAsIC")]
+        {
+            assert_eq!(check(&right), Ok(Verified::Basic), "{right}");
+        }
+        for wrong in ["billing:", "billing", ":one", "other:one", "billing:onee", "Billing:one", "", ":"] {
+            let refused = check(&basic(wrong));
+            assert!(matches!(refused, Err(Refusal::WrongSecret(_))), "{wrong:?}: {refused:?}");
+        }
+        let digest = basic("billing:one").replace("Basic", "Digest");
+        for malformed in ["", "Basic", "Basic !", "billing:one", "Basic /w==", &digest] {
+            let refused = check(malformed);
+            assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{malformed:?}: {refused:?}");
+        }
+        let bare = judge(&source(auth.clone()), &arrival(&[], ""), NOW);
+        assert_eq!(bare, Err(Refusal::MissingHeader("authorization".to_owned())));
+    }
+
+    #[test]
+    fn a_sender_must_be_in_one_of_the_allowed_networks() {
+        let networks = ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"];
+        for (remote, ok) in [
+            ("10.1.2.3", true),
+            ("192.0.2.1", true),
+            ("2001:db8::7", true),
+            ("192.0.2.2", false),
+            ("11.0.0.1", false),
+            ("::1", false),
+            ("::ffff:10.1.2.3", false),
+        ] {
+            let remote: IpAddr = remote.parse().unwrap();
+            let mut source = source(Auth::None);
+            source.allow_from = networks.map(|network| network.parse().unwrap()).to_vec();
+            let judged = authenticate(&source, &arrival(&[], ""), remote, NOW).map(|_| ());
+            assert_eq!(judged, if ok { Ok(()) } else { Err(Refusal::Address(remote)) });
+            source.allow_from.clear();
+            assert!(authenticate(&source, &arrival(&[], ""), remote, NOW).is_ok());
         }
     }
 
     #[test]
     fn a_secret_header_must_hold_one_of_the_secrets() {
         let auth = Auth::Header { name: "wb-secret".to_owned(), secrets: secrets(&["one", "two", ""]) };
-        let check = |headers: &[(&'static str, &str)]| {
-            authenticate(&source(auth.clone()), &arrival(headers, ""), NOW)
-        };
+        let check =
+            |headers: &[(&'static str, &str)]| judge(&source(auth.clone()), &arrival(headers, ""), NOW);
         assert_eq!(check(&[("wb-secret", "two")]), Ok(unsigned(Verified::StaticHeader)));
         for wrong in ["three", "", "on", "onee", "One"] {
             let refused = check(&[("wb-secret", wrong)]);
@@ -227,7 +358,7 @@ mod tests {
         ] {
             let mut arrival = arrival(&[], "");
             arrival.query = query.to_owned();
-            assert_eq!(authenticate(&source(auth.clone()), &arrival, NOW).is_ok(), ok, "{query}");
+            assert_eq!(judge(&source(auth.clone()), &arrival, NOW).is_ok(), ok, "{query}");
         }
     }
 
@@ -236,9 +367,9 @@ mod tests {
         for (key, ok) in [(Some("pub_1"), true), (Some("pub_2"), false), (None, false)] {
             let mut arrival = arrival(&[], "");
             arrival.key = key.map(str::to_owned);
-            assert_eq!(authenticate(&source(Auth::PathKey), &arrival, NOW).is_ok(), ok, "{key:?}");
+            assert_eq!(judge(&source(Auth::PathKey), &arrival, NOW).is_ok(), ok, "{key:?}");
         }
-        let proof = authenticate(&source(Auth::None), &arrival(&[], ""), NOW);
+        let proof = judge(&source(Auth::None), &arrival(&[], ""), NOW);
         assert_eq!(proof, Ok(unsigned(Verified::None)));
     }
 }

@@ -19,9 +19,9 @@ const REDACTED: &[u8] = br#""***""#;
 pub(super) fn headers(inlet: &Inlet, headers: &HeaderMap) -> Vec<Header> {
     let own = match &inlet.source.auth {
         Auth::Header { name, .. } => Some(name.as_str()),
-        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Query { .. } | Auth::PathKey | Auth::None => {
-            None
-        }
+        // The one header of basic authentication is a secret whatever the source says.
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => None,
+        Auth::Query { .. } | Auth::PathKey | Auth::None => None,
     };
     let secret = |name: &str| {
         SECRET_HEADERS.contains(&name)
@@ -36,9 +36,8 @@ pub(super) fn headers(inlet: &Inlet, headers: &HeaderMap) -> Vec<Header> {
 pub(super) fn query(inlet: &Inlet, query: &str) -> String {
     let own = match &inlet.source.auth {
         Auth::Query { name, .. } => Some(name.as_str()),
-        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Header { .. } | Auth::PathKey | Auth::None => {
-            None
-        }
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => None,
+        Auth::Header { .. } | Auth::PathKey | Auth::None => None,
     };
     let secret = |pair: &&str| {
         let names = form_urlencoded::parse(pair.as_bytes()).map(|(name, _)| name);

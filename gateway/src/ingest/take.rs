@@ -112,7 +112,11 @@ impl Ingest {
         let Found { inlet, key, tail } = found;
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let arrival = Arrival::new(key, tail, query, parts.headers, whole.bytes.clone());
-        let proof = authenticate(&inlet.source, &arrival, now)?;
+        let proof = authenticate(&inlet.source, &arrival, remote, now)?;
+        // Only what is authentic counts: strangers must not use up what the sender may send.
+        if let Some(bucket) = self.inlets.buckets.get(&inlet.source.name) {
+            bucket.take(now).map_err(|wait| Refused::OverRate { wait })?;
+        }
         let webhook = webhook(&inlet, arrival, &proof, remote, now);
         let id = webhook.id;
         let accepted = self.store.accept(webhook, now).await;

@@ -45,6 +45,8 @@ pub(super) fn inlet(name: &str, auth: Auth) -> Inlet {
         dedupe: None,
         plugins: Vec::new(),
         public_keys: Vec::new(),
+        allow_from: Vec::new(),
+        rate: None,
     };
     Inlet {
         source,
@@ -67,13 +69,24 @@ fn secrets(of: &[&str]) -> Vec<Secret> {
     of.iter().map(|secret| Secret::new(*secret)).collect()
 }
 
-/// One source of each sort: `signed`, `token` (query), `secret` (header), `keyed` (always ok), `open`.
+/// One source of each sort: `signed`, `token` (query), `secret` (header), `basic`, `keyed` (always ok), `open`, `far`
+/// (open to another network), `slow` (a secret header, two a second).
 fn inlets() -> Inlets {
     let tolerance = Duration::from_secs(300);
-    let signed = Auth::StandardWebhooks { secrets: secrets(&[OLD_SECRET, SECRET]), tolerance };
+    let signed = Auth::StandardWebhooks {
+        secrets: secrets(&[OLD_SECRET, SECRET]),
+        public_keys: Vec::new(),
+        tolerance,
+    };
     let ids = places(&["header:webhook-id", "header:svix-id"]);
     let mut keyed = inlet("keyed", Auth::PathKey);
     keyed.source.public_keys = vec!["pub_1".to_owned()];
+    let basic = Auth::Basic { user: "billing".to_owned(), secrets: secrets(&["passw0rd"]) };
+    let mut far = inlet("far", Auth::None);
+    far.source.allow_from = vec!["192.0.2.0/24".parse().unwrap()];
+    let slow = Auth::Header { name: "wb-secret".to_owned(), secrets: secrets(&["s3cret"]) };
+    let mut slow = Inlet { dedupe: places(&["body"]), ..inlet("slow", slow) };
+    slow.source.rate = "2/s".parse().ok();
     Inlets::new([
         Inlet { dedupe: ids.clone(), delivery_id: ids, ..inlet("signed", signed) },
         Inlet {
@@ -86,7 +99,10 @@ fn inlets() -> Inlets {
             ..inlet("secret", Auth::Header { name: "wb-secret".to_owned(), secrets: secrets(&["s3cret"]) })
         },
         Inlet { always_ok: true, dedupe: places(&["body"]), ..keyed },
+        inlet("basic", basic),
         inlet("open", Auth::None),
+        far,
+        slow,
     ])
 }
 
@@ -94,6 +110,7 @@ fn inlets() -> Inlets {
 struct Rig {
     addr: SocketAddr,
     store: store::Shared,
+    clock: Clock,
     woken: Woken,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -113,11 +130,12 @@ impl Rig {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let ingest = Ingest::new(store.clone(), Clock::manual(NOW), wake, inlets(), options);
+        let clock = Clock::manual(NOW);
+        let ingest = Ingest::new(store.clone(), clock.clone(), wake, inlets(), options);
         let served = tokio::spawn(Arc::new(ingest).serve(listener, async {
             let _ = stopped.await;
         }));
-        Rig { addr, store, woken, stop, served, _dir: dir }
+        Rig { addr, store, clock, woken, stop, served, _dir: dir }
     }
 
     async fn connect(&self) -> Client {
@@ -330,6 +348,9 @@ async fn what_is_refused_says_what_to_do_and_is_not_stored() {
         ("no token", post("/in/token", &[], "{}"), 401, "not_authentic"),
         ("a wrong token", post("/in/token?token=t0ken1", &[], "{}"), 401, "not_authentic"),
         ("two tokens", post("/in/token?token=t0ken&token=t0ken", &[], "{}"), 401, "not_authentic"),
+        ("no password", post("/in/basic", &[], "{}"), 401, "not_authentic"),
+        ("a wrong password", post("/in/basic", &["Authorization: Basic YTpi"], "{}"), 401, "not_authentic"),
+        ("from elsewhere", post("/in/far", &[], "{}"), 401, "not_authentic"),
         ("too long", post("/in/open", &[], "a".repeat(101)), 413, "too_large"),
         ("too long in the end", chunked.into_bytes(), 413, "too_large"),
     ];
@@ -406,6 +427,39 @@ async fn a_token_in_the_query_is_nowhere_in_what_is_stored() {
     assert!(!format!("{stored:?}").contains("t0ken"));
     let again = rig.send(post("/in/token/sub?a=1&token=t0ken&b=2", &[], body)).await;
     assert_eq!(again.json()["id"], answer.json()["id"]);
+}
+
+#[tokio::test]
+async fn a_password_is_nowhere_in_what_is_stored() {
+    let rig = Rig::start().await;
+    let credentials = "YmlsbGluZzpwYXNzdzByZA==";
+    let header = format!("Authorization: Basic {credentials}");
+    let answer = rig.send(post("/in/basic", &[&header], "{}")).await;
+    let (stored, _) = rig.webhook(&answer).await;
+    assert_eq!((stored.head.verified, stored.head.header("authorization")), (Verified::Basic, None));
+    assert!(!format!("{stored:?}").contains(credentials));
+}
+
+#[tokio::test]
+async fn more_than_the_rate_is_told_when_to_come_back_and_strangers_use_none_of_it() {
+    let rig = Rig::start().await;
+    let own = |body: &str| post("/in/slow", &["wb-secret: s3cret"], body);
+    for _ in 0..20 {
+        assert_eq!(rig.send(post("/in/slow", &["wb-secret: guess"], "{}")).await.status, 401);
+    }
+    for duplicate in [false, true] {
+        let answer = rig.send(own("{}")).await;
+        assert_eq!((answer.status, answer.json()["duplicate"].as_bool()), (200, Some(duplicate)));
+    }
+    for body in ["{}", "[]"] {
+        let answer = rig.send(own(body)).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (429, Some("too_many")));
+        assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+    }
+    assert_eq!(rig.send(post("/in/open", &[], "{}")).await.status, 200, "others are not held back");
+    rig.clock.advance(Duration::from_millis(500));
+    assert_eq!(rig.send(own("[]")).await.status, 200);
+    assert_eq!(rig.send(own("{}")).await.status, 429);
 }
 
 #[tokio::test]

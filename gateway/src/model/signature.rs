@@ -1,7 +1,7 @@
 //! Signs and verifies: pure and in constant time.
 //!
 //! Two families. [Standard Webhooks 1.0.0](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md),
-//! version `v1`, which is also what Svix sends: [`sign_v1`] and [`verify_v1`]. And whatever else a provider made of an
+//! versions `v1` and `v1a`, which are also what Svix sends: [`sign_v1`], [`verify_v1`] and [`verify_v1a`]. And whatever else a provider made of an
 //! HMAC, described by the parameters in [`Hmac`]: [`verify_hmac`]. Every signature in a header is compared with the
 //! MAC of every live secret, and neither which of them matched nor how far one matched can be told from the time it
 //! took.
@@ -11,15 +11,20 @@ use crate::model::source::{Encoding, Grammar, Hash, Hmac, KeyEncoding, Timestamp
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use billhook_event::Time;
+use ed25519_dalek::{Signature, VerifyingKey};
 use hmac::{KeyInit, Mac};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
+use std::net::IpAddr;
 use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
 
 /// How many bytes a Standard Webhooks key may have. The specification asks for 24 to 64; senders in the field are a
 /// little less strict, and what they send must still be taken.
 pub const STANDARD_KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=75;
+
+/// How many `v1a` signatures of a request are looked at: checking one costs much more than sending it.
+pub const V1A_SIGNATURES_MAX: usize = 16;
 
 /// Why a secret is no key. Never says what the secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum Refusal {
     /// A query value that the scheme needs is not there, or is there more than once.
     #[error("the query has no single `{0}`")]
     MissingQuery(String),
+    /// The sender's address is in none of the networks that the source allows.
+    #[error("{0} is in none of the networks of `allow_from`")]
+    Address(IpAddr),
     /// A header cannot be read.
     #[error("the header `{header}` is malformed: {why}")]
     Malformed {
@@ -99,6 +107,14 @@ pub fn standard_key(secret: &str) -> Result<Vec<u8>, BadSecret> {
     }
 }
 
+/// The ed25519 public key in a `whpk_` text (base64 of 32 bytes, with or without padding); `None` if it is none, or one
+/// of the few for which anybody can sign.
+pub fn public_key(text: &str) -> Option<VerifyingKey> {
+    let key = STANDARD_NO_PAD.decode(text.strip_prefix("whpk_")?.trim_end_matches('=')).ok()?;
+    let key = VerifyingKey::from_bytes(key.as_slice().try_into().ok()?).ok()?;
+    (!key.is_weak()).then_some(key)
+}
+
 /// The `webhook-signature` of a body: `v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`.
 pub fn sign_v1(key: &[u8], id: &str, timestamp_secs: u64, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(v1_mac(key, id, &timestamp_secs.to_string(), body)))
@@ -111,7 +127,8 @@ pub struct Signed<'a> {
     pub id: &'a str,
     /// `webhook-timestamp`, Unix seconds.
     pub timestamp: &'a str,
-    /// `webhook-signature`: a list of `v1,<base64>` with spaces between; other versions are passed over.
+    /// `webhook-signature`: a list of `v1,<base64>` and `v1a,<base64>` with spaces between; other versions are passed
+    /// over.
     pub signature: &'a str,
     /// The body, byte for byte.
     pub body: &'a [u8],
@@ -130,6 +147,25 @@ pub fn verify_v1(
     let candidates: Vec<Vec<u8>> = versions.filter_map(|text| STANDARD.decode(text).ok()).collect();
     let macs = keys.iter().map(|key| v1_mac(key, signed.id, signed.timestamp, signed.body));
     any_matches(macs, &candidates)
+}
+
+/// Whether one of the first [`V1A_SIGNATURES_MAX`] `v1a` signatures is that of one of the `keys` and the time is at
+/// most `tolerance` off, either way.
+pub fn verify_v1a(
+    keys: &[VerifyingKey],
+    signed: Signed<'_>,
+    now: Time,
+    tolerance: Duration,
+) -> Result<(), Refusal> {
+    let timestamp = digits(signed.timestamp, "webhook-timestamp")?;
+    fresh(timestamp, TimestampUnit::S, now, tolerance)?;
+    let versions = signed.signature.split(' ').filter_map(|part| part.strip_prefix("v1a,"));
+    let decoded = versions.take(V1A_SIGNATURES_MAX).filter_map(|text| STANDARD.decode(text).ok());
+    let message = [signed.id.as_bytes(), b".", signed.timestamp.as_bytes(), b".", signed.body].concat();
+    // Nothing here is secret: the first that fits is enough.
+    let mut candidates = decoded.filter_map(|bytes| Signature::from_slice(&bytes).ok());
+    let fits = |signature: &Signature| keys.iter().any(|key| key.verify_strict(&message, signature).is_ok());
+    if candidates.any(|signature| fits(&signature)) { Ok(()) } else { Err(Refusal::NoMatch) }
 }
 
 fn v1_mac(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
@@ -315,6 +351,7 @@ fn fresh(timestamp: u64, unit: TimestampUnit, now: Time, tolerance: Duration) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ed25519_dalek::SigningKey;
 
     const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -415,6 +452,72 @@ mod tests {
             assert!(matches!(check(text, at), Err(Refusal::Malformed { .. })), "{text:?}");
         }
         assert!(matches!(check("18446744073709551615", at), Err(Refusal::FromTheFuture { .. })));
+    }
+
+    /// Of the tests of Svix's server (svix/svix-webhooks, `server/svix-server/src/worker.rs`).
+    const SVIX: Signed<'_> = Signed {
+        id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        timestamp: "1614265330",
+        signature: "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
+        body: br#"{"test": 2432232314}"#,
+    };
+    const SVIX_KEY: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+
+    #[test]
+    fn a_v1a_signature_is_taken_under_its_public_key_only_and_within_the_tolerance() {
+        let now = Time::from_secs(1_614_265_330);
+        let (key, other) = (public_key(SVIX_KEY).unwrap(), SigningKey::from_bytes(&[7; 32]));
+        fn check(keys: &[VerifyingKey], signed: Signed<'_>, now: Time) -> Result<(), Refusal> {
+            verify_v1a(keys, signed, now, TOLERANCE)
+        }
+        assert_eq!(check(&[key], SVIX, now), Ok(()));
+        assert_eq!(check(&[other.verifying_key(), key], SVIX, now), Ok(()));
+        assert_eq!(check(&[other.verifying_key()], SVIX, now), Err(Refusal::NoMatch));
+        assert_eq!(check(&[], SVIX, now), Err(Refusal::NoMatch));
+        let sides = [Signed { id: "msg_2", ..SVIX }, Signed { body: br#"{"test": 2432232315}"#, ..SVIX }];
+        for changed in sides.into_iter().chain([Signed { timestamp: "1614265331", ..SVIX }]) {
+            assert_eq!(check(&[key], changed, now), Err(Refusal::NoMatch), "{changed:?}");
+        }
+        for at in "v1a,".len()..SVIX.signature.len() - 3 {
+            let mut changed = SVIX.signature.to_owned().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let signature = String::from_utf8(changed).unwrap();
+            let changed = Signed { signature: &signature, ..SVIX };
+            assert_eq!(check(&[key], changed, now), Err(Refusal::NoMatch), "{signature}");
+        }
+        let late = check(&[key], SVIX, now.plus(Duration::from_secs(301)));
+        assert!(matches!(late, Err(Refusal::TooOld { .. })), "{late:?}");
+
+        let mixed = format!("v1,AAAA v1a,AAAA v2,AAAA {}", SVIX.signature);
+        assert_eq!(check(&[key], Signed { signature: &mixed, ..SVIX }, now), Ok(()));
+        let many = format!("{}{}", "v1a,AAAA ".repeat(V1A_SIGNATURES_MAX), SVIX.signature);
+        assert_eq!(check(&[key], Signed { signature: &many, ..SVIX }, now), Err(Refusal::NoMatch));
+        let as_v1 = SVIX.signature.replace("v1a,", "v1,");
+        assert_eq!(check(&[key], Signed { signature: &as_v1, ..SVIX }, now), Err(Refusal::NoMatch));
+    }
+
+    #[test]
+    fn a_public_key_is_whpk_and_base64_of_a_point_that_binds() {
+        let text = |bytes: [u8; 32]| format!("whpk_{}", STANDARD.encode(bytes));
+        assert!(public_key(SVIX_KEY).is_some());
+        assert!(public_key(SVIX_KEY.trim_end_matches('=')).is_some());
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let no_point = (2..=255_u8).map(|n| text([n; 32])).find(|key| {
+            let bytes = STANDARD.decode(&key["whpk_".len()..]).unwrap();
+            VerifyingKey::from_bytes(bytes.as_slice().try_into().unwrap()).is_err()
+        });
+        let wrong = [
+            String::new(),
+            SVIX_KEY["whpk_".len()..].to_owned(),
+            "whpk_AAAA".to_owned(),
+            "whpk_not base64!".to_owned(),
+            text(identity),
+            no_point.unwrap(),
+        ];
+        for text in wrong {
+            assert_eq!(public_key(&text), None, "{text}");
+        }
     }
 
     #[test]

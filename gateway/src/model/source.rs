@@ -1,6 +1,9 @@
 //! A source: a configured way in.
 
+use crate::model::rate::Rate;
 use crate::model::secret::Secret;
+use ed25519_dalek::VerifyingKey;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -23,6 +26,10 @@ pub struct Source {
     pub plugins: Vec<String>,
     /// Keys that `POST /api/v1/webhooks/custom/{public_key}` takes for this source.
     pub public_keys: Vec<String>,
+    /// Networks that senders must be in; empty: any.
+    pub allow_from: Vec<IpNet>,
+    /// How many authentic requests are taken in a time; `None`: as many as come.
+    pub rate: Option<Rate>,
 }
 
 /// A place in a webhook where a fact is found. Its text form is `header:NAME`, `query:NAME`, `pointer:/path`,
@@ -82,15 +89,25 @@ impl From<Place> for String {
 /// How a sender proves itself. Secrets are lists: every live one is tried, in constant time.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Standard Webhooks 1.0.0, `v1` (HMAC-SHA256), under `webhook-*` or `svix-*` headers.
+    /// Standard Webhooks 1.0.0, `v1` (HMAC-SHA256) and `v1a` (ed25519), under `webhook-*` or `svix-*` headers: one
+    /// signature by one of the keys is enough.
     StandardWebhooks {
-        /// `whsec_` and base64, or base64 alone.
+        /// `whsec_` and base64, or base64 alone; for `v1`.
         secrets: Vec<Secret>,
+        /// For `v1a`.
+        public_keys: Vec<VerifyingKey>,
         /// How far the signed time may be off, either way.
         tolerance: Duration,
     },
     /// An HMAC in a header.
     Hmac(Hmac),
+    /// HTTP Basic authentication (RFC 7617).
+    Basic {
+        /// The user name.
+        user: String,
+        /// The passwords that are taken.
+        secrets: Vec<Secret>,
+    },
     /// A secret header with exactly one of the values.
     Header {
         /// Its name in lower case.

@@ -17,11 +17,15 @@ const BODY_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// What the binary brings, for reading a configuration.
 pub fn shipped() -> Shipped {
-    let providers = shipped::names()
+    let providers: Vec<Provider> = shipped::names()
         .filter_map(|name| Manifest::of(name, shipped::component(name)?).ok())
         .flat_map(|manifest| manifest.providers)
-        .map(|provider| provider.name);
-    Shipped { providers: providers.collect(), plugins: shipped::names().map(str::to_owned).collect() }
+        .collect();
+    Shipped {
+        plugins: shipped::names().map(str::to_owned).collect(),
+        providers: providers.iter().map(|provider| provider.name.clone()).collect(),
+        presets: providers.into_iter().filter_map(|provider| Some((provider.name, provider.auth?))).collect(),
+    }
 }
 
 /// Loads every plugin of a configuration without starting anything; a line about each.
@@ -181,5 +185,28 @@ fn inlet(source: &Source, facts: Option<&Provider>) -> Inlet {
         secret_pointers: facts.map(|f| f.secret_pointers.clone()).unwrap_or_default(),
         always_ok: facts.is_some_and(|f| f.always_ok),
         source: source.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::environment::Environment;
+    use std::path::Path;
+
+    #[test]
+    fn every_preset_of_a_shipped_plugin_is_understood() {
+        let shipped = shipped();
+        assert!(!shipped.presets.is_empty());
+        for (provider, preset) in &shipped.presets {
+            let secretless = ["path-key", "none"].map(Some).contains(&preset["scheme"].as_str());
+            let secret = if secretless { "" } else { ", secret = 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'" };
+            let text = format!(
+                "[[source]]\nname = 'a'\nprovider = '{provider}'\npublic_keys = ['pub_1']\n\
+                 auth = {{ scheme = '{provider}'{secret} }}"
+            );
+            let config = Config::parse(&text, Path::new(""), &Environment::default(), &shipped);
+            assert!(config.is_ok(), "{provider}: {}", config.unwrap_err());
+        }
     }
 }

@@ -75,7 +75,7 @@ async fn a_secret_that_proves_a_sender_is_nowhere_on_disk() {
 }
 
 /// Whether any file below `dir` holds these bytes.
-fn holds(dir: &Path, bytes: &[u8]) -> bool {
+pub(crate) fn holds(dir: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(dir).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {

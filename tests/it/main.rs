@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one story a file.
 
+mod breadth;
 mod cli;
 mod crash;
 mod delivery;

@@ -1,7 +1,9 @@
 //! Which endpoints an event goes to.
 
 use crate::model::endpoint::Endpoint;
-use billhook_event::Event;
+use billhook_event::{Event, pattern};
+
+pub use billhook_event::pattern::problem;
 
 /// The endpoints that subscribe to `event`, in the order of their configuration.
 pub fn targets<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>, event: &Event) -> Vec<&'a Endpoint> {
@@ -15,32 +17,8 @@ fn takes(endpoint: &Endpoint, event: &Event) -> bool {
         || endpoint.events.iter().any(|pattern| matches(pattern, event)))
 }
 
-/// Whether one pattern of a subscription matches: a canonical type, `family.*`, `*` (everything but `provider.*`) or
-/// `provider/NAME` by the provider's own event name.
 fn matches(pattern: &str, event: &Event) -> bool {
-    if let Some((provider, name)) = pattern.split_once('/') {
-        return provider == event.provider && name == event.provider_event_type;
-    }
-    match pattern.strip_suffix('*') {
-        Some("") => !event.kind.starts_with("provider."),
-        Some(family) => event.kind.starts_with(family),
-        None => pattern == event.kind,
-    }
-}
-
-/// Why `pattern` can never match, if so.
-pub fn problem(pattern: &str) -> Option<String> {
-    let families = || {
-        billhook_event::kind::KINDS.iter().filter_map(|kind| kind.split_once('.')).map(|(family, _)| family)
-    };
-    let known = match (pattern.split_once('/'), pattern.strip_suffix(".*")) {
-        (Some((provider, name)), _) => !provider.is_empty() && !name.is_empty(),
-        (None, Some(family)) => families().any(|known| known == family),
-        (None, None) => pattern == "*" || billhook_event::kind::is_known(pattern),
-    };
-    (!known).then(|| {
-        format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*` or `provider/NAME`")
-    })
+    pattern::matches(pattern, &event.kind, &event.provider, &event.provider_event_type)
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@
 //! - [`billing`]: invoice, payment, refund, dispute, credit note, payment method and the smaller objects
 //! - [`retention`]: what a strategy plugin decides
 //! - [`money`], [`time`]: exact amounts and instants
-//! - [`kind`]: the list of canonical types
+//! - [`kind`], [`pattern`]: the list of canonical types, and patterns that pick from it
 
 pub mod billing;
 pub mod event;
 pub mod kind;
 pub mod money;
 pub mod party;
+pub mod pattern;
 pub mod retention;
 pub mod subscription;
 pub mod time;

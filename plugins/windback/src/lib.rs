@@ -349,6 +349,31 @@ mod tests {
     }
 
     #[test]
+    fn every_row_of_the_published_map_has_its_type() {
+        let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+            println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+            return;
+        };
+        let map = std::fs::read_to_string(std::path::Path::new(&dir).join("event_map.tsv")).unwrap();
+        let mut rows = 0;
+        for row in map.lines().map(|line| line.split('\t').collect::<Vec<_>>()) {
+            if !row[0].starts_with("windback") {
+                continue;
+            }
+            let mut body = json!({ "customer_email": "ada@example.com" });
+            // A name in brackets tells of a body that names no event.
+            match row[1] {
+                "(2026-02 docs body without event_type)" => body["mrr_cents"] = json!(4900),
+                "(churn-risk webhook)" => body["risk_score"] = json!(80),
+                name => body["event_type"] = json!(name.trim_start_matches("(marketing page) ")),
+            }
+            assert_eq!(only(&body).kind, row[2], "{}", row[1]);
+            rows += 1;
+        }
+        assert_eq!(rows, 6);
+    }
+
+    #[test]
     fn published_bodies_are_read() {
         let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
             println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");

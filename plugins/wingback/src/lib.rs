@@ -342,6 +342,24 @@ mod tests {
     }
 
     #[test]
+    fn every_row_of_the_published_map_has_its_type() {
+        let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+            println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+            return;
+        };
+        let map = std::fs::read_to_string(std::path::Path::new(&dir).join("event_map.tsv")).unwrap();
+        let mut rows = 0;
+        for row in map.lines().map(|line| line.split('\t').collect::<Vec<_>>()) {
+            if row[0].starts_with("wingback") {
+                let draft = normalize(Some(row[1]), r#"{"id":"Cont_1"}"#).unwrap();
+                assert_eq!(draft.kind, row[2], "{}", row[1]);
+                rows += 1;
+            }
+        }
+        assert_eq!(rows, 11, "ten of the documentation and one of a consumer");
+    }
+
+    #[test]
     fn published_bodies_are_read() {
         let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
             println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");

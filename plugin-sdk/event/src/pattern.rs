@@ -1,0 +1,35 @@
+//! Patterns that pick events by type: what an endpoint subscribes to, and what a filter asks for.
+//!
+//! A pattern is a canonical type, `family.*`, `*` (everything but `provider.*`), or `provider/NAME` by the provider's
+//! own event name.
+
+use crate::kind::{KINDS, is_known};
+
+/// Whether `pattern` picks an event of the canonical type `kind`, which `provider` calls `name`.
+pub fn matches(pattern: &str, kind: &str, provider: &str, name: &str) -> bool {
+    if let Some((of, named)) = pattern.split_once('/') {
+        return of == provider && named == name;
+    }
+    match pattern.strip_suffix('*') {
+        Some("") => !kind.starts_with("provider."),
+        Some(family) => kind.starts_with(family),
+        None => pattern == kind,
+    }
+}
+
+/// Why `pattern` can never match, if so.
+pub fn problem(pattern: &str) -> Option<String> {
+    let known = match (pattern.split_once('/'), pattern.strip_suffix(".*")) {
+        (Some((provider, name)), _) => !provider.is_empty() && !name.is_empty(),
+        (None, Some(family)) => families().any(|known| known == family),
+        (None, None) => pattern == "*" || is_known(pattern),
+    };
+    (!known).then(|| {
+        format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*` or `provider/NAME`")
+    })
+}
+
+/// The families of the canonical types, each as often as it has types.
+fn families() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter_map(|kind| kind.split_once('.')).map(|(family, _)| family)
+}

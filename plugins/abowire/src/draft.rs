@@ -1,0 +1,124 @@
+//! Puts the drafts together.
+
+use crate::Unit;
+use crate::catalogue::kind_of;
+use crate::envelope::Envelope;
+use crate::object::Read;
+use billhook_plugin::model::{Actor, Object};
+use billhook_plugin::{Draft, Failure, Fields, Json};
+
+/// The most objects that one body may hold: as many drafts as the gateway takes from one call.
+const OBJECTS_MAX: usize = 1000;
+
+/// The longest `previous` that is kept, in bytes.
+const PREVIOUS_BYTES_MAX: usize = 64 << 10;
+
+/// The drafts of a body: one, or one for each element of an array.
+pub(crate) fn drafts(envelope: &Envelope<'_>, amounts: Option<Unit>) -> Result<Vec<Draft>, Failure> {
+    match envelope.payload.and_then(Json::items) {
+        Some(objects) if objects.len() > OBJECTS_MAX => Err(Failure::Invalid(format!(
+            "`payload` may hold {OBJECTS_MAX} objects, and this one holds {}",
+            objects.len()
+        ))),
+        Some(objects) if !objects.is_empty() || envelope.is_bulk() => {
+            Ok(objects.into_iter().map(|object| draft(envelope, Some(object), amounts)).collect())
+        }
+        Some(_) => Ok(vec![draft(envelope, None, amounts)]),
+        None => Ok(vec![draft(envelope, envelope.payload, amounts)]),
+    }
+}
+
+fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Unit>) -> Draft {
+    let fields = payload.and_then(Json::fields);
+    // A list may hold the ids alone.
+    let bare_id = payload.and_then(|payload| payload.text().map(|id| id.into_owned()));
+    let none = Fields::default();
+    let object = fields.as_ref().unwrap_or(&none);
+    let kind = refined(envelope, object);
+    let (family, verb) = kind.split_once('.').unwrap_or((kind, ""));
+    let mut read = Read { object, amounts, warnings: envelope.warnings.clone() };
+    let mut draft = Draft {
+        kind: kind.to_owned(),
+        provider_event_type: envelope.name.clone(),
+        provider_api_version: Some(envelope.version.to_owned()),
+        provider_account_id: envelope.account.clone(),
+        thin: object.iter().all(|(name, _)| name == "id" || name.ends_with("Id")),
+        livemode: envelope.livemode,
+        actor: envelope.user.clone().map(|id| Actor { id, kind: "user".to_owned() }),
+        occurred_at: envelope.at.or_else(|| read.time_of_row(verb)),
+        ..Draft::default()
+    };
+
+    draft.customer = read.customer(family);
+    let id = bare_id.or_else(|| object.text("id"));
+    match family {
+        "subscription" => draft.subscription = Some(read.subscription()),
+        "invoice" => draft.invoice = Some(read.invoice()),
+        "payment" => draft.payment = Some(read.payment(kind)),
+        "payment_method" => draft.payment_method = Some(read.payment_method()),
+        "license" => {
+            // What is on or off is the licence: its subscription goes on.
+            let status = read.object.text("status").or_else(|| match verb {
+                "enabled" | "disabled" => Some(verb.to_owned()),
+                _ => None,
+            });
+            draft.license = Some(Object { id: id.clone(), status, ..read.named() });
+        }
+        "product" => draft.product = Some(read.named()),
+        "account" => {
+            let kind = envelope.name.starts_with("account-subaccount:").then(|| "subaccount".to_owned());
+            draft.account = Some(Object { kind, ..read.named() });
+        }
+        // Only what tells one key from another: never the key.
+        "api_key" => draft.api_key = Some(read.named()),
+        "checkout" => draft.checkout = Some(read.named()),
+        "entitlement" => draft.entitlement = Some(read.named()),
+        _ => {}
+    }
+    draft.invoice = draft.invoice.or_else(|| read.invoice_reference());
+    draft.subscription = draft.subscription.or_else(|| read.subscription_reference());
+    if let Some(previous) = envelope.previous
+        && previous.kind() == "an object"
+    {
+        match family {
+            // They may hold secrets: of keys, of the payment providers that an account is connected to, of who knows.
+            "api_key" | "account" | "provider" => {}
+            _ if previous.raw().len() > PREVIOUS_BYTES_MAX => {
+                read.warnings.push(format!(
+                    "`previousPayload` has more than {PREVIOUS_BYTES_MAX} bytes and is left out"
+                ));
+            }
+            _ => draft.previous = Some(previous.to_raw()),
+        }
+    }
+    draft.semantic_key = id.and_then(|id| semantic_key(&draft, verb, &id));
+    draft.warnings = read.warnings;
+    draft
+}
+
+/// The canonical type of the event about `object`: an update that shows another plan is a change of plan.
+fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static str {
+    let kind = kind_of(&envelope.name);
+    let before = envelope.previous.and_then(Json::fields);
+    let changed = |field: &str| {
+        let before = before.as_ref().and_then(|before| before.text(field));
+        before.is_some_and(|before| object.text(field).is_some_and(|now| now != before))
+    };
+    match kind {
+        "subscription.updated" if ["planId", "productId"].into_iter().any(changed) => {
+            "subscription.plan_changed"
+        }
+        _ => kind,
+    }
+}
+
+/// The same for both formats, where both tell the same fact. `None` for what may happen to an object again and again
+/// and bears no time.
+fn semantic_key(draft: &Draft, verb: &str, id: &str) -> Option<String> {
+    let key = format!("{}:{id}", draft.kind);
+    match (verb, draft.occurred_at) {
+        ("created" | "attached" | "revoked" | "succeeded" | "failed", _) => Some(key),
+        ("unmapped", _) | (_, None) => None,
+        (_, Some(at)) => Some(format!("{key}:{at}")),
+    }
+}

@@ -1,0 +1,217 @@
+//! Reads the objects. Abowire publishes what only a few of them look like, so every field may be absent.
+
+use crate::Unit;
+use billhook_plugin::model::{
+    Customer, Failure, Invoice, Object, Payment, PaymentMethod, Plan, Subscription,
+};
+use billhook_plugin::{Fields, Money, Number, Time};
+
+/// How much of an odd value a warning quotes, in characters.
+const QUOTED_CHARS_MAX: usize = 80;
+
+/// An object, and what looked odd in it.
+pub(crate) struct Read<'o, 'a> {
+    pub(crate) object: &'o Fields<'a>,
+    pub(crate) amounts: Option<Unit>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Read<'_, '_> {
+    /// When the object was made or changed, if that is the event.
+    pub(crate) fn time_of_row(&self, verb: &str) -> Option<Time> {
+        match verb {
+            "created" | "attached" => self.object.time("createdAt"),
+            "updated" | "plan_changed" => self.object.time("updatedAt"),
+            _ => None,
+        }
+    }
+
+    /// Who it is about: the object itself, or whom it names.
+    pub(crate) fn customer(&self, family: &str) -> Option<Customer> {
+        let nested = self.object.fields("customer").or_else(|| self.object.fields("subscriber"));
+        let none = Fields::default();
+        let person = if family == "customer" { self.object } else { nested.as_ref().unwrap_or(&none) };
+        let address = person.fields("address").unwrap_or_default();
+        let country = address.text("countryCode").or_else(|| person.text("countryCode"));
+        let names: Vec<_> =
+            ["firstName", "lastName"].into_iter().filter_map(|field| person.text(field)).collect();
+        let customer = Customer {
+            id: person.text("id").or_else(|| self.first(&["customerId", "subscriberId"])),
+            external_id: person.text("externalId"),
+            email: person.text("email"),
+            name: person.text("name").or_else(|| (!names.is_empty()).then(|| names.join(" "))),
+            country: country.filter(|code| code.len() == 2).map(|code| code.to_ascii_uppercase()),
+        };
+        (customer != Customer::default()).then_some(customer)
+    }
+
+    pub(crate) fn subscription(&mut self) -> Subscription {
+        let provider_status = self.object.text("status");
+        let status = provider_status.as_deref().map(|status| match status.to_ascii_lowercase().as_str() {
+            "active" | "enabled" => "active",
+            "trial" | "trialing" => "trialing",
+            "pending" | "incomplete" => "incomplete",
+            "scheduled" => "scheduled",
+            "past_due" => "past_due",
+            "unpaid" => "unpaid",
+            "paused" => "paused",
+            "canceled" | "cancelled" => "canceled",
+            "expired" => "expired",
+            _ => "unknown",
+        });
+        if status == Some("unknown") {
+            self.unknown("status", provider_status.as_deref().unwrap_or_default());
+        }
+        let plan = Plan {
+            id: self.object.text("planId"),
+            product_id: self.object.text("productId"),
+            quantity: self.object.whole("quantity"),
+            ..Plan::default()
+        };
+        Subscription {
+            id: self.object.text("id"),
+            status: status.map(str::to_owned),
+            provider_status,
+            plan: (plan != Plan::default()).then_some(plan),
+            started_at: self.object.time("startDate"),
+            ended_at: self.object.time("endDate").filter(|_| matches!(status, Some("canceled" | "expired"))),
+            ..Subscription::default()
+        }
+    }
+
+    pub(crate) fn subscription_reference(&self) -> Option<Subscription> {
+        let id = self.object.text("subscriptionId")?;
+        Some(Subscription { id: Some(id), ..Subscription::default() })
+    }
+
+    pub(crate) fn invoice(&mut self) -> Invoice {
+        let status = self.object.text("status").map(|word| match word.to_ascii_lowercase().as_str() {
+            "draft" => "draft",
+            "open" | "issued" | "pending" => "open",
+            "paid" => "paid",
+            "void" | "voided" | "canceled" | "cancelled" => "void",
+            "overdue" => "overdue",
+            "uncollectible" => "uncollectible",
+            _ => {
+                self.unknown("status", &word);
+                "unknown"
+            }
+        });
+        Invoice {
+            id: self.object.text("id"),
+            number: self.object.text("number"),
+            status: status.map(str::to_owned),
+            total: self.money("total"),
+            subtotal: self.money("subtotal"),
+            tax: self.money("tax"),
+            due_at: self.object.time("dueDate"),
+            ..Invoice::default()
+        }
+    }
+
+    pub(crate) fn invoice_reference(&self) -> Option<Invoice> {
+        let id = self.object.text("invoiceId")?;
+        Some(Invoice { id: Some(id), ..Invoice::default() })
+    }
+
+    pub(crate) fn payment(&mut self, kind: &str) -> Payment {
+        let status = match kind {
+            // It may still wait to be captured.
+            "payment.created" => Some("created"),
+            "payment.succeeded" => Some("succeeded"),
+            "payment.failed" => Some("failed"),
+            _ => None,
+        };
+        let failure = Failure {
+            code: Some("other".to_owned()),
+            provider_code: self.first(&["errorCode", "declineCode"]),
+            provider_reason: self.object.text("declineReason"),
+            message: self.first(&["errorMessage", "message"]),
+        };
+        let method = self.first(&["paymentMethodType", "paymentMethod", "method"]);
+        let nested = self.object.fields("paymentMethod").and_then(|method| method.text("type"));
+        Payment {
+            id: self.object.text("id"),
+            status: status.map(str::to_owned),
+            direction: Some("inbound".to_owned()),
+            amount: self.money("amount"),
+            method: nested.or(method).map(|method| method_of(&method).to_owned()),
+            failure: (status == Some("failed")).then_some(failure),
+            ..Payment::default()
+        }
+    }
+
+    pub(crate) fn payment_method(&self) -> PaymentMethod {
+        PaymentMethod {
+            id: self.object.text("id"),
+            kind: self.object.text("type").map(|method| method_of(&method).to_owned()),
+            ..PaymentMethod::default()
+        }
+    }
+
+    /// What nearly every object has.
+    pub(crate) fn named(&self) -> Object {
+        Object {
+            id: self.object.text("id"),
+            name: self.object.text("name"),
+            status: self.object.text("status"),
+            ..Object::default()
+        }
+    }
+
+    fn first(&self, fields: &[&str]) -> Option<String> {
+        fields.iter().find_map(|field| self.object.text(field))
+    }
+
+    fn money(&mut self, field: &str) -> Option<Money> {
+        let number = self.object.number(field)?;
+        let Some(unit) = self.amounts else {
+            self.warn(
+                "amounts are left out: say in the plugin's configuration if `amounts` are minor or major"
+                    .to_owned(),
+            );
+            return None;
+        };
+        let quoted = quoted(number.as_str());
+        let Some(currency) = self.object.text("currency") else {
+            self.warn(format!("{field} `{quoted}` has no currency"));
+            return None;
+        };
+        let read: fn(&Number, &str) -> Option<Money> = match unit {
+            Unit::Minor => Number::minor,
+            Unit::Major => Number::major,
+        };
+        let Some(money) = read(&number, &currency) else {
+            self.warn(format!("{field} `{quoted}` is not an amount in `{}`", self::quoted(&currency)));
+            return None;
+        };
+        if unit == Unit::Major && money.is_rounded() {
+            self.warn(format!("{field} `{quoted}` is finer than {}", money.currency));
+        }
+        Some(money)
+    }
+
+    fn unknown(&mut self, field: &str, value: &str) {
+        self.warn(format!("{field} `{}` is not a known value", quoted(value)));
+    }
+
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+fn method_of(method: &str) -> &'static str {
+    match method.to_ascii_uppercase().as_str() {
+        "CARD" => "card",
+        "CASH" => "cash",
+        "SEPA_MANDATE" => "bank_debit",
+        "WIRE_TRANSFER" => "bank_transfer",
+        _ => "other",
+    }
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED_CHARS_MAX).collect()
+}

@@ -1,0 +1,218 @@
+//! Puts a draft together.
+
+use crate::catalogue::{About, Entry, Side};
+use crate::envelope::Envelope;
+use billhook_plugin::model::{Customer, Dispute, Invoice, Object, Payment, Refund};
+use billhook_plugin::{Draft, Fields, Money, Time};
+
+/// How much of an odd value a warning quotes, in characters.
+const QUOTED_CHARS_MAX: usize = 80;
+
+/// The draft of a body.
+pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
+    let object = &envelope.object;
+    let mut draft = Draft {
+        kind: envelope.entry.map_or("provider.unmapped", |entry| entry.kind).to_owned(),
+        provider_event_type: envelope.name.clone(),
+        provider_event_id: envelope.id.clone(),
+        thin: object.iter().all(|(name, _)| name == "id" || name.ends_with("Id")),
+        warnings: envelope.warnings.clone(),
+        ..Draft::default()
+    };
+    // Who pays is the customer of whoever sent the invoice; of a payable it is the operator.
+    if envelope.side != Some(Side::Payable) {
+        draft.customer = object.text("clientId").map(|id| Customer { id: Some(id), ..Customer::default() });
+    }
+    draft.payee = object.text("memberId").map(with_id);
+    if let Some(id) = object.text("memberClientId") {
+        draft.metadata.insert("memberClientId".to_owned(), id);
+    }
+
+    let is_of_invoice = envelope.entry.is_some_and(Entry::is_of_invoice);
+    let amount = amount(object, &mut draft.warnings);
+    let id = object.text("invoiceId").or_else(|| object.text("payableId"));
+    let id = id.or_else(|| if is_of_invoice { envelope.resource.clone() } else { None });
+    if is_of_invoice || id.is_some() {
+        let block = invoice(envelope, &draft.kind, id.clone(), amount.clone(), &mut draft.warnings);
+        draft.invoice = Some(block).filter(|block| *block != Invoice::default());
+    }
+    if let Some(entry) = envelope.entry {
+        let at = envelope.at(entry);
+        // An estimate is about the future, and when it was made is not told.
+        draft.occurred_at = at.filter(|_| entry.kind != "payout.estimated");
+        draft.semantic_key = id.and_then(|id| semantic_key(entry, &id, at));
+        fill(&mut draft, envelope, entry, amount);
+    }
+    draft
+}
+
+/// Fills the blocks of an event's row.
+fn fill(draft: &mut Draft, envelope: &Envelope<'_>, entry: &Entry, amount: Option<Money>) {
+    let payment = |status: &str| Payment {
+        status: text(status),
+        direction: envelope.side.map(|side| direction(side).to_owned()),
+        amount: amount.clone(),
+        ..Payment::default()
+    };
+    match entry.about {
+        About::Invoice => {}
+        About::Told(way) => {
+            draft.notification = Some(Object {
+                kind: text("invoice"),
+                method: text(way),
+                status: text("sent"),
+                ..Object::default()
+            });
+        }
+        About::Payment(status) => {
+            let failures = if status == "failed" { envelope.count(entry) } else { None };
+            draft.payment = Some(Payment { attempt_count: failures, ..payment(status) });
+        }
+        About::SettledElsewhere => {
+            draft.payment = Some(Payment { method: text("out_of_band"), ..payment("succeeded") });
+        }
+        About::Refund => draft.refund = Some(Refund { status: text("succeeded"), ..Refund::default() }),
+        About::Payout { status, instant } => {
+            let is_ahead = matches!(status, "estimated" | "started");
+            let expected = || envelope.events.time("estimatedDepositAt");
+            draft.payout = Some(Object {
+                status: text(status),
+                method: if instant { text("instant") } else { None },
+                expected_at: if is_ahead { expected() } else { None },
+                ..Object::default()
+            });
+        }
+        About::Dispute { status, initiator, outcome } => {
+            draft.dispute = Some(Dispute {
+                status: text(status),
+                initiator: text(initiator),
+                reason: text(outcome),
+                ..Dispute::default()
+            });
+        }
+        About::Email(status) => {
+            draft.notification = Some(Object {
+                kind: text("invoice"),
+                method: text("email"),
+                status: text(status),
+                ..Object::default()
+            });
+        }
+        About::Message { template, days, to } => {
+            draft.notification = Some(Object {
+                kind: text(template),
+                quantity: text(days),
+                scope: text(to),
+                status: text("sent"),
+                ..Object::default()
+            });
+        }
+        About::Document(party) => {
+            let object = &envelope.object;
+            let id = object.text("documentId").or_else(|| object.text("id"));
+            draft.document = Some(Object {
+                id: id.or_else(|| envelope.resource.clone()),
+                name: object.text("title").or_else(|| object.text("name")),
+                status: object.text("status"),
+                scope: text(party),
+                ..Object::default()
+            });
+        }
+        About::Payee(status) => {
+            let payee = draft.payee.take().unwrap_or_default();
+            let id = payee.id.or_else(|| envelope.resource.clone());
+            draft.payee = Some(Object { id, status: text(status), ..Object::default() });
+        }
+    }
+}
+
+fn invoice(
+    envelope: &Envelope<'_>,
+    kind: &str,
+    id: Option<String>,
+    total: Option<Money>,
+    warnings: &mut Vec<String>,
+) -> Invoice {
+    let object = &envelope.object;
+    let at = |field: &str| envelope.events.time(field);
+    Invoice {
+        id,
+        number: object.text("invoiceNumber"),
+        status: status(object, kind, warnings).map(str::to_owned),
+        total,
+        due_at: object.time("dueDate"),
+        finalized_at: at("openedAt"),
+        paid_at: at("paidAt").or_else(|| at("markedPaidAt")),
+        ..Invoice::default()
+    }
+}
+
+/// Wingspan's state of an invoice in canonical words, else what the event says of it.
+fn status(object: &Fields<'_>, kind: &str, warnings: &mut Vec<String>) -> Option<&'static str> {
+    let Some(word) = object.text("status") else {
+        return match kind {
+            "invoice.finalized" => Some("open"),
+            "invoice.paid" => Some("paid"),
+            "invoice.voided" => Some("void"),
+            _ => None,
+        };
+    };
+    Some(match word.as_str() {
+        "Draft" => "draft",
+        "Open" | "Pending" | "PaymentInTransit" => "open",
+        "Overdue" => "overdue",
+        "Paid" => "paid",
+        "Cancelled" => "void",
+        // Of whatever was paid or not before.
+        "Disputed" => "unknown",
+        _ => {
+            warnings.push(format!("status `{}` is not a known value", quoted(&word)));
+            "unknown"
+        }
+    })
+}
+
+/// The sum of the invoice: a JSON number in major units, exactly.
+fn amount(object: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Money> {
+    let text = object.text("amount")?;
+    let quoted = quoted(&text);
+    let Some(currency) = object.text("currency") else {
+        warnings.push(format!("amount `{quoted}` has no currency"));
+        return None;
+    };
+    let Some(money) = Money::from_major(&text, &currency) else {
+        warnings.push(format!("amount `{quoted}` is not an amount in `{}`", self::quoted(&currency)));
+        return None;
+    };
+    if money.is_rounded() {
+        warnings.push(format!("amount `{quoted}` is finer than {}", money.currency));
+    }
+    Some(money)
+}
+
+/// The same for both sides of an invoice, which tell the same fact. `None` where the fact repeats and the time that
+/// would tell one from the next is missing.
+fn semantic_key(entry: &Entry, id: &str, at: Option<Time>) -> Option<String> {
+    let key = format!("{}:{id}:{}", entry.kind, entry.name);
+    if entry.repeats() { at.map(|at| format!("{key}:{at}")) } else { Some(key) }
+}
+
+fn direction(side: Side) -> &'static str {
+    match side {
+        Side::Invoice => "inbound",
+        Side::Payable => "outbound",
+    }
+}
+
+fn with_id(id: String) -> Object {
+    Object { id: Some(id), ..Object::default() }
+}
+
+/// A word of the catalogue, where an empty one is none.
+fn text(word: &str) -> Option<String> {
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED_CHARS_MAX).collect()
+}

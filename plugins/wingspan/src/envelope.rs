@@ -1,0 +1,124 @@
+//! Finds the event's name and its object in a body.
+//!
+//! A body is an envelope `{eventId, eventType, resourceType?, resourceId?, data}`, or the invoice itself, whose newest
+//! entry in `events` then says what happened.
+
+use crate::catalogue::{self, ACCEPTED_IN_DISPUTE, CATALOGUE, Entry, Side};
+use billhook_plugin::{Failure, Fields, Json, Time};
+use std::cmp::Reverse;
+
+/// A body, read.
+pub(crate) struct Envelope<'a> {
+    /// The event's name as sent, or the field of `events` that stood in for it.
+    pub(crate) name: String,
+    /// Its row, if it is a known one.
+    pub(crate) entry: Option<&'static Entry>,
+    /// Which side it is told from, if anything tells.
+    pub(crate) side: Option<Side>,
+    /// Wingspan's id of the event.
+    pub(crate) id: Option<String>,
+    /// The id beside the object.
+    pub(crate) resource: Option<String>,
+    /// The object: an invoice, a document, a contractor, ...
+    pub(crate) object: Fields<'a>,
+    /// When what happened to the object happened, by field.
+    pub(crate) events: Fields<'a>,
+    /// What looked odd.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads a body. `outside` is the name that the source's rule found outside of it.
+    pub(crate) fn read(body: Fields<'a>, outside: Option<&str>) -> Result<Envelope<'a>, Failure> {
+        let is_wrapped = ["eventType", "eventId", "data"].iter().any(|member| body.get(member).is_some());
+        let object = if is_wrapped { body.fields("data").unwrap_or_default() } else { body.clone() };
+        let events = object.fields("events").unwrap_or_default();
+        let mut warnings = Vec::new();
+
+        let outside = outside.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+        let inside = body.text("eventType");
+        if let (Some(inside), Some(outside)) = (&inside, &outside)
+            && inside != outside
+        {
+            warnings.push(format!("the body names the event `{inside}` and the source names it `{outside}`"));
+        }
+        let name = inside.or(outside).or_else(|| {
+            let newest = newest(&events)?;
+            warnings.push(format!("nothing names the event: `{newest}` is the newest of `events`"));
+            Some(newest)
+        });
+        let Some(name) = name else {
+            return Err(Failure::invalid(
+                "nothing says which event this is: the body has no `eventType` and no times in `events`; set \
+                 `event_type` at the source, or let Wingspan post each event to its own URL, \
+                 /in/{source}/{event-type} as in /in/wingspan/InvoicePaid",
+            ));
+        };
+
+        let found = catalogue::find(&name);
+        let entry = found.map(|(_, entry)| match entry.name {
+            "MemberAccepted" if last(&events, "disputedAt").is_some() => &ACCEPTED_IN_DISPUTE,
+            _ => entry,
+        });
+        let resource_type = body.text("resourceType");
+        let side = found.and_then(|(side, _)| side).or_else(|| Side::of(&resource_type?));
+        Ok(Envelope {
+            name,
+            entry,
+            side,
+            id: body.text("eventId"),
+            resource: body.text("resourceId"),
+            object,
+            events,
+            warnings,
+        })
+    }
+
+    /// When the event happened: what the field of its row says, of an array the last.
+    pub(crate) fn at(&self, entry: &Entry) -> Option<Time> {
+        let field = field(entry.name);
+        let stamped = format!("{field}At");
+        [&self.events, &self.object]
+            .into_iter()
+            .find_map(|fields| last(fields, &stamped).or_else(|| last(fields, &field)))
+    }
+
+    /// How often the event has happened, where its field keeps count.
+    pub(crate) fn count(&self, entry: &Entry) -> Option<u32> {
+        let items = self.events.get(&format!("{}At", field(entry.name)))?.items()?;
+        u32::try_from(items.len()).ok()
+    }
+}
+
+/// The field of a row: `PaymentFailed` is `paymentFailed`, and `Document.MemberSigned` is `memberSigned`.
+fn field(row: &str) -> String {
+    let name = row.rsplit('.').next().unwrap_or(row);
+    let (first, rest) = name.split_at(name.len().min(1));
+    first.to_ascii_lowercase() + rest
+}
+
+/// The time in a field; of an array the last that is one.
+fn last(fields: &Fields<'_>, name: &str) -> Option<Time> {
+    time(fields.get(name)?)
+}
+
+fn time(value: Json<'_>) -> Option<Time> {
+    match value.items() {
+        Some(items) => items.into_iter().rev().find_map(Json::time),
+        None => value.time(),
+    }
+}
+
+/// The field of `events` with the latest time. An estimate lies ahead and says nothing about what happened last.
+fn newest(events: &Fields<'_>) -> Option<String> {
+    let position = |name: &str| {
+        let entry = catalogue::find(name).map(|(_, entry)| entry.name);
+        CATALOGUE.iter().position(|known| Some(known.name) == entry).unwrap_or(usize::MAX)
+    };
+    let happened = |name: &str| catalogue::find(name).is_none_or(|(_, row)| row.kind != "payout.estimated");
+    events
+        .iter()
+        .filter_map(|(name, value)| Some(((happened(name), time(value)?, Reverse(position(name))), name)))
+        .max_by_key(|(rank, _)| *rank)
+        .map(|(_, name)| name.to_owned())
+}

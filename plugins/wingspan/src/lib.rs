@@ -1,0 +1,47 @@
+//! Reads Wingspan's webhooks.
+//!
+//! Wingspan calls an event by the side it is told from and the row of its table (`InvoicePaid`, `PayablePaid`), or by
+//! the field of an invoice's `events` that the row stands for (`payoutFailedAt`). [`catalogue`] knows both spellings,
+//! [`envelope`] finds the name and the object, [`draft`] puts the draft together.
+
+pub mod catalogue;
+
+mod draft;
+mod envelope;
+#[cfg(test)]
+mod tests;
+
+use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+use envelope::Envelope;
+use serde::Deserialize;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Wingspan;
+
+/// It has no settings.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Plugin for Wingspan {
+    type Config = Config;
+
+    fn new(Config {}: Config) -> Result<Wingspan, Failure> {
+        Ok(Wingspan)
+    }
+}
+
+impl Normalize for Wingspan {
+    fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure> {
+        let envelope = Envelope::read(webhook.fields()?, webhook.event_name())?;
+        Ok(vec![draft::draft(&envelope)])
+    }
+}
+
+billhook_plugin::plugin! {
+    Wingspan: Normalize;
+    manifest = "plugin.toml";
+    schema = "config.schema.json";
+}

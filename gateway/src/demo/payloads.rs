@@ -1,6 +1,7 @@
 //! What the demo's providers send: bodies of our own in each shape that the providers document.
 
 use crate::model::signature;
+use crate::model::source::Hash;
 use billhook_event::Time;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ pub enum Proof {
     Path,
     /// The secret header.
     Header,
+    /// Hex HMAC-SHA256 of the body.
+    Hmac,
+    /// The secret in the query.
+    Query,
 }
 
 /// What should come of an act.
@@ -42,6 +47,13 @@ pub enum Expect {
         /// The primary retention strategy.
         strategy: Option<&'static str>,
     },
+    /// Stored; gives an event of this type that one endpoint takes only after it has failed.
+    Recovery {
+        /// The canonical type.
+        kind: &'static str,
+    },
+    /// Stored; gives an event that a filter drops.
+    Dropped,
     /// Answered 200 as a duplicate of what came before; delivered once.
     Duplicate,
     /// Answered 401, nothing stored.
@@ -50,6 +62,10 @@ pub enum Expect {
 
 /// The header that the demo's wingback source takes as proof, and its value.
 pub const WINGBACK_HEADER: (&str, &str) = ("wb-secret", "demo-wingback-secret");
+/// The header in which the demo's wingspan source takes the MAC, and its shared secret.
+pub const WINGSPAN: (&str, &str) = ("X-Wingspan-Signature", "demo-wingspan-secret");
+/// The value of the query that the demo's abowire source takes as proof, and its value.
+pub const ABOWIRE: (&str, &str) = ("token", "demo-abowire-token");
 /// The public key of the demo's windback source.
 pub const WINDBACK_KEY: &str = "pub_demo";
 
@@ -66,6 +82,14 @@ const WINDBACK_CODED: &str = r#"{"customer_email":"lee@tailspin.example","custom
 const WINDBACK_FAILED: &str = r#"{"customer_email":"ana@wideworld.example","event_type":"payment_failed","mrr":4900,"currency":"usd","provider":"lemonsqueezy","plan_name":"Team"}"#;
 
 const CONTRACT: &str = r#"{"id":"Cont_0d9f2c4e-7a51-4b0e-9a37-5c1f6f2b8e11"}"#;
+
+const OVERDUE: &str = r#"{"webhook_type":"invoice.payment_overdue","object_type":"invoice","data":{"object":{"id":"inv_demo_8","customer_id":"cust_demo_2","subscription_id":"subs_demo_2","invoice_status":"FINALIZED","payment_status":"PENDING","currency":"eur","amount_due":"1188.00","amount_paid":"0","amount_remaining":"1188.00","total":"1188.00","invoice_number":"INV-0008","due_date":"@ago-18d"}}}"#;
+
+const NOISE: &str = r#"{"event_type":"customer.updated","customer":{"id":"cust_demo_1","external_id":"northwind","email":"ap@northwind.example","name":"Northwind Limited"}}"#;
+
+const PAID: &str = r#"{"eventId":"wsev_demo_1","eventType":"InvoicePaid","resourceType":"Invoice","resourceId":"inv_ws_31","data":{"invoiceId":"inv_ws_31","invoiceNumber":"2026-031","clientId":"client_4","memberId":"member_2","amount":1250.5,"currency":"USD","status":"Paid","events":{"openedAt":"@ago-18d","paidAt":"@ago-2m"}}}"#;
+
+const LICENSES: &str = r#"{"id":"whd_demo","eventArn":"arn:abowire:subscription:bulk-disable","component":"subscription","action":"bulk-disable","userId":"usr_demo_7","timestamp":"@ago-1m","origin":"dashboard","destination":"https://hooks.example.com/in/abowire?token=demo-abowire-token","payload":[{"id":"sub_ab_1","status":"disabled"}]}"#;
 
 /// The acts, in order.
 pub const ACTS: &[Act] = &[
@@ -132,6 +156,34 @@ pub const ACTS: &[Act] = &[
         body: CONTRACT,
         expect: Expect::Event { kind: "subscription.cancel_scheduled", strategy: Some("feedback_request") },
     },
+    Act {
+        title: "Wingspan: an invoice was paid, proved by an HMAC in hex",
+        path: "/in/wingspan",
+        proof: Proof::Hmac,
+        body: PAID,
+        expect: Expect::Event { kind: "payment.succeeded", strategy: None },
+    },
+    Act {
+        title: "Abowire: licences were disabled; its token is in the query, and again in the body: neither is stored",
+        path: "/in/abowire",
+        proof: Proof::Query,
+        body: LICENSES,
+        expect: Expect::Event { kind: "license.disabled", strategy: None },
+    },
+    Act {
+        title: "Flexprice: an invoice is overdue, and the second endpoint is down for a moment",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_5"),
+        body: OVERDUE,
+        expect: Expect::Recovery { kind: "invoice.overdue" },
+    },
+    Act {
+        title: "Flexprice: a change that nobody here cares for",
+        path: "/in/flexprice",
+        proof: Proof::Signed("msg_demo_6"),
+        body: NOISE,
+        expect: Expect::Dropped,
+    },
 ];
 
 /// The times that bodies name.
@@ -181,6 +233,24 @@ impl Act {
             Proof::Forged(id) => signed(id, "other bytes"),
             Proof::Path => Vec::new(),
             Proof::Header => vec![(WINGBACK_HEADER.0, WINGBACK_HEADER.1.to_owned())],
+            Proof::Hmac => {
+                let (header, secret) = WINGSPAN;
+                vec![(
+                    header,
+                    hex::encode(signature::mac(Hash::Sha256, secret.as_bytes(), [body.as_bytes()])),
+                )]
+            }
+            Proof::Query => Vec::new(),
+        }
+    }
+
+    /// The path and query that the provider posts to.
+    pub fn target(&self) -> String {
+        match self.proof {
+            Proof::Query => format!("{}?{}={}", self.path, ABOWIRE.0, ABOWIRE.1),
+            Proof::Signed(_) | Proof::Forged(_) | Proof::Path | Proof::Header | Proof::Hmac => {
+                self.path.to_owned()
+            }
         }
     }
 }

@@ -14,6 +14,11 @@ use std::time::Duration;
 /// How far off a signed time may be (Standard Webhooks 1.0.0).
 const TOLERANCE: Duration = Duration::from_secs(300);
 
+/// The path that takes everything.
+pub const STEADY: &str = "/hooks/billing";
+/// The path that is down for the first request.
+pub const FLAKY: &str = "/hooks/crm";
+
 /// What arrived at the demo's endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Arrivals {
@@ -21,6 +26,8 @@ pub struct Arrivals {
     pub ids: BTreeMap<String, u32>,
     /// Requests whose signature was not right.
     pub forged: u32,
+    /// Requests that the flaky path refused before it took any.
+    pub failed: u32,
 }
 
 /// The demo's own endpoint.
@@ -47,7 +54,10 @@ impl Receiver {
         let addr = listener.local_addr()?;
         let key = signature::standard_key(secret)?;
         let shared = Arc::new(Shared { key, clock, arrivals: Mutex::default() });
-        let router = Router::new().route("/hooks/billing", post(receive)).with_state(Arc::clone(&shared));
+        let router = Router::new()
+            .route(STEADY, post(receive))
+            .route(FLAKY, post(fail_once))
+            .with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
             // It ends with the demo; an error before that shows as deliveries that fail.
             let _ = axum::serve(listener, router).await;
@@ -65,6 +75,18 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Answers 503 to the first request, and then as [`receive`].
+async fn fail_once(shared: State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    {
+        let mut arrivals = shared.arrivals.lock().expect("no holder of this lock panics");
+        if arrivals.failed == 0 {
+            arrivals.failed += 1;
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+    }
+    receive(shared, headers, body).await
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {

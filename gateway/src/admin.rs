@@ -1,4 +1,5 @@
-//! The admin API: what an operator may ask of a running gateway, and the one thing that may be changed, dead letters.
+//! The admin API: what an operator may ask of a running gateway, and what may be changed: dead
+//! letters and refused requests.
 //!
 //! It stands on a private listener. A request passes, in this order: the `Host` check (a web page that points a name
 //! of its own at this address must not get in), the token, a bound on requests under way and a time limit, then its
@@ -15,6 +16,7 @@ mod guard;
 mod health;
 mod listen;
 mod params;
+mod refused;
 mod view;
 mod webhooks;
 
@@ -22,7 +24,8 @@ pub use listen::serve;
 
 use crate::admin::error::ApiError;
 use crate::clock::Clock;
-use crate::model::id::EndpointId;
+use crate::model::id::{EndpointId, RefusedId};
+use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
 use crate::store;
 use crate::worker::Wake;
@@ -37,6 +40,9 @@ use tokio::sync::watch;
 /// The longest request body.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Authenticates a refused request again: the way in does it, which is beside this part.
+pub type Readmit = Arc<dyn Fn(RefusedId) -> store::Answer<'static, Readmission> + Send + Sync>;
+
 /// What the admin API works with.
 pub struct Admin {
     /// What the gateway keeps.
@@ -47,6 +53,8 @@ pub struct Admin {
     pub dispatch: Wake,
     /// Wakes the deliveries after one was redriven.
     pub deliver: Wake,
+    /// Takes refused requests after all.
+    pub readmit: Readmit,
     /// The configured endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointInfo>,
     /// The bearer token; an empty one lets nobody in.
@@ -106,6 +114,9 @@ pub fn router(admin: Admin) -> Router {
         .route("/deliveries/{id}", get(deliveries::show))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/refused", get(refused::list))
+        .route("/refused/{id}", get(refused::show))
+        .route("/refused/{id}/retry", post(refused::retry))
         .route("/endpoints", get(endpoints::list))
         .route("/stats", get(health::stats))
         .fallback(async || ApiError::NoRoute)

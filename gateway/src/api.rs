@@ -10,6 +10,7 @@ pub mod event;
 pub mod page;
 pub mod problem;
 pub mod redrive;
+pub mod refused;
 pub mod text;
 pub mod webhook;
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod dead_letter;
 pub mod delivery;
 pub mod event;
+pub mod refused;
 pub mod secret;
 pub mod serve;
 pub mod story;
@@ -69,6 +70,8 @@ enum Command {
     Delivery(delivery::Args),
     /// What could not be handled or delivered, and trying it again
     DeadLetter(dead_letter::Args),
+    /// Requests that were turned away as not authentic, and taking them after all
+    Refused(refused::Args),
     /// Compile a component to machine code; the gateway runs this in a process with limits
     #[command(hide = true)]
     CompileComponent {
@@ -81,7 +84,7 @@ enum Command {
 
 /// Which gateway the nouns ask.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "For event, webhook, delivery and dead-letter")]
+#[command(next_help_heading = "For event, webhook, delivery, dead-letter and refused")]
 struct Remote {
     /// The gateway's admin listener [default: the configuration's, http://127.0.0.1:8401 if it has none]
     #[arg(long, global = true, value_name = "URL")]
@@ -108,12 +111,16 @@ impl Cli {
     fn checked(self) -> Result<Cli, clap::Error> {
         let asks = matches!(
             self.command,
-            Command::Event(_) | Command::Webhook(_) | Command::Delivery(_) | Command::DeadLetter(_)
+            Command::Event(_)
+                | Command::Webhook(_)
+                | Command::Delivery(_)
+                | Command::DeadLetter(_)
+                | Command::Refused(_)
         );
         if asks || self.remote.url.is_none() && self.remote.token.is_none() {
             return Ok(self);
         }
-        let why = "`--url` and `--token` are for `event`, `webhook`, `delivery` and `dead-letter`";
+        let why = "`--url` and `--token` are for `event`, `webhook`, `delivery`, `dead-letter` and `refused`";
         Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
     }
 }
@@ -148,6 +155,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Webhook(args) => webhook::run(args, &client()?).await?,
         Command::Delivery(args) => delivery::run(args, &client()?).await?,
         Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
+        Command::Refused(args) => refused::run(args, &client()?).await?,
         Command::CompileComponent { .. } => unreachable!("compiled before there is a runtime"),
     }
     Ok(ExitCode::SUCCESS)
@@ -232,6 +240,9 @@ mod tests {
             "webhook show whk_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "delivery ls",
             "dead-letter ls",
+            "refused ls --source -",
+            "refused show rfs_01M7Y73WK0JQSE5WP88DQ66Z7V",
+            "refused retry rfs_01M7Y73WK0JQSE5WP88DQ66Z7V rfs_01M7Y73WK0JQSE5WP88DQ66Z7W",
         ];
         for line in lines {
             let words = std::iter::once("billhook").chain(line.split(' '));

@@ -9,9 +9,10 @@ use crate::api::event::{Event, EventQuery};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
 use crate::api::webhook::{Webhook, WebhookQuery};
 use crate::api::{Stats, Story};
-use crate::model::id::{DeliveryId, EventId, WebhookId};
+use crate::model::id::{DeliveryId, EventId, RefusedId, WebhookId};
 use crate::model::secret::Secret;
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Serialize;
@@ -142,6 +143,22 @@ impl Client {
     pub async fn redrive(&self, redrive: &Redrive) -> Result<Redriven, ClientError> {
         let url = self.url(&["dead-letters", "redrive"], &());
         self.send(self.http.request(Method::POST, url.clone()).json(redrive), url).await
+    }
+
+    /// A page of refused requests, newest first.
+    pub async fn refused_requests(&self, query: &RefusedQuery) -> Result<Page<Refused>, ClientError> {
+        self.get(&["refused"], query).await
+    }
+
+    /// A refused request with what was kept of its body.
+    pub async fn refused(&self, id: RefusedId) -> Result<RefusedDetail, ClientError> {
+        self.get(&["refused", &id.to_string()], &()).await
+    }
+
+    /// Authenticates a refused request again, and takes it if it is authentic now.
+    pub async fn retry_refused(&self, id: RefusedId) -> Result<Readmitted, ClientError> {
+        let url = self.url(&["refused", &id.to_string(), "retry"], &());
+        self.send(self.http.request(Method::POST, url.clone()), url).await
     }
 
     /// The configured endpoints and how they are doing.

@@ -4,6 +4,7 @@
 //! `route` finds the source that a path names; `body` reads the body within its bounds; `arrival` is the request as
 //! it was read; `authenticate` decides whether it is genuine; `dedupe` says what would make a second arrival a
 //! duplicate; `redact` takes the secrets out; `take` does all that for one request and `answer` says how it went.
+//! What is not authentic is kept for a while by `refusals`, and `readmit` judges it again when an operator asks.
 //!
 //! What an authentic sender wrote is never judged here: it is stored whatever its content type, encoding or JSON.
 //! An answer of 200 means that the webhook, or the one that it repeats, is durable.
@@ -13,13 +14,16 @@ mod arrival;
 mod authenticate;
 mod body;
 mod dedupe;
+mod readmit;
 mod redact;
+mod refusals;
 mod route;
 mod take;
 #[cfg(test)]
 mod tests;
 
 use crate::clock::Clock;
+use crate::ingest::refusals::Refusals;
 use crate::model::rate::Bucket;
 use crate::model::source::{Place, Source};
 use crate::store;
@@ -140,6 +144,7 @@ pub struct Ingest {
     wake: Wake,
     inlets: Inlets,
     options: Options,
+    refusals: Refusals,
     /// One permit for each byte of a body that may still be read into memory.
     in_flight: Arc<Semaphore>,
 }
@@ -148,7 +153,7 @@ impl Ingest {
     /// Takes webhooks of `inlets` into `store`, and wakes the pipeline by `wake` after each that is new.
     pub fn new(store: store::Shared, clock: Clock, wake: Wake, inlets: Inlets, options: Options) -> Ingest {
         let in_flight = Arc::new(Semaphore::new(options.in_flight_bytes_max.min(Semaphore::MAX_PERMITS)));
-        Ingest { store, clock, wake, inlets, options, in_flight }
+        Ingest { store, clock, wake, inlets, options, refusals: Refusals::new(), in_flight }
     }
 
     /// Serves `listener` until `stop` is done; then accepts nothing more, answers the requests that are there and

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod id;
 pub mod pointer;
 pub mod rate;
+pub mod refused;
 pub mod retry;
 pub mod route;
 pub mod secret;

@@ -60,6 +60,7 @@ impl Listeners {
 pub struct Running {
     ingest: SocketAddr,
     admin: SocketAddr,
+    refused: Arc<Ingest>,
     store: Shared,
     dispatch: Wake,
     deliver: Wake,
@@ -111,6 +112,10 @@ pub async fn start(
     let (deliver, deliver_woken) = Wake::new();
     let (failing, failed) = watch::channel(None);
 
+    let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
+    let ingest =
+        Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));
+
     let (stopper, stop) = Stop::new();
     let mut tasks = JoinSet::new();
     let lines = Arc::new(Lines { lines: loaded.lines, endpoints: config.endpoints.clone() });
@@ -131,31 +136,45 @@ pub async fn start(
             async move { dispatcher.run(woken, stop).await }
         })
     };
-    let delivering = supervise("deliver", Patience::default(), move || {
-        delivery.clone().run(deliver_woken.clone(), stop.clone())
-    });
+    let delivering = {
+        let stop = stop.clone();
+        supervise("deliver", Patience::default(), move || {
+            delivery.clone().run(deliver_woken.clone(), stop.clone())
+        })
+    };
+    let refusing = {
+        let ingest = Arc::clone(&ingest);
+        supervise("refused", Patience::default(), move || {
+            let (ingest, stop) = (Arc::clone(&ingest), stop.clone());
+            async move { ingest.keep_refused(stop).await }
+        })
+    };
     tasks.spawn(watched(failing.clone(), dispatching));
-    tasks.spawn(watched(failing, delivering));
+    tasks.spawn(watched(failing.clone(), delivering));
+    tasks.spawn(watched(failing, refusing));
     let passes = (stopper, tasks);
 
     let (ready, is_ready) = watch::channel(true);
     let (stopper, stop) = Stop::new();
     let mut tasks = JoinSet::new();
-    let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
-    let ingest =
-        Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));
+    let readmitting = Arc::clone(&ingest);
     let router = admin::router(Admin {
         store: Arc::clone(&store),
         clock,
         dispatch: dispatch.clone(),
         deliver: deliver.clone(),
+        readmit: Arc::new(move |id| {
+            let ingest = Arc::clone(&readmitting);
+            Box::pin(async move { ingest.readmit(id).await })
+        }),
         endpoints: config.endpoints.iter().map(shown).collect(),
         token,
         hosts: Hosts { listen: admin_addr.ip(), names: Vec::new() },
         ready: is_ready,
     });
     let admin_stop = stop.clone();
-    tasks.spawn(async move { ingest.serve(listeners.ingest, stop.stopped()).await });
+    let serving = Arc::clone(&ingest);
+    tasks.spawn(async move { serving.serve(listeners.ingest, stop.stopped()).await });
     tasks.spawn(async move { admin::serve(router, listeners.admin, admin_stop.stopped()).await });
     let faces = (stopper, tasks);
 
@@ -164,6 +183,7 @@ pub async fn start(
     Ok(Running {
         ingest: ingest_addr,
         admin: admin_addr,
+        refused: ingest,
         store,
         dispatch,
         deliver,
@@ -191,8 +211,9 @@ impl Running {
     }
 
     /// Returns once nothing is due at the clock's time and nothing is under way: what was accepted before has been
-    /// dispatched and tried.
+    /// dispatched and tried, and what was refused a second before is written.
     pub async fn settle(&self) {
+        self.refused.refused_settled().await;
         self.dispatch.settled().await;
         self.deliver.settled().await;
     }

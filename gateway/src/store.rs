@@ -15,7 +15,8 @@ use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity, Run};
 use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
@@ -71,6 +72,11 @@ pub trait Intake {
     /// visible head are one commit; a large body is staged before. Equal keys in one group: the first wins. A
     /// duplicate of a webhook that is not durable yet is answered when it is.
     fn accept(&self, webhook: NewWebhook, now: Time) -> Answer<'_, Accepted>;
+    /// Keeps refused requests, each whole or not at all. *Applied*. Of a source that then has more than
+    /// [`KEPT_MAX`](crate::model::refused::KEPT_MAX), the oldest are forgotten.
+    fn refuse(&self, requests: Vec<RefusedRequest>) -> Answer<'_, ()>;
+    /// Forgets a refused request; whether there was one. *Applied*.
+    fn forget_refused(&self, id: RefusedId) -> Answer<'_, bool>;
 }
 
 /// A webhook leased for a run of the pipeline. Dropping it without an answer leaves it leased until
@@ -367,6 +373,14 @@ pub trait Reading {
     fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>>;
     /// The attempts of a delivery, first to last.
     fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>>;
+    /// Refused requests, newest first; only those of `source` if it is given.
+    fn list_refused(
+        &self,
+        source: Option<String>,
+        page: Page,
+    ) -> Answer<'_, Listing<(RefusedId, RefusedHead)>>;
+    /// One refused request.
+    fn refused(&self, id: RefusedId) -> Answer<'_, Option<RefusedRequest>>;
     /// Counters and sizes.
     fn stats(&self) -> Answer<'_, Stats>;
 }

@@ -9,5 +9,6 @@ mod ingest;
 mod line;
 mod plugins;
 mod receivers;
+mod refused;
 mod store;
 mod tidy;

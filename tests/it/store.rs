@@ -6,7 +6,9 @@ use gateway::model::attempt::{ANSWER_BYTES_MAX, Attempt, Failure, Outcome};
 use gateway::model::delivery::{Delivery, DeliveryState};
 use gateway::model::dispatch::{Dispatch, EntityRead, NewEvent, Note, Run, Said};
 use gateway::model::endpoint::Gate;
-use gateway::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use gateway::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use gateway::model::refused::{KEPT_MAX, Presented, RefusedHead, RefusedRequest};
+use gateway::model::source::Place;
 use gateway::model::webhook::{Accepted, DedupeKey, NewWebhook, WebhookHead, WebhookState};
 use gateway::store::sled::{Options, SledStore};
 use gateway::store::{
@@ -48,6 +50,8 @@ async fn below_the_floor_only_intake_is_refused() {
         Arc::new(SledStore::open(Options { min_free: u64::MAX, ..Options::at(dir.path()) }).unwrap());
     assert_eq!(store.health(), Health::Full);
     assert!(matches!(store.accept(webhook(2, b"{}"), at(1)).await, Err(StoreError::Full { .. })));
+    let refused = store.refuse(vec![refusal(1, "acme", 10)]).await;
+    assert!(matches!(refused, Err(StoreError::Full { .. })), "strangers fill no disk");
     let lease = store.lease(app, at(1), 1).await.unwrap().remove(0);
     let done = store.finish(finished(&lease.delivery, AfterAttempt::Delivered), at(1)).await.unwrap();
     assert_eq!(done, Committed::Done);
@@ -81,6 +85,8 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("bodies of every length", |b| Box::pin(bodies_of_every_length(b))),
         ("events, notes and answers of every length", |b| Box::pin(long_rows(b))),
         ("a large duplicate leaves nothing", |b| Box::pin(a_large_duplicate_leaves_nothing(b))),
+        ("refused requests are kept, listed and forgotten", |b| Box::pin(refused_requests_are_kept(b))),
+        ("the newest refused of each source are kept", |b| Box::pin(the_newest_refused_are_kept(b))),
         ("lists are pages from the newest", |b| Box::pin(lists_are_pages_from_the_newest(b))),
         ("counters equal a full scan", |b| Box::pin(counters_equal_a_full_scan(b))),
         ("a story is whole", |b| Box::pin(a_story_is_whole(b))),
@@ -754,6 +760,82 @@ async fn a_large_duplicate_leaves_nothing(bench: &Bench<'_>) {
         assert_eq!(stored.is_some_and(|stored| stored == body), id == new[0]);
     }
     assert_eq!(store.stats().await.unwrap().duplicates, 3);
+}
+
+/// A request that `source` refused in second `n`.
+fn refusal(n: u64, source: &str, body: usize) -> RefusedRequest {
+    let place = Place::Header("x-secret".to_owned());
+    let head = RefusedHead {
+        at: at(n),
+        source: source.into(),
+        cause: "no signature matches".into(),
+        remote: [192, 0, 2, 7].into(),
+        path: format!("/in/{source}"),
+        query: "tenant=1".into(),
+        headers: vec![("x-long".into(), vec![b'h'; body / 4])],
+        presented: n.is_multiple_of(2).then(|| Presented::new(place, "hush", [7; 16])),
+        sha256: [9; 32],
+        body_len: body as u64,
+        whole: true,
+    };
+    RefusedRequest { id: RefusedId::new(at(n), n.into()), head, body: vec![b'b'; body].into() }
+}
+
+async fn refused_requests_are_kept(bench: &Bench<'_>) {
+    let store = bench.open();
+    store.refuse(Vec::new()).await.unwrap();
+    let requests: Vec<_> = [(1, "acme", 0), (2, "globex", 10), (3, "acme", 5000), (4, "acme", 65_536)]
+        .map(|(n, source, body)| refusal(n, source, body))
+        .into();
+    for _ in 0..2 {
+        store.refuse(requests.clone()).await.unwrap();
+    }
+    drop(store);
+    let store = bench.open();
+    for request in &requests {
+        assert_eq!(store.refused(request.id).await.unwrap().as_ref(), Some(request));
+    }
+    let list = async |source: Option<&str>, page: Page| {
+        let listing = store.list_refused(source.map(str::to_owned), page).await.unwrap();
+        let seconds = listing.rows.iter().map(|(id, head)| {
+            let whole = requests.iter().find(|request| request.id == *id).unwrap();
+            assert_eq!(*head, whole.head);
+            head.at.secs() - at(0).secs()
+        });
+        (seconds.collect::<Vec<_>>(), listing.next)
+    };
+    assert_eq!(list(None, all()).await, (vec![4, 3, 2, 1], None));
+    assert_eq!(list(Some("acme"), all()).await, (vec![4, 3, 1], None));
+    assert_eq!(list(Some("globex"), all()).await, (vec![2], None));
+    assert_eq!(list(Some("acm"), all()).await, (vec![], None));
+    let (first, next) = list(Some("acme"), Page { after: Vec::new(), n: 2 }).await;
+    let (second, end) = list(Some("acme"), Page { after: next.unwrap(), n: 2 }).await;
+    assert_eq!((first, second, end), (vec![4, 3], vec![1], None));
+
+    let id = requests[2].id;
+    assert!(store.forget_refused(id).await.unwrap());
+    assert!(!store.forget_refused(id).await.unwrap());
+    assert_eq!(store.refused(id).await.unwrap(), None);
+    assert_eq!(list(None, all()).await.0, [4, 2, 1]);
+    assert_eq!(list(Some("acme"), all()).await.0, [4, 1]);
+    assert_eq!(store.stats().await.unwrap().webhooks, 0);
+}
+
+async fn the_newest_refused_are_kept(bench: &Bench<'_>) {
+    let store = bench.open();
+    let most = KEPT_MAX as u64;
+    store.refuse(vec![refusal(0, "globex", 10)]).await.unwrap();
+    // In one go, and more than one commit may hold.
+    store.refuse((1..=most + 10).map(|n| refusal(n, "acme", 9000)).collect()).await.unwrap();
+    for n in most + 11..most + 20 {
+        store.refuse(vec![refusal(n, "acme", 10)]).await.unwrap();
+    }
+    let kept = store.list_refused(Some("acme".to_owned()), all()).await.unwrap().rows;
+    let ids: Vec<_> = kept.into_iter().map(|(id, _)| id).collect();
+    let expected: Vec<_> = (20..most + 20).rev().map(|n| refusal(n, "acme", 0).id).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(store.refused(refusal(19, "acme", 0).id).await.unwrap(), None);
+    assert!(store.refused(refusal(0, "globex", 0).id).await.unwrap().is_some());
 }
 
 async fn lists_are_pages_from_the_newest(bench: &Bench<'_>) {

@@ -67,6 +67,14 @@ pub(crate) enum ApiError {
         /// What it is instead.
         state: String,
     },
+    /// A refused request is not authentic now either.
+    #[error("{id} is still refused: {why}")]
+    StillRefused {
+        /// What was asked for.
+        id: String,
+        /// Why.
+        why: String,
+    },
     /// As many requests as are allowed are under way.
     #[error("{0} requests are under way, which is the most: ask again")]
     Busy(usize),
@@ -101,6 +109,7 @@ impl ApiError {
             ApiError::Missing { .. } => (StatusCode::NOT_FOUND, "not_found"),
             ApiError::UnknownEndpoint { .. } => (StatusCode::NOT_FOUND, "unknown_endpoint"),
             ApiError::NotDead { .. } => (StatusCode::CONFLICT, "not_dead"),
+            ApiError::StillRefused { .. } => (StatusCode::CONFLICT, "still_refused"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::Slow(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             ApiError::Store(StoreError::Full { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "store_full"),

@@ -5,10 +5,12 @@ use crate::api::delivery::{
     Attempt, Delivery, DeliveryState, DeliveryStory, EndpointRef, FailureKind, Outcome,
 };
 use crate::api::event::{Dropped, Event, EventStory};
+use crate::api::refused::Refused;
 use crate::api::webhook::{Header, Note, Run, Said, Webhook, WebhookState};
 use crate::api::{Content, Story};
 use crate::model::attempt::{self, Failure};
-use crate::model::id::{AttemptId, DeliveryId};
+use crate::model::id::{AttemptId, DeliveryId, RefusedId};
+use crate::model::refused::RefusedHead;
 use crate::model::{Time, delivery, dispatch, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
 use serde_json::value::RawValue;
@@ -131,11 +133,7 @@ pub(crate) fn webhook(row: StoredWebhook) -> Webhook {
         remote: head.remote,
         path: head.path,
         query: head.query,
-        headers: head
-            .headers
-            .into_iter()
-            .map(|(name, value)| Header { name, value: Content::of(&value) })
-            .collect(),
+        headers: headers(head.headers),
         event_name: head.event_name,
         delivery_id: head.delivery_id,
         verified: head.verified,
@@ -151,6 +149,26 @@ pub(crate) fn webhook(row: StoredWebhook) -> Webhook {
             webhook::WebhookState::Dead { why, at } => WebhookState::Dead { why, at },
         },
     }
+}
+
+/// A refused request without its body.
+pub(crate) fn refused(id: RefusedId, head: RefusedHead) -> Refused {
+    Refused {
+        id,
+        source: head.source,
+        at: head.at,
+        cause: head.cause,
+        remote: head.remote,
+        path: head.path,
+        query: head.query,
+        headers: headers(head.headers),
+        body_bytes: head.body_len,
+        whole: head.whole,
+    }
+}
+
+fn headers(headers: Vec<webhook::Header>) -> Vec<Header> {
+    headers.into_iter().map(|(name, value)| Header { name, value: Content::of(&value) }).collect()
 }
 
 fn run(run: dispatch::Run) -> Run {

@@ -12,6 +12,7 @@ use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::dispatch::{Dispatch, NewEvent, Note, Run, Said};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
 use crate::model::webhook::{NewWebhook, WebhookHead};
 use crate::store::sled::{Options, SledStore};
@@ -62,6 +63,7 @@ impl Gateway {
             clock: Clock::manual(LATER),
             dispatch,
             deliver,
+            readmit: Arc::new(|_| Box::pin(async { Ok(Readmission::Unknown) })),
             endpoints: vec![EndpointInfo {
                 id: EndpointId::derive("app"),
                 name: "app".to_owned(),

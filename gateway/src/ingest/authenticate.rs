@@ -1,18 +1,19 @@
 //! Whether a request is genuine: one function for each scheme.
 
 use crate::ingest::arrival::Arrival;
+use crate::model::refused::Presented;
 use crate::model::secret::Secret;
 use crate::model::signature::{self, Parts, Refusal, Signed};
-use crate::model::source::{Auth, Hmac, Proof, Source};
+use crate::model::source::{Auth, Hmac, Place, Proof, Source};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use billhook_event::{Time, Verified};
 use ed25519_dalek::VerifyingKey;
 use http::header::AUTHORIZATION;
-use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::Choice;
 
 /// The names that Standard Webhooks headers begin with: the specification's, and Svix's own.
 const FAMILIES: [&str; 2] = ["webhook", "svix"];
@@ -32,9 +33,7 @@ pub(super) fn authenticate(
             standard_webhooks(secrets, public_keys, *tolerance, arrival, now)
         }
         Auth::Hmac(scheme) => hmac(scheme, arrival, now),
-        Auth::Basic { user, secrets } => basic(user, secrets, arrival),
-        Auth::Header { name, secrets } => header(name, secrets, arrival),
-        Auth::Query { name, secrets } => query(name, secrets, arrival),
+        Auth::Basic { .. } | Auth::Header { .. } | Auth::Query { .. } => static_secret(&source.auth, arrival),
         Auth::PathKey => path_key(source, arrival),
         Auth::None => Ok(unsigned(Verified::None)),
     }
@@ -87,7 +86,59 @@ fn hmac(scheme: &Hmac, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
     })
 }
 
-fn basic(user: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Refusal> {
+/// A secret that senders write as it is: where, what is taken, and what it proves.
+struct Static<'a> {
+    place: Place,
+    known: Vec<Cow<'a, str>>,
+    proves: Verified,
+}
+
+impl Static<'_> {
+    /// The secret of a scheme that has one of this kind, and what stands in its place.
+    fn of<'a>(auth: &'a Auth, arrival: &'a Arrival) -> Option<(Static<'a>, Result<Cow<'a, str>, Refusal>)> {
+        let live =
+            |secrets: &'a [Secret]| secrets.iter().map(Secret::reveal).filter(|secret| !secret.is_empty());
+        match auth {
+            Auth::Basic { user, secrets } => {
+                let place = Place::Header(AUTHORIZATION.as_str().to_owned());
+                let known = live(secrets).map(|secret| format!("{user}:{secret}").into()).collect();
+                Some((Static { place, known, proves: Verified::Basic }, credentials(arrival).map(Cow::Owned)))
+            }
+            Auth::Header { name, secrets } => {
+                let (place, known) =
+                    (Place::Header(name.clone()), live(secrets).map(Cow::Borrowed).collect());
+                let value = arrival.only_header(name).map(Cow::Borrowed);
+                Some((Static { place, known, proves: Verified::StaticHeader }, value))
+            }
+            Auth::Query { name, secrets } => {
+                let (place, known) = (Place::Query(name.clone()), live(secrets).map(Cow::Borrowed).collect());
+                Some((Static { place, known, proves: Verified::QueryToken }, arrival.only_query(name)))
+            }
+            Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::PathKey | Auth::None => None,
+        }
+    }
+}
+
+/// What `arrival` has where a scheme of static secrets looks for one.
+pub(super) fn presented(auth: &Auth, arrival: &Arrival, salt: [u8; 16]) -> Option<Presented> {
+    let (secret, value) = Static::of(auth, arrival)?;
+    Some(Presented::new(secret.place, &value.ok()?, salt))
+}
+
+/// Compares hashes, so that the time it takes tells neither length nor content, and all of them.
+fn static_secret(auth: &Auth, arrival: &Arrival) -> Result<Proof, Refusal> {
+    let Some((secret, value)) = Static::of(auth, arrival) else { return Ok(unsigned(Verified::None)) };
+    let presented = match &arrival.presented {
+        Some(earlier) if earlier.place == secret.place => earlier.clone(),
+        // This hash is not kept: it needs no salt.
+        Some(_) | None => Presented::new(secret.place.clone(), &value?, [0; 16]),
+    };
+    let found = secret.known.iter().fold(Choice::from(0), |found, known| found | presented.fits(known));
+    if found.into() { Ok(unsigned(secret.proves)) } else { Err(Refusal::WrongSecret(told(&secret.place))) }
+}
+
+/// The user name and the password of basic authentication, with `:` between.
+fn credentials(arrival: &Arrival) -> Result<String, Refusal> {
     let value = arrival.only_header(AUTHORIZATION.as_str())?;
     let malformed = || Refusal::Malformed {
         header: AUTHORIZATION.as_str().to_owned(),
@@ -96,29 +147,15 @@ fn basic(user: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Ref
     let (scheme, credentials) = value.split_once(' ').ok_or_else(malformed)?;
     let credentials =
         STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"));
-    let credentials = String::from_utf8(credentials.ok_or_else(malformed)?).map_err(|_| malformed())?;
-    let known = secrets.iter().filter(|secret| !secret.reveal().is_empty());
-    let known: Vec<_> = known.map(|secret| Secret::new(format!("{user}:{}", secret.reveal()))).collect();
-    if !is_one_of(&credentials, &known) {
-        return Err(Refusal::WrongSecret(format!("the header `{AUTHORIZATION}`")));
-    }
-    Ok(unsigned(Verified::Basic))
+    String::from_utf8(credentials.ok_or_else(malformed)?).map_err(|_| malformed())
 }
 
-fn header(name: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Refusal> {
-    let value = arrival.only_header(name)?;
-    if !is_one_of(value, secrets) {
-        return Err(Refusal::WrongSecret(format!("the header `{name}`")));
+fn told(place: &Place) -> String {
+    match place {
+        Place::Query(name) => format!("`{name}` in the query"),
+        Place::Header(name) => format!("the header `{name}`"),
+        Place::Pointer(_) | Place::Path | Place::Body | Place::Const(_) => "the request".to_owned(),
     }
-    Ok(unsigned(Verified::StaticHeader))
-}
-
-fn query(name: &str, secrets: &[Secret], arrival: &Arrival) -> Result<Proof, Refusal> {
-    let value = arrival.only_query(name)?;
-    if !is_one_of(&value, secrets) {
-        return Err(Refusal::WrongSecret(format!("`{name}` in the query")));
-    }
-    Ok(unsigned(Verified::QueryToken))
 }
 
 fn path_key(source: &Source, arrival: &Arrival) -> Result<Proof, Refusal> {
@@ -130,16 +167,6 @@ fn path_key(source: &Source, arrival: &Arrival) -> Result<Proof, Refusal> {
 
 fn unsigned(verified: Verified) -> Proof {
     Proof { verified, signed_headers: Vec::new() }
-}
-
-/// Compares hashes, so that the time it takes tells neither length nor content, and all of them.
-fn is_one_of(value: &str, secrets: &[Secret]) -> bool {
-    let value = Sha256::digest(value.as_bytes());
-    let mut found = Choice::from(0);
-    for secret in secrets.iter().filter(|secret| !secret.reveal().is_empty()) {
-        found |= value.as_slice().ct_eq(Sha256::digest(secret.reveal().as_bytes()).as_slice());
-    }
-    found.into()
 }
 
 #[cfg(test)]

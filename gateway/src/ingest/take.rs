@@ -3,8 +3,9 @@
 use crate::ingest::answer::{Outcome, Refused};
 use crate::ingest::arrival::Arrival;
 use crate::ingest::authenticate::authenticate;
+use crate::ingest::body::Unread;
 use crate::ingest::route::{Route, route};
-use crate::ingest::{Ingest, Inlet, body, dedupe, redact};
+use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals};
 use crate::model::id::WebhookId;
 use crate::model::source::{Auth, Proof};
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead};
@@ -22,10 +23,10 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 /// A source, found, and the rest of the path.
-struct Found {
-    inlet: Arc<Inlet>,
-    key: Option<String>,
-    tail: String,
+pub(super) struct Found {
+    pub(super) inlet: Arc<Inlet>,
+    pub(super) key: Option<String>,
+    pub(super) tail: String,
 }
 
 impl Ingest {
@@ -47,7 +48,7 @@ impl Ingest {
         // A sender that asks before it sends has not sent, and is answered instead of being asked to.
         let asks_first = parts.headers.contains_key(EXPECT);
         let outcome = match found {
-            Err(missing) => Err(missing.why),
+            Err(missing) => self.turn_away(missing, &parts, &mut body, remote).await,
             Ok(_) if parts.method != Method::POST => Err(Refused::Method),
             Ok(found) => self.receive(found, parts, &mut body, remote).await,
         };
@@ -76,11 +77,11 @@ impl Ingest {
     }
 
     /// The source that `path` leads to.
-    fn find(&self, path: &str) -> Result<Found, Missing> {
+    pub(super) fn find(&self, path: &str) -> Result<Found, Missing> {
         match route(path) {
             Route::Source { name, tail } => {
                 let inlet = self.inlets.by_name.get(&name).cloned();
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok: false })?;
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, kept: true, always_ok: false })?;
                 let (key, tail) = match (&inlet.source.auth, tail.split_once('/')) {
                     (Auth::PathKey, Some((key, rest))) => (Some(key.to_owned()), rest.to_owned()),
                     (Auth::PathKey, None) => (Some(tail), String::new()),
@@ -91,12 +92,38 @@ impl Ingest {
             Route::Key(key) => {
                 let inlet = self.inlets.by_key.get(&key).cloned();
                 let always_ok = self.inlets.wrong_keys_ok;
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok })?;
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, kept: true, always_ok })?;
                 Ok(Found { inlet, key: Some(key), tail: String::new() })
             }
-            Route::Nowhere => Err(Missing { why: Refused::NoSource, always_ok: false }),
-            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), always_ok: false }),
+            Route::Nowhere => Err(Missing { why: Refused::NoSource, kept: false, always_ok: false }),
+            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), kept: false, always_ok: false }),
         }
+    }
+
+    /// Refuses what no source was found for. Is the sender told yes all the same, it will not send again: then the
+    /// body is read, to be kept.
+    async fn turn_away(
+        &self,
+        missing: Missing,
+        parts: &http::request::Parts,
+        body: &mut Incoming,
+        remote: IpAddr,
+    ) -> Result<Outcome, Refused> {
+        if missing.kept && parts.method == Method::POST {
+            let whole = match missing.always_ok {
+                true => match body::read(body, &self.options, &self.in_flight).await {
+                    Ok(whole) => Some(whole),
+                    Err(Unread::TooLarge { .. }) => None,
+                    Err(unread) => return Err(unread.into()),
+                },
+                false => None,
+            };
+            let body = whole.as_ref().map(|whole| &whole.bytes);
+            let (path, cause) = (parts.uri.path(), missing.why.to_string());
+            let now = self.clock.now();
+            self.refusals.add(refusals::without_source(path, &parts.headers, body, remote, now, cause));
+        }
+        Err(missing.why)
     }
 
     /// Reads, authenticates and stores.
@@ -107,17 +134,29 @@ impl Ingest {
         body: &mut Incoming,
         remote: IpAddr,
     ) -> Result<Outcome, Refused> {
-        let whole = body::read(body, &self.options, &self.in_flight).await?;
+        let whole = body::read(body, &self.options, &self.in_flight).await;
         let now = self.clock.now();
         let Found { inlet, key, tail } = found;
         let query = parts.uri.query().unwrap_or_default().to_owned();
-        let arrival = Arrival::new(key, tail, query, parts.headers, whole.bytes.clone());
-        let proof = authenticate(&inlet.source, &arrival, remote, now)?;
+        let bytes = whole.as_ref().map_or_else(|_| Bytes::new(), |whole| whole.bytes.clone());
+        let arrival = Arrival::new(key, tail, query, parts.headers, bytes);
+        let refuse = |read: bool, cause: &dyn std::fmt::Display| {
+            let (path, cause) = (parts.uri.path(), cause.to_string());
+            self.refusals.add(refusals::refused(&inlet, path, &arrival, read, remote, now, cause));
+        };
+        let whole = whole.inspect_err(|unread| {
+            if let Unread::TooLarge { .. } = unread {
+                refuse(false, unread);
+            }
+        })?;
+        let proof = authenticate(&inlet.source, &arrival, remote, now);
+        let proof = proof.inspect_err(|cause| refuse(true, cause))?;
         // Only what is authentic counts: strangers must not use up what the sender may send.
         if let Some(bucket) = self.inlets.buckets.get(&inlet.source.name) {
             bucket.take(now).map_err(|wait| Refused::OverRate { wait })?;
         }
-        let webhook = webhook(&inlet, arrival, &proof, remote, now);
+        let sha256 = Sha256::digest(&arrival.body).into();
+        let webhook = webhook(&inlet, arrival, &proof, sha256, remote, now);
         let id = webhook.id;
         let accepted = self.store.accept(webhook, now).await;
         drop(whole);
@@ -142,15 +181,24 @@ impl Ingest {
     }
 }
 
-/// No source, and whether the stranger is told so.
-struct Missing {
-    why: Refused,
+/// No source.
+pub(super) struct Missing {
+    pub(super) why: Refused,
+    /// Whether the path is one of ours, and the request is kept among the refused.
+    kept: bool,
+    /// Whether the stranger is told yes all the same.
     always_ok: bool,
 }
 
-/// What is stored of an arrival.
-fn webhook(inlet: &Inlet, arrival: Arrival, proof: &Proof, remote: IpAddr, now: Time) -> NewWebhook {
-    let sha256: [u8; 32] = Sha256::digest(&arrival.body).into();
+/// What is stored of an arrival, whose body had the hash `sha256` when it came.
+pub(super) fn webhook(
+    inlet: &Inlet,
+    arrival: Arrival,
+    proof: &Proof,
+    sha256: [u8; 32],
+    remote: IpAddr,
+    now: Time,
+) -> NewWebhook {
     let event_name = arrival.first(&inlet.event_name);
     let delivery_id = arrival.first(&inlet.delivery_id);
     let key = dedupe::key(inlet, &arrival, proof, &sha256, event_name.as_deref(), now);

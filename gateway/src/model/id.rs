@@ -59,6 +59,8 @@ macro_rules! ids {
 ids! {
     /// A webhook: a ULID.
     WebhookId "webhook" "whk_";
+    /// A refused request: a ULID.
+    RefusedId "refused request" "rfs_";
     /// An event: its webhook's time, and a hash of the webhook's id and the event's place in it.
     EventId "event" "evt_";
     /// An endpoint: a hash of its name.
@@ -78,6 +80,13 @@ impl WebhookId {
     /// When the webhook arrived.
     pub fn time(&self) -> Time {
         Time::from_millis(ulid::Ulid::from_bytes(self.0).timestamp_ms())
+    }
+}
+
+impl RefusedId {
+    /// A new id from the time of arrival and 80 random bits (the high bits of `random` are dropped).
+    pub fn new(now: Time, random: u128) -> RefusedId {
+        RefusedId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
     }
 }
 

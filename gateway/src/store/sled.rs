@@ -11,7 +11,7 @@
 //! # Layout, in the order an event meets it
 //!
 //! - `open`: the directory, the schema, the clean mark
-//! - `intake`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
+//! - `intake`, `refusing`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
 //! - `committer`, `watchdog`, `leases`: what runs them, what watches that, who works on what
 //! - `nouns`, `view`, `rows`, `keys`: from nouns down to bytes
 
@@ -24,6 +24,7 @@ mod leases;
 mod nouns;
 mod open;
 mod reading;
+mod refusing;
 mod rows;
 mod view;
 mod watchdog;
@@ -32,7 +33,8 @@ use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity};
 use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::webhook::{Accepted, NewWebhook};
 use crate::store::{
     AfterFailure, Answer, Committed, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
@@ -170,6 +172,20 @@ impl Intake for SledStore {
             });
             self.commit(When::Durable, stage, move |view| intake::accept(view, &arrival, now), |_| ()).await
         })
+    }
+
+    fn refuse(&self, requests: Vec<RefusedRequest>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.vitals.room()?;
+            for part in refusing::parts(requests) {
+                self.commit(When::Applied, None, move |view| refusing::refuse(view, &part), |()| ()).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn forget_refused(&self, id: RefusedId) -> Answer<'_, bool> {
+        Box::pin(self.commit(When::Applied, None, move |view| refusing::forget(view, id), |_| ()))
     }
 }
 
@@ -323,6 +339,18 @@ impl Reading for SledStore {
 
     fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>> {
         Box::pin(async move { self.view()?.attempts_of(id) })
+    }
+
+    fn list_refused(
+        &self,
+        source: Option<String>,
+        page: Page,
+    ) -> Answer<'_, Listing<(RefusedId, RefusedHead)>> {
+        Box::pin(self.read(move |view| reading::refused(view, source.as_deref(), &page)))
+    }
+
+    fn refused(&self, id: RefusedId) -> Answer<'_, Option<RefusedRequest>> {
+        Box::pin(async move { refusing::whole(&self.view()?, id) })
     }
 
     fn stats(&self) -> Answer<'_, Stats> {

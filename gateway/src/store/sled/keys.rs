@@ -1,7 +1,7 @@
 //! Every key of the one tree: a prefix byte, then fields of fixed length, big endian, so that the order of keys is
 //! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
 
-use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
 
@@ -48,11 +48,13 @@ pub(super) mod prefix {
     pub(crate) const FEED: u8 = b'f';
     /// Counters: one row.
     pub(crate) const COUNTERS: u8 = b'c';
+    /// A refused request; its id, n: a piece of its body; hash of source, its id: those of one source.
+    pub(crate) const REFUSED: u8 = b'r';
     /// Key, generation, n: pieces of a value that is too long for one row.
     pub(crate) const PIECE: u8 = b'p';
 
     /// All of them.
-    pub(crate) const ALL: [u8; 21] = [
+    pub(crate) const ALL: [u8; 22] = [
         META,
         WEBHOOK,
         BODY,
@@ -73,6 +75,7 @@ pub(super) mod prefix {
         DOC,
         FEED,
         COUNTERS,
+        REFUSED,
         PIECE,
     ];
 }
@@ -93,6 +96,9 @@ pub(super) enum Part {
 const DEAD: u8 = 1;
 const DEAD_WEBHOOK: u8 = 2;
 const GATE: u8 = 1;
+const REFUSED_HEAD: u8 = 1;
+const REFUSED_BODY: u8 = 2;
+const REFUSED_BY: u8 = 3;
 const STAGED: &[u8] = b"staged/";
 
 /// The schema's version.
@@ -248,6 +254,33 @@ pub(super) fn gate(endpoint: EndpointId) -> Vec<u8> {
     key(prefix::DOC, &[&[GATE], endpoint.bytes()])
 }
 
+/// What the keys of all refused requests begin with.
+pub(super) fn all_refused() -> Vec<u8> {
+    key(prefix::REFUSED, &[&[REFUSED_HEAD]])
+}
+
+/// A refused request.
+pub(super) fn refused(id: RefusedId) -> Vec<u8> {
+    key(prefix::REFUSED, &[&[REFUSED_HEAD], id.bytes()])
+}
+
+/// What the keys of the pieces of its body begin with.
+pub(super) fn refused_body(id: RefusedId) -> Vec<u8> {
+    key(prefix::REFUSED, &[&[REFUSED_BODY], id.bytes()])
+}
+
+/// What the keys of the refused requests of one source begin with.
+pub(super) fn refused_by_source(source: &str) -> Vec<u8> {
+    key(prefix::REFUSED, &[&[REFUSED_BY], &Sha256::digest(source.as_bytes())[..8]])
+}
+
+/// A refused request among those of its source.
+pub(super) fn refused_by(source: &str, id: RefusedId) -> Vec<u8> {
+    let mut key = refused_by_source(source);
+    key.extend_from_slice(id.bytes());
+    key
+}
+
 /// The id at the end of a key.
 pub(super) fn last_id(key: &[u8]) -> Option<[u8; 16]> {
     key.last_chunk().copied()
@@ -299,6 +332,12 @@ mod tests {
             ("i, lane first", due(endpoint, 0, at(256), dlv(1)), due(endpoint, 1, at(255), dlv(1))),
             ("t", attempt(dlv(1), 255), attempt(dlv(1), 256)),
             ("l", dead(None, dlv(255)), dead(None, dlv(256))),
+            ("r", refused(RefusedId::new(at(255), 9)), refused(RefusedId::new(at(256), 0))),
+            (
+                "r, of a source",
+                refused_by("a", RefusedId::new(at(255), 9)),
+                refused_by("a", RefusedId::new(at(256), 0)),
+            ),
             ("b", piece(&body(whk(1)), 255), piece(&body(whk(1)), 256)),
         ];
         for (name, early, late) in pairs {

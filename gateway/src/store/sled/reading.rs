@@ -1,10 +1,11 @@
 //! Reading for people: lists from the newest to the oldest, and the whole story of a webhook.
 
-use super::keys;
 use super::view::View;
+use super::{keys, refusing};
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
-use crate::model::id::{DeliveryId, EventId, WebhookId};
+use crate::model::id::{DeliveryId, EventId, RefusedId, WebhookId};
+use crate::model::refused::RefusedHead;
 use crate::store::{
     DeliveryFilter, EventFilter, EventStory, Listing, Page, StoreError, StoredEvent, StoredWebhook, Story,
 };
@@ -84,6 +85,19 @@ pub(super) fn deliveries(
             filter.state.as_deref().is_none_or(|state| state == delivery.state.name())
                 && filter.endpoint.is_none_or(|endpoint| endpoint == delivery.endpoint)
         }))
+    })
+}
+
+/// Refused requests, newest first.
+pub(super) fn refused(
+    view: &View<'_>,
+    source: Option<&str>,
+    asked: &Page,
+) -> Result<Listing<(RefusedId, RefusedHead)>, StoreError> {
+    let prefix = source.map_or_else(keys::all_refused, keys::refused_by_source);
+    page(view, &prefix, asked, |id| {
+        let id = RefusedId(id);
+        Ok(refusing::head(view, id)?.map(|head| (id, head)))
     })
 }
 

@@ -9,6 +9,8 @@ use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Entity, Note, Run};
 use crate::model::endpoint::Gate;
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::refused::{Presented, RefusedHead};
+use crate::model::source::Place;
 use crate::model::webhook::{Header, WebhookHead, WebhookState};
 use crate::store::{GateRow, Stats, StoreError};
 use billhook_event::{Time, Verified};
@@ -91,6 +93,7 @@ plain! {
     RunRow(Run) as "RunDef";
     AttemptRow(Attempt) as "AttemptDef";
     EntityRow(Entity) as "EntityDef";
+    RefusedRow(RefusedHead) as "RefusedDef";
     GateDoc(GateRow) as "GateRowDef";
 }
 
@@ -262,6 +265,47 @@ struct HeadDef {
     sha256: [u8; 32],
     body_len: u64,
     remote: Option<std::net::IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RefusedHead")]
+struct RefusedDef {
+    #[serde(with = "millis")]
+    at: Time,
+    source: String,
+    cause: String,
+    remote: std::net::IpAddr,
+    path: String,
+    query: String,
+    headers: Vec<Header>,
+    #[serde(with = "presented")]
+    presented: Option<Presented>,
+    sha256: [u8; 32],
+    body_len: u64,
+    whole: bool,
+}
+
+/// What was presented, as its fields.
+mod presented {
+    use super::{Deserialize, Place, Presented, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    type Fields = (Place, [u8; 16], [u8; 32]);
+
+    pub(super) fn serialize<S: Serializer>(
+        presented: &Option<Presented>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let fields = presented.clone().map(|Presented { place, salt, hash }| (place, salt, hash));
+        fields.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Presented>, D::Error> {
+        let fields = Option::<Fields>::deserialize(deserializer)?;
+        Ok(fields.map(|(place, salt, hash)| Presented { place, salt, hash }))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

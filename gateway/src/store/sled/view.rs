@@ -167,6 +167,17 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Removes a value with its pieces.
+    pub(super) fn remove_value(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        if let Some(row) = self.get(&key)?
+            && let Some(cut) = Cut::read(&row)?
+        {
+            self.remove_all(&keys::pieces(&key, cut.generation))?;
+        }
+        self.remove(key);
+        Ok(())
+    }
+
     /// Removes every row that begins with `prefix`.
     pub(super) fn remove_all(&mut self, prefix: &[u8]) -> Result<(), StoreError> {
         let entries: Vec<Entry> = self.range(prefix, &keys::end_of(prefix)).collect::<Result<_, _>>()?;

@@ -1,0 +1,148 @@
+//! `billhook refused`: what was turned away at the door, and how to take it after all.
+
+use crate::api::Content;
+use crate::api::page::LIMIT_MAX;
+use crate::api::refused::{Refused, RefusedDetail, RefusedQuery};
+use crate::cli::table::Table;
+use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::tree::Node;
+use crate::client::Client;
+use crate::model::id::RefusedId;
+use anyhow::bail;
+use clap::Subcommand;
+
+/// What to do with refused requests.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List refused requests, newest first; at most a hundred are kept for each source
+    Ls {
+        /// Only of this source; `-` for requests that no source was found for
+        #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+        source: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Print JSON, one request a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a refused request
+    Show {
+        /// rfs_...
+        id: RefusedId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Authenticate refused requests again, once the source's secret is mended, and take those that are authentic
+    Retry {
+        /// rfs_... ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<RefusedId>,
+    },
+}
+
+/// Runs the command.
+pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
+    match args.command {
+        Command::Ls { source, limit, json } => ls(source, limit, json, client).await,
+        Command::Show { id, json } => {
+            let detail = client.refused(id).await?;
+            if json {
+                return print_json(&detail);
+            }
+            Ok(print(&render(&detail, Style::detect()))?)
+        }
+        Command::Retry { ids } => retry(&ids, client).await,
+    }
+}
+
+async fn ls(source: Option<String>, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let mut table = Table::new(&["CAME", "ID", "SOURCE", "FROM", "WHY"]);
+    let mut query = RefusedQuery { source, ..RefusedQuery::default() };
+    let mut left = limit;
+    while left > 0 {
+        query.limit = Some(left.min(LIMIT_MAX));
+        let page = client.refused_requests(&query).await?;
+        left = left.saturating_sub(page.items.len());
+        for refused in page.items {
+            if json {
+                print_json(&refused)?;
+            } else {
+                table.row(row(&refused));
+            }
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    if !json {
+        print(&table.draw(Style::detect()))?;
+    }
+    Ok(())
+}
+
+fn row(refused: &Refused) -> [Span; 5] {
+    [
+        Span::new(Tone::Plain, refused.at.to_string()),
+        Span::new(Tone::Plain, refused.id.to_string()),
+        Span::new(Tone::Strong, refused.source.clone()),
+        Span::new(Tone::Plain, refused.remote.to_string()),
+        Span::new(Tone::Bad, refused.cause.clone()),
+    ]
+}
+
+/// A refused request as text for a terminal, each line ended by `\n`.
+fn render(detail: &RefusedDetail, style: Style) -> String {
+    let refused = &detail.refused;
+    let plain = |text: &str| [Span::new(Tone::Plain, text)];
+    let mut root = Node::new([Span::new(Tone::Strong, refused.id.to_string())]);
+    root.push(Node::fact("came", plain(&format!("{} from {}", refused.at, refused.remote))));
+    root.push(Node::fact("source", plain(&refused.source)));
+    root.push(Node::fact("refused", [Span::new(Tone::Bad, refused.cause.clone())]));
+    root.push(Node::fact("path", plain(&refused.path)));
+    if !refused.query.is_empty() {
+        root.push(Node::fact("query", plain(&refused.query)));
+    }
+    for header in &refused.headers {
+        root.push(Node::fact("header", plain(&format!("{}: {}", header.name, text(&header.value)))));
+    }
+    root.push(Node::fact("body", plain(text(&detail.body))));
+    let next = match refused.whole {
+        true => {
+            Span::new(Tone::Faint, format!("mend the source, then: billhook refused retry {}", refused.id))
+        }
+        false => Span::new(Tone::Care, "its body was not kept whole: it cannot be retried"),
+    };
+    root.push(Node::fact("next", [next]));
+    root.draw(style)
+}
+
+fn text(content: &Content) -> &str {
+    match content {
+        Content::Text(text) | Content::Base64(text) => text,
+    }
+}
+
+/// Retries each; one that is still refused is told at the end and does not stop the others.
+async fn retry(ids: &[RefusedId], client: &Client) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    for id in ids {
+        match client.retry_refused(*id).await {
+            Ok(taken) if taken.duplicate => print(&format!("{id}: was here before, as {}\n", taken.webhook))?,
+            Ok(taken) => print(&format!("{id}: taken as {}\n", taken.webhook))?,
+            Err(why) => failures.push(why.to_string()),
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{} of {} not taken:\n  {}", failures.len(), ids.len(), failures.join("\n  "));
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Authenticates a refused request again, with the secrets that are configured now.
+
+use crate::ingest::Ingest;
+use crate::ingest::arrival::Arrival;
+use crate::ingest::authenticate::authenticate;
+use crate::ingest::take::{Found, webhook};
+use crate::model::id::{RefusedId, WebhookId};
+use crate::model::refused::{BODY_BYTES_MAX, Readmission, RefusedHead};
+use crate::model::webhook::{Accepted, Header};
+use crate::store::StoreError;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tracing::info;
+
+impl Ingest {
+    /// Judges a refused request again, at the time when it came: a signature is as old as it was then. Is it
+    /// authentic now, it is accepted as if it had just come, and is no longer among the refused. Its webhook has the
+    /// bytes of its id, so that a repeat after a crash between the two stores nothing twice. The source's rate does
+    /// not count: an operator asked for it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn readmit(&self, id: RefusedId) -> Result<Readmission, StoreError> {
+        let Some(request) = self.store.refused(id).await? else { return Ok(Readmission::Unknown) };
+        let head = request.head;
+        if !head.whole {
+            return Ok(Readmission::StillRefused(format!(
+                "its body was not kept whole ({BODY_BYTES_MAX} bytes are, of a body that was read): have it sent again"
+            )));
+        }
+        let Found { inlet, key, tail } = match self.find(&head.path) {
+            Ok(found) => found,
+            Err(missing) => return Ok(Readmission::StillRefused(missing.why.to_string())),
+        };
+        let RefusedHead { at, remote, query, headers, presented, sha256, .. } = head;
+        let mut arrival = Arrival::new(key, tail, query, header_map(headers), request.body);
+        arrival.presented = presented;
+        let proof = match authenticate(&inlet.source, &arrival, remote, at) {
+            Ok(proof) => proof,
+            Err(cause) => return Ok(Readmission::StillRefused(cause.to_string())),
+        };
+        let now = self.clock.now();
+        let mut webhook = webhook(&inlet, arrival, &proof, sha256, remote, now);
+        webhook.id = WebhookId(id.0);
+        let accepted = self.store.accept(webhook, now).await?;
+        let readmission = match accepted {
+            Accepted::New => {
+                self.wake.wake();
+                Readmission::Accepted(WebhookId(id.0))
+            }
+            Accepted::Duplicate { first, .. } => Readmission::Duplicate(first),
+        };
+        self.store.forget_refused(id).await?;
+        info!(source = inlet.source.name, %id, ?readmission, "refused request taken after all");
+        Ok(readmission)
+    }
+}
+
+fn header_map(headers: Vec<Header>) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        // They were headers when they came.
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&value))
+        {
+            map.append(name, value);
+        }
+    }
+    map
+}

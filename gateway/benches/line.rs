@@ -1,0 +1,374 @@
+//! The whole line in one process: senders over real sockets, the gateway on a real disk, a sink that counts.
+//!
+//! Run by hand: `cargo bench -p gateway --bench line -- --help`. docs/benchmarks.md says how to read it.
+
+use anyhow::{Context, anyhow, ensure};
+use bytes::Bytes;
+use clap::Parser;
+use gateway::clock::Clock;
+use gateway::config::Config;
+use gateway::config::environment::Environment;
+use gateway::model::signature::{sign_v1, standard_key};
+use gateway::plugins::Compiler;
+use gateway::server::load::shipped;
+use gateway::server::{Listeners, start};
+use hdrhistogram::Histogram;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, client, server};
+use hyper_util::rt::TokioIo;
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::{self, Runtime};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// The line under load, in one process.
+#[derive(Clone, Debug, Parser)]
+struct Args {
+    /// Connections that send, each its next webhook when the last was answered.
+    #[arg(long, default_value_t = 64)]
+    senders: usize,
+    /// Webhooks a second over all connections; 0: as fast as they are answered.
+    #[arg(long, default_value_t = 0)]
+    rate: u32,
+    /// How long.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Plugins after the normalizer.
+    #[arg(long, value_delimiter = ',', default_value = "cancel-strategy")]
+    plugins: Vec<String>,
+    /// Passed by cargo.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
+}
+
+const SECRET: &str = "whsec_dGhpcyBpcyBhIHRlc3Qgc2VjcmV0IG9mIDMyIGJ5dGU=";
+/// What every sender sends, some 550 bytes: `@` stands for the number of the webhook and when it was sent.
+const BODY: &str = r#"{"webhook_type":"subscription.terminated","object_type":"subscription","data":{"object":{"id":"subs_line-@-","customer_id":"cust_@","plan_id":"plan_team","lookup_key":"team-monthly","subscription_status":"cancelled","currency":"usd","start_date":"2025-02-01T00:00:00Z","current_period_end":"2026-09-01T00:00:00Z","cancel_at_period_end":false,"cancelled_at":"2026-08-10T11:59:00Z","end_date":"2026-08-10T11:59:00Z","customer":{"name":"Northwind Ltd","email":"ap@northwind.example"},"metadata":{"cancellation_reason":"Switching because of the price"}}}}"#;
+/// What comes before number and time in a body, and so in its event.
+const MARK: &str = "subs_line-";
+/// Load that is not counted: pools and connections are made during it.
+const WARM: Duration = Duration::from_secs(1);
+/// The first number of the load that is not counted.
+const WARM_FIRST: u64 = 1 << 40;
+/// How long the sink waits for what was accepted, and how often it looks.
+const DRAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let dir = tempfile::tempdir()?;
+    let flush = flush(dir.path())?.as_micros();
+    println!("{} senders, {} s, rate {}, a flush takes {flush} us", args.senders, args.seconds, args.rate);
+
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let at = listener.local_addr()?;
+    let sink = Arc::new(Sink { zero: Instant::now(), seen: Mutex::new(Seen::new()), cpu: AtomicU64::new(0) });
+    let serving = Arc::clone(&sink);
+    // It ends with the process.
+    std::thread::Builder::new().name("sink".to_owned()).spawn(move || serving.serve(listener))?;
+    Runtime::new()?.block_on(line(&args, dir.path(), &sink, at))
+}
+
+/// Starts a gateway between senders and sink, loads it and tells what came of it.
+async fn line(args: &Args, dir: &Path, sink: &Arc<Sink>, at: SocketAddr) -> anyhow::Result<()> {
+    let text = config(args, at);
+    let config = Config::parse(&text, dir, &Environment::default(), &shipped())
+        .map_err(|mistakes| anyhow!("{mistakes}"))?;
+    let listeners = Listeners::bind(&config).await?;
+    let running = start(config, listeners, Clock::system(), Compiler::InProcess).await?;
+    let to = running.ingest_addr();
+    let load = |first, seconds, rate| {
+        let (senders, zero) = (args.senders, sink.zero);
+        let load = Load { to, first, begun: Instant::now(), seconds, rate, senders, zero };
+        async move { spawn_blocking(move || load.send()).await? }
+    };
+
+    let warm = load(WARM_FIRST, WARM, 0).await?;
+    sink.drained(warm.accepted()).await?;
+    *sink.seen() = Seen::new();
+
+    let (process, delivering, begun) = (cpu(ClockId::ProcessCPUTime), sink.cpu.load(Relaxed), Instant::now());
+    let sent = load(0, Duration::from_secs(args.seconds), args.rate).await?;
+    let sending = begun.elapsed();
+    sink.drained(sent.accepted()).await?;
+    let process = cpu(ClockId::ProcessCPUTime) - process;
+    let delivering = sink.cpu.load(Relaxed) - delivering;
+
+    // Before the verdict: what is wrong with the run should not keep the gateway from ending in order.
+    running.stop(Duration::from_secs(30)).await?;
+    let seen = sink.seen();
+    let delivered = seen.numbers.len() as u64;
+    let until = seen.last.map_or(sending, |last| last - begun).max(sending);
+    let each = |nanos: u64| nanos as f64 / 1e3 / delivered as f64;
+    tell("accepted", sent.accepted(), sending, &sent.latency);
+    tell("delivered", delivered, until, &seen.latency);
+    println!(
+        "CPU        {:.1} us/event; beside it the senders {:.1}, the sink {:.1}",
+        each(process.saturating_sub(sent.cpu).saturating_sub(delivering)),
+        each(sent.cpu),
+        each(delivering),
+    );
+    ensure!(sent.refused == 0, "{} webhooks were refused", sent.refused);
+    ensure!(seen.repeats == 0, "{} deliveries were made twice", seen.repeats);
+    Ok(())
+}
+
+fn config(args: &Args, sink: SocketAddr) -> String {
+    let plugins: Vec<&String> = args.plugins.iter().filter(|plugin| !plugin.is_empty()).collect();
+    format!(
+        r#"
+        data_dir = "data"
+        [ingest]
+        listen = "127.0.0.1:0"
+        [admin]
+        listen = "127.0.0.1:0"
+        [network]
+        allow = ["127.0.0.0/8"]
+        [[source]]
+        name = "flexprice"
+        provider = "flexprice"
+        auth = {{ scheme = "standard-webhooks", secret = "{SECRET}" }}
+        plugins = {plugins:?}
+        [[endpoint]]
+        name = "sink"
+        url = "http://{sink}/"
+        secret = "{SECRET}"
+        "#
+    )
+}
+
+/// One line of the result.
+fn tell(what: &str, count: u64, within: Duration, latency: &Histogram<u64>) {
+    let ms = |quantile| latency.value_at_quantile(quantile) as f64 / 1e6;
+    println!(
+        "{what:<10} {:.0}/s ({count}); ms after sending: p50 {:.2}, p95 {:.2}, p99 {:.2}, max {:.2}",
+        count as f64 / within.as_secs_f64(),
+        ms(0.5),
+        ms(0.95),
+        ms(0.99),
+        latency.max() as f64 / 1e6,
+    );
+}
+
+/// What the senders do.
+#[derive(Clone, Copy)]
+struct Load {
+    to: SocketAddr,
+    /// The number of the first webhook.
+    first: u64,
+    begun: Instant,
+    seconds: Duration,
+    /// Webhooks a second; 0: as fast as they are answered.
+    rate: u32,
+    senders: usize,
+    /// What times in bodies count from.
+    zero: Instant,
+}
+
+/// What came of it.
+struct Sent {
+    /// From sending to the answer 200, in nanoseconds.
+    latency: Histogram<u64>,
+    refused: u64,
+    /// Nanoseconds of the processor that sending took.
+    cpu: u64,
+}
+
+impl Sent {
+    fn accepted(&self) -> u64 {
+        self.latency.len()
+    }
+}
+
+impl Load {
+    /// Sends from this thread alone, so that its time can be told apart.
+    fn send(self) -> anyhow::Result<Sent> {
+        let before = cpu(ClockId::ThreadCPUTime);
+        let next = Arc::new(AtomicU64::new(0));
+        let mut all = Sent { latency: histogram(), refused: 0, cpu: 0 };
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let mut senders: JoinSet<_> = (0..self.senders).map(|_| self.sender(Arc::clone(&next))).collect();
+            while let Some(sent) = senders.join_next().await {
+                let (latency, refused) = sent??;
+                all.latency.add(latency)?;
+                all.refused += refused;
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(Sent { cpu: cpu(ClockId::ThreadCPUTime) - before, ..all })
+    }
+
+    /// One connection. Tells latencies of what was accepted, and how much was not.
+    async fn sender(self, next: Arc<AtomicU64>) -> anyhow::Result<(Histogram<u64>, u64)> {
+        let (key, clock) = (standard_key(SECRET)?, Clock::system());
+        let stream = TcpStream::connect(self.to).await?;
+        stream.set_nodelay(true)?;
+        let (mut requests, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let (mut latency, mut refused) = (histogram(), 0);
+        loop {
+            let number = next.fetch_add(1, Relaxed);
+            let due = match self.rate {
+                0 => Instant::now(),
+                rate => self.begun + Duration::from_secs_f64(number as f64 / f64::from(rate)),
+            };
+            if due >= self.begun + self.seconds {
+                break;
+            }
+            sleep_until(due).await;
+            let (sent, number) = (self.zero.elapsed().as_nanos(), self.first + number);
+            let body = BODY.replace('@', &format!("{number}-{sent}"));
+            let (id, timestamp) = (format!("msg_{number}"), clock.now().secs());
+            let request = Request::post("/in/flexprice")
+                .header("host", "line")
+                .header("content-type", "application/json")
+                .header("webhook-signature", sign_v1(&key, &id, timestamp, body.as_bytes()))
+                .header("webhook-id", id)
+                .header("webhook-timestamp", timestamp)
+                .body(Full::new(Bytes::from(body)))?;
+            requests.ready().await?;
+            let answer = requests.send_request(request).await?;
+            let status = answer.status();
+            answer.into_body().collect().await?;
+            match status {
+                StatusCode::OK => latency.record((self.zero.elapsed().as_nanos() - sent) as u64)?,
+                _ => refused += 1,
+            }
+        }
+        drop(requests);
+        connection.await??;
+        Ok((latency, refused))
+    }
+}
+
+/// The endpoint.
+struct Sink {
+    /// What times in bodies count from.
+    zero: Instant,
+    /// Between the sink's thread and the one that waits for it.
+    seen: Mutex<Seen>,
+    /// Nanoseconds of the processor that the sink's thread took.
+    cpu: AtomicU64,
+}
+
+/// What the endpoint got.
+struct Seen {
+    numbers: HashSet<u64>,
+    /// Deliveries whose number was there before.
+    repeats: u64,
+    /// From sending to delivered, in nanoseconds.
+    latency: Histogram<u64>,
+    last: Option<Instant>,
+}
+
+impl Seen {
+    fn new() -> Seen {
+        Seen { numbers: HashSet::new(), repeats: 0, latency: histogram(), last: None }
+    }
+}
+
+impl Sink {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers every delivery on this thread, for as long as the process lives.
+    fn serve(self: Arc<Sink>, listener: TcpListener) -> anyhow::Result<()> {
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            loop {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let sink = Arc::clone(&self);
+                let service = service_fn(move |request| Arc::clone(&sink).answer(request));
+                tokio::spawn(
+                    server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        })
+    }
+
+    async fn answer(
+        self: Arc<Sink>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let mut answer = Response::new(Full::default());
+        let body = request.into_body().collect().await.map(|body| body.to_bytes());
+        *answer.status_mut() = match body {
+            Ok(body) if self.take(&body).is_some() => StatusCode::NO_CONTENT,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        self.cpu.store(cpu(ClockId::ThreadCPUTime), Relaxed);
+        Ok(answer)
+    }
+
+    /// Counts a delivery; `None` if it is none of ours.
+    fn take(&self, body: &[u8]) -> Option<()> {
+        let (_, marked) = std::str::from_utf8(body).ok()?.split_once(MARK)?;
+        let mut parts = marked.splitn(3, '-');
+        let (number, sent): (u64, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let now = Instant::now();
+        let mut seen = self.seen();
+        if seen.numbers.insert(number) {
+            let took = (now - self.zero).as_nanos() as u64 - sent;
+            seen.latency.record(took).ok()?;
+        } else {
+            seen.repeats += 1;
+        }
+        seen.last = Some(now);
+        Some(())
+    }
+
+    /// Returns once `count` webhooks were delivered.
+    async fn drained(&self, count: u64) -> anyhow::Result<()> {
+        let (most, pause) = DRAIN;
+        let begun = Instant::now();
+        loop {
+            let delivered = self.seen().numbers.len() as u64;
+            if delivered >= count {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < most, "{delivered} of {count} were delivered within {most:?}");
+            sleep(pause).await;
+        }
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are allowed")
+}
+
+/// Nanoseconds.
+fn cpu(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The median time to write 4 KiB and have them on the disk.
+fn flush(dir: &Path) -> anyhow::Result<Duration> {
+    let mut file = std::fs::File::create(dir.join("flush"))?;
+    let mut times = Vec::new();
+    for _ in 0..101 {
+        file.write_all(&[0; 4096])?;
+        let begun = Instant::now();
+        file.sync_data()?;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    times.get(times.len() / 2).copied().context("there are times")
+}

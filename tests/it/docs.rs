@@ -40,9 +40,14 @@ fn every_configuration_that_is_shown_is_right() {
 
 #[test]
 fn every_file_that_is_linked_is_there() {
-    for name in
-        ["README.md", "docs/operators.md", "docs/integrators.md", "docs/plugins.md", "docs/architecture.md"]
-    {
+    for name in [
+        "README.md",
+        "docs/operators.md",
+        "docs/integrators.md",
+        "docs/plugins.md",
+        "docs/architecture.md",
+        "docs/benchmarks.md",
+    ] {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(name);
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {

@@ -79,6 +79,13 @@ async fn a_plugin_that_misbehaves_is_stopped_while_two_hundred_others_are_delive
         post_signed(&gateway.url("/in/flexprice"), &format!("msg_{n}"), START_SECS, &body).await;
     }
     gateway.settle().await;
+    // On a machine that is busy otherwise, a well-behaved call may run out of its two seconds beside those that eat
+    // processor and memory: then it is repeated as any other.
+    for _ in 0..5 {
+        if receiver.received().len() < 200 {
+            gateway.advance(Duration::from_secs(60)).await;
+        }
+    }
     assert_eq!(receiver.received().len(), 200);
     for (what, id) in &bad {
         let story = gateway.story(id).await;

@@ -25,6 +25,7 @@ use crate::store::crash::{Point, crash_point};
 use crate::store::{AfterFailure, Committed, Shared, StoreError, WebhookLease};
 use crate::worker::{Stop, Wake, Woken, said, unwound};
 use billhook_event::Time;
+use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -149,12 +150,16 @@ impl Dispatcher {
             if leases.is_empty() {
                 break;
             }
-            let (suspects, rest): (Vec<_>, Vec<_>) = {
+            let (suspects, mut rest): (Vec<_>, Vec<_>) = {
                 let mut suspects = self.suspects.lock().expect("no holder of this lock panics");
                 leases.into_iter().partition(|lease| suspects.remove(&lease.id))
             };
             for lease in suspects {
                 Arc::clone(&self.work).dispatch(lease).await;
+            }
+            if self.work.breakers.is_any_resting() {
+                // After a rest one webhook is tried: by lot, or the oldest poisonous one would be tried for ever.
+                rest.shuffle(&mut rand::rng());
             }
             for lease in rest {
                 runs.spawn(Arc::clone(&self.work).dispatch(lease));

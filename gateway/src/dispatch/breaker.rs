@@ -50,6 +50,12 @@ impl Breakers {
         None
     }
 
+    /// Whether some plugin rests, or has rested and not succeeded since.
+    pub fn is_any_resting(&self) -> bool {
+        let breakers = self.0.lock().expect("no holder of this lock panics");
+        breakers.values().any(|breaker| breaker.rest.is_some())
+    }
+
     /// A run of `line` succeeded.
     pub fn succeeded(&self, line: &Line) {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");

@@ -205,7 +205,7 @@ impl Work {
             let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");
             return self.fail(lease, why, AfterFailure::Defer(until)).await;
         }
-        let Some(body) = self.store.body(lease.id).await? else {
+        let Some(body) = lease.body.clone() else {
             return self.fail(lease, "its body has aged out".to_owned(), AfterFailure::Dead).await;
         };
         let input = Arc::new(WebhookInput { id: lease.id, head: lease.head.clone(), body });

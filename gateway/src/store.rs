@@ -87,6 +87,8 @@ pub struct WebhookLease {
     pub id: WebhookId,
     /// Its head.
     pub head: WebhookHead,
+    /// Its body; `None` once it has aged out.
+    pub body: Option<Bytes>,
     /// Failed runs so far, and unclean ends of the process during one.
     pub failures: u32,
     /// 0 for the first run, one more for each reprocess or redrive.

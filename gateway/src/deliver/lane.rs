@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub(super) turning: usize,
     /// Nothing is leased before: the store refused.
     pub(super) blocked: Time,
+    /// Leases in a row that gave nothing.
+    pub(super) in_vain: u32,
     /// The gate as it was last read; `None`: never yet.
     gate: Option<Gate>,
     /// Failures since the last success.
@@ -71,6 +73,7 @@ impl Lane {
             recording: 0,
             turning: 0,
             blocked: Time::ZERO,
+            in_vain: 0,
             gate: None,
             in_row: 0,
             limit: usize::MAX,

@@ -19,6 +19,9 @@ const DUE_MAX: usize = 4096;
 const TRIAL_CHOICE: usize = 8;
 /// How long an endpoint, or the pass, is left alone after the store refused.
 const STORE_WAIT: Duration = Duration::from_secs(5);
+/// Leases in a row that gave nothing before an endpoint is left alone: the store may say that something is due a
+/// little early.
+const IN_VAIN_MAX: u32 = 3;
 /// How often a commit is tried while the store is busy, and the first wait, which doubles.
 const BUSY_TRIES: u32 = 6;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
@@ -149,7 +152,8 @@ impl<'a> Pass<'a> {
                 bearable(error)?;
                 Ok(Vec::new())
             })?;
-        if leases.is_empty() {
+        lane.in_vain = if leases.is_empty() { lane.in_vain + 1 } else { 0 };
+        if lane.in_vain >= IN_VAIN_MAX {
             // Due and yet not to be had: somebody else has them, or the store cannot read them.
             lane.blocked = now.plus(STORE_WAIT);
         }

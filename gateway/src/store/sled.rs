@@ -12,7 +12,7 @@
 //!
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
-//! - `committer`, `watchdog`, `leases`: what runs them, what watches that, who works on what
+//! - `committer`, `watchdog`, `ready`: what runs them, what watches that, who works on what
 //! - `nouns`, `view`, `rows`, `keys`: from nouns down to bytes
 
 mod committer;
@@ -20,10 +20,10 @@ mod delivering;
 mod dispatching;
 mod intake;
 mod keys;
-mod leases;
 mod nouns;
 mod open;
 mod reading;
+mod ready;
 mod refusing;
 mod rows;
 mod view;
@@ -44,9 +44,10 @@ use crate::store::{
 use billhook_event::Time;
 use bytes::Bytes;
 use committer::{Committer, Stage, When};
-use delivering::{DeliveryLeases, Outcome};
-use dispatching::{Plan, WebhookLeases};
+use delivering::{Deliveries, Outcome, Redriven};
+use dispatching::{Plan, Webhooks};
 use intake::Arrival;
+use ready::Ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 use view::View;
@@ -90,8 +91,8 @@ pub struct SledStore {
     committer: Committer,
     _watchdog: Watchdog,
     vitals: Arc<Vitals>,
-    webhooks: Arc<WebhookLeases>,
-    deliveries: Arc<DeliveryLeases>,
+    webhooks: Arc<Webhooks>,
+    deliveries: Arc<Deliveries>,
     clean: bool,
     db: sled::Db,
 }
@@ -116,6 +117,9 @@ impl SledStore {
             path: options.path.display().to_string(),
             why: format!("cannot start a thread: {error}"),
         };
+        let view = View::of(&opened.db);
+        let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
+        let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
         let committer =
             Committer::start(opened.db.clone(), opened.file, options.queue.max(1), vitals.clone());
@@ -123,8 +127,8 @@ impl SledStore {
             committer: committer.map_err(failed)?,
             _watchdog: Watchdog::start(vitals.clone()).map_err(failed)?,
             vitals,
-            webhooks: Arc::new(WebhookLeases::new()),
-            deliveries: Arc::new(DeliveryLeases::new()),
+            webhooks: Arc::new(webhooks),
+            deliveries: Arc::new(deliveries),
             clean: opened.clean,
             db: opened.db,
         })
@@ -165,12 +169,24 @@ impl Intake for SledStore {
     fn accept(&self, webhook: NewWebhook, now: Time) -> Answer<'_, Accepted> {
         Box::pin(async move {
             self.vitals.room()?;
-            let arrival = Arrival::new(webhook);
+            let mut webhook = webhook;
+            // What is stored is the truth about its length.
+            webhook.head.body_len = webhook.body.len() as u64;
+            let arrival = Arrival::new(&webhook);
             let stage = arrival.long.staged.then(|| {
                 let (pieces, arrival) = (arrival.long.pieces.clone(), arrival.clone());
                 Stage { pieces, needless: Box::new(move |view| arrival.is_known(view, now)) }
             });
-            self.commit(When::Durable, stage, move |view| intake::accept(view, &arrival, now), |_| ()).await
+            let webhooks = self.webhooks.clone();
+            let NewWebhook { id, head, body, .. } = webhook;
+            let lease = WebhookLease { id, head, body: Some(body), failures: 0, run: 0 };
+            let then = move |(_, is_new): &(Accepted, bool)| {
+                if *is_new {
+                    webhooks.committed((), dispatching::mark(&lease), dispatching::fresh(lease));
+                }
+            };
+            let verb = move |view: &mut View<'_>| intake::accept(view, &arrival, now);
+            Ok(self.commit(When::Durable, stage, verb, then).await?.0)
         })
     }
 
@@ -195,7 +211,7 @@ impl Dispatching for SledStore {
     }
 
     fn next_webhook_due(&self) -> Answer<'_, Option<Time>> {
-        Box::pin(async move { dispatching::next_due(&self.view()?, &self.webhooks) })
+        Box::pin(async move { Ok(self.webhooks.lines().first().map(|(_, due)| *due)) })
     }
 
     fn body(&self, id: WebhookId) -> Answer<'_, Option<Bytes>> {
@@ -208,9 +224,9 @@ impl Dispatching for SledStore {
     }
 
     fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
-        let (id, mark) = (lease.id, (lease.run, lease.failures));
-        let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch));
-        let leases = self.webhooks.clone();
+        let (id, mark) = (lease.id, dispatching::mark(lease));
+        let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch, now));
+        let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
         Box::pin(async move {
             let plan = plan?;
             let stage = plan.long.staged.then(|| {
@@ -218,8 +234,14 @@ impl Dispatching for SledStore {
                 Stage { pieces, needless: Box::new(move |view| plan.is_needless(view)) }
             });
             let verb = move |view: &mut View<'_>| dispatching::dispatched(view, &plan, now);
-            self.commit(When::Applied, stage, verb, move |committed| free(&leases, id, &mark, *committed))
-                .await
+            let then = move |(committed, made): &(Committed, Vec<(u8, DeliveryLease)>)| {
+                free(&webhooks, id, &mark, *committed, None);
+                for (lane, lease) in made {
+                    let line = (lease.delivery.endpoint, *lane);
+                    deliveries.committed(line, 0, delivering::fresh(lease.clone()));
+                }
+            };
+            Ok(self.commit(When::Applied, stage, verb, then).await?.0)
         })
     }
 
@@ -230,12 +252,14 @@ impl Dispatching for SledStore {
         after: AfterFailure,
         now: Time,
     ) -> Answer<'_, Committed> {
-        let (lease, leases) = (lease.clone(), self.webhooks.clone());
-        let (id, mark) = (lease.id, (lease.run, lease.failures));
+        let (lease, webhooks) = (lease.clone(), self.webhooks.clone());
+        let (id, mark) = (lease.id, dispatching::mark(&lease));
         Box::pin(async move {
             let verb = move |view: &mut View<'_>| dispatching::failed(view, &lease, why, after, now);
-            self.commit(When::Applied, None, verb, move |committed| free(&leases, id, &mark, *committed))
-                .await
+            let then = move |(committed, again): &(Committed, Option<Time>)| {
+                free(&webhooks, id, &mark, *committed, *again);
+            };
+            Ok(self.commit(When::Applied, None, verb, then).await?.0)
         })
     }
 
@@ -251,21 +275,22 @@ impl Dispatching for SledStore {
 }
 
 /// Gives a lease back once what it was for is visible. After a conflict the holder goes on with it.
-fn free<K: Copy + Eq + std::hash::Hash, M: PartialEq>(
-    leases: &leases::Leases<K, M>,
+fn free<L: Copy + Ord, K: Copy + Eq + std::hash::Hash, M: PartialEq, T>(
+    ready: &Ready<L, K, M, T>,
     key: K,
     mark: &M,
     committed: Committed,
+    again: Option<Time>,
 ) {
     match committed {
-        Committed::Done | Committed::LeaseLost => leases.free_if(&key, mark),
+        Committed::Done | Committed::LeaseLost => ready.free_if(&key, mark, again),
         Committed::Conflict => {}
     }
 }
 
 impl Delivering for SledStore {
     fn due(&self, n: usize) -> Answer<'_, Vec<Due>> {
-        Box::pin(async move { delivering::due(&self.view()?, &self.deliveries, n) })
+        Box::pin(async move { self.view().map(|_| delivering::due(&self.deliveries, n)) })
     }
 
     fn lease(&self, endpoint: EndpointId, now: Time, n: usize) -> Answer<'_, Vec<DeliveryLease>> {
@@ -277,13 +302,15 @@ impl Delivering for SledStore {
     }
 
     fn finish(&self, finish: Finish, now: Time) -> Answer<'_, Committed> {
-        let leases = self.deliveries.clone();
+        let deliveries = self.deliveries.clone();
         let (id, mark) = (finish.delivery.id, finish.delivery.attempts);
         Box::pin(async move {
             let outcome = Outcome::new(finish);
-            let verb = move |view: &mut View<'_>| delivering::finish(view, &outcome, now);
-            self.commit(When::Applied, None, verb, move |committed| free(&leases, id, &mark, *committed))
-                .await
+            let verb = move |view: &mut View<'_>| delivering::finish(view, outcome, now);
+            let then = move |(committed, again): &(Committed, Option<Time>)| {
+                free(&deliveries, id, &mark, *committed, *again);
+            };
+            Ok(self.commit(When::Applied, None, verb, then).await?.0)
         })
     }
 
@@ -303,8 +330,17 @@ impl Delivering for SledStore {
     }
 
     fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
+        let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
         let verb = move |view: &mut View<'_>| delivering::redrive(view, &select, now, n);
-        Box::pin(self.commit(When::Durable, None, verb, |_| ()))
+        let then = move |(_, redriven): &(Moved, Vec<Redriven>)| {
+            for redriven in redriven {
+                match *redriven {
+                    Redriven::Delivery(endpoint, lane) => deliveries.unread((endpoint, lane), now),
+                    Redriven::Webhook => webhooks.unread((), now),
+                }
+            }
+        };
+        Box::pin(async move { Ok(self.commit(When::Durable, None, verb, then).await?.0) })
     }
 }
 

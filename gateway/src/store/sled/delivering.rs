@@ -2,8 +2,8 @@
 
 use super::dispatching::LANES;
 use super::keys;
-use super::leases::Leases;
-use super::rows::{self, AttemptRow, DeliveryRow, GateDoc, StateRow};
+use super::ready::{Ready, Row};
+use super::rows::{self, AttemptRow, DeliveryRow, GateDoc, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::endpoint::Gate;
@@ -14,87 +14,92 @@ use crate::store::{
 };
 use billhook_event::Time;
 
-/// Leases of deliveries: the attempts recorded before tell one from the next.
-pub(super) type DeliveryLeases = Leases<DeliveryId, u32>;
+/// One line for each lane of an endpoint: the attempts recorded before tell one lease from the next.
+pub(super) type Deliveries = Ready<(EndpointId, u8), DeliveryId, u32, DeliveryLease>;
 
-/// One row for each endpoint with waiting deliveries that nobody has leased. Seeks from endpoint to endpoint, two
-/// looks each, and passes over leased rows only: what waits behind the first of a lane is never read.
-pub(super) fn due(view: &View<'_>, leases: &DeliveryLeases, n: usize) -> Result<Vec<Due>, StoreError> {
+/// About what a lease takes in memory beside its event.
+const LEASE_BYTES: usize = 512;
+/// A first attempt with a longer answer is a row of its own: the row of the delivery is written again and again.
+const ANSWER_WITH_DELIVERY_MAX: usize = 256;
+
+/// Every line with waiting deliveries and when its first is due: two looks for each, however many wait.
+pub(super) fn lines(view: &View<'_>) -> Result<Vec<((EndpointId, u8), Time)>, StoreError> {
     let mut found = Vec::new();
     let mut from = vec![keys::prefix::DUE];
     let end = keys::end_of(&from);
-    while found.len() < n {
-        let Some((key, _)) = view.range(&from, &end).next().transpose()? else { break };
-        let (endpoint, ..) = keys::due_fields(&key).ok_or_else(bad_key)?;
-        let mut oldest: Option<Time> = None;
-        for lane in LANES {
-            let first = first_free(view, leases, &keys::due_lane(endpoint, lane))?;
-            oldest = [oldest, first].into_iter().flatten().min();
-        }
-        found.extend(oldest.map(|oldest| Due { endpoint, oldest }));
-        from = keys::end_of(&key[..17]);
+    while let Some((key, _)) = view.range(&from, &end).next().transpose()? {
+        let (endpoint, lane, due) = keys::due_fields(&key).ok_or_else(keys::too_short)?;
+        found.push(((endpoint, lane), due));
+        from = keys::end_of(&keys::due_lane(endpoint, lane));
     }
     Ok(found)
 }
 
-/// When the first row of a lane that nobody has leased is due.
-fn first_free(view: &View<'_>, leases: &DeliveryLeases, lane: &[u8]) -> Result<Option<Time>, StoreError> {
-    for entry in view.range(lane, &keys::end_of(lane)) {
-        let (key, _) = entry?;
-        if keys::last_id(&key).is_some_and(|id| !leases.is_held(&DeliveryId(id))) {
-            return keys::due_fields(&key).map(|(.., due)| Some(due)).ok_or_else(bad_key);
+/// One row for each endpoint with work that nobody has leased.
+pub(super) fn due(deliveries: &Deliveries, n: usize) -> Vec<Due> {
+    let mut found: Vec<Due> = Vec::new();
+    for ((endpoint, _), oldest) in deliveries.lines() {
+        // The lanes of an endpoint are side by side.
+        match found.last_mut().filter(|last| last.endpoint == endpoint) {
+            Some(last) => last.oldest = last.oldest.min(oldest),
+            None => found.push(Due { endpoint, oldest }),
         }
     }
-    Ok(None)
+    found.truncate(n);
+    found
 }
 
 /// Leases up to `n` deliveries of an endpoint that are due.
 pub(super) fn lease(
     view: &View<'_>,
-    leases: &DeliveryLeases,
+    deliveries: &Deliveries,
     endpoint: EndpointId,
     now: Time,
     n: usize,
 ) -> Result<Vec<DeliveryLease>, StoreError> {
     let mut leased = Vec::new();
     for lane in LANES {
-        let end = keys::end_of(&keys::due(endpoint, lane, now, DeliveryId([255; 16])));
-        for entry in view.range(&keys::due_lane(endpoint, lane), &end) {
-            if leased.len() >= n {
-                return Ok(leased);
-            }
-            let (key, _) = entry?;
-            let Some(id) = keys::last_id(&key).map(DeliveryId) else { continue };
-            if !leases.take(id) {
-                continue;
-            }
-            match take(view, id, &key) {
-                Ok(Some(lease)) => {
-                    leases.mark(id, lease.delivery.attempts);
-                    leased.push(lease);
-                }
-                Ok(None) => leases.free(&id),
-                Err(error) => {
-                    // One row that cannot be read holds up nobody else: it stays leased until a restart.
-                    tracing::error!(delivery = %id, %error, "a delivery cannot be leased");
-                }
-            }
+        let line = (endpoint, lane);
+        leased.extend(deliveries.take(line, now, n - leased.len()));
+        while leased.len() < n && deliveries.begin_read(line, now) {
+            let prefix = keys::due_lane(endpoint, lane);
+            let index = view.range(&prefix, &keys::end_of(&prefix)).map(|entry| {
+                let (key, _) = entry?;
+                let due = keys::due_fields(&key).map(|(.., due)| due);
+                keys::last_id(&key).map(DeliveryId).zip(due).ok_or_else(keys::too_short)
+            });
+            deliveries.read(
+                line,
+                now,
+                index,
+                |id, due| Ok(take(view, id, due)?.map(|lease| (lease.delivery.attempts, size(&lease), lease))),
+                |id, error| tracing::error!(delivery = %id, %error, "a delivery cannot be leased"),
+            )?;
+            leased.extend(deliveries.take(line, now, n - leased.len()));
         }
     }
     Ok(leased)
 }
 
 /// Reads what was leased: it may have moved on between the look at the index and the lease.
-fn take(view: &View<'_>, id: DeliveryId, key: &[u8]) -> Result<Option<DeliveryLease>, StoreError> {
-    let Some(row) = view.delivery_row(id)? else { return Ok(None) };
-    if due_key(&row).is_none_or(|due| key != due) {
+fn take(view: &View<'_>, id: DeliveryId, due: Time) -> Result<Option<DeliveryLease>, StoreError> {
+    let Some(DeliveryRow { delivery, .. }) = view.delivery_row(id)? else { return Ok(None) };
+    if delivery.state != (DeliveryState::Waiting { due }) {
         return Ok(None);
     }
-    let delivery = row.delivery;
     let Some(event) = view.stored_event(delivery.event)? else {
         return Err(StoreError::Damaged(format!("the event {} of delivery {id} is missing", delivery.event)));
     };
     Ok(Some(DeliveryLease { delivery, kind: event.kind, event: event.json }))
+}
+
+fn size(lease: &DeliveryLease) -> usize {
+    LEASE_BYTES + lease.event.len()
+}
+
+/// The lease of a delivery that was just made, ready to be handed out.
+pub(super) fn fresh(lease: DeliveryLease) -> Row<DeliveryId, DeliveryLease> {
+    Row { key: lease.delivery.id, due: lease.delivery.created, bytes: size(&lease), what: lease }
 }
 
 /// The key in the index of what is due, if it waits.
@@ -108,51 +113,61 @@ fn due_key(row: &DeliveryRow) -> Option<Vec<u8>> {
 }
 
 /// An attempt as it will be written.
-#[derive(Clone)]
 pub(super) struct Outcome {
     finish: Finish,
-    attempt: rows::Value,
+    /// Its row, unless it is written with the delivery.
+    row: Option<Value>,
 }
 
 impl Outcome {
     /// Encodes an attempt: what can be done outside the committer.
     pub(super) fn new(finish: Finish) -> Outcome {
-        let key = keys::attempt(finish.delivery.id, finish.attempt.n);
-        let attempt = rows::Value::new(key, rows::encode(&AttemptRow(finish.attempt.clone())), 0);
-        Outcome { finish, attempt }
+        let attempt = &finish.attempt;
+        let inline = attempt.n == 1 && attempt.answer.len() <= ANSWER_WITH_DELIVERY_MAX;
+        let row = (!inline).then(|| {
+            let key = keys::attempt(finish.delivery.id, attempt.n);
+            Value::new(key, rows::encode(&AttemptRow(attempt.clone())), 0)
+        });
+        Outcome { finish, row }
     }
 }
 
-/// Records an attempt and the next state.
-pub(super) fn finish(view: &mut View<'_>, outcome: &Outcome, now: Time) -> Result<Committed, StoreError> {
-    let Outcome { finish, attempt } = outcome;
-    let id = finish.delivery.id;
-    let Some(mut row) = view.delivery_row(id)? else { return Ok(Committed::LeaseLost) };
-    let DeliveryState::Waiting { due } = row.delivery.state else { return Ok(Committed::LeaseLost) };
-    if row.delivery.attempts != finish.delivery.attempts {
-        return Ok(Committed::LeaseLost);
+/// Records an attempt and the next state. Answers when the delivery is due again.
+pub(super) fn finish(
+    view: &mut View<'_>,
+    outcome: Outcome,
+    now: Time,
+) -> Result<(Committed, Option<Time>), StoreError> {
+    let Outcome { finish: Finish { delivery, attempt, after }, row: attempt_row } = outcome;
+    let id = delivery.id;
+    let lost = Ok((Committed::LeaseLost, None));
+    let Some(mut row) = view.delivery_row(id)? else { return lost };
+    let DeliveryState::Waiting { due } = row.delivery.state else { return lost };
+    if row.delivery.attempts != delivery.attempts {
+        return lost;
     }
     let before = due_key(&row);
     row.delivery.attempts += 1;
-    let uses_step = match &finish.after {
+    let uses_step = match &after {
         AfterAttempt::RetryAt(_) => true,
         AfterAttempt::Held => false,
-        AfterAttempt::Delivered | AfterAttempt::Dead(_) => !finish.attempt.trial,
+        AfterAttempt::Delivered | AfterAttempt::Dead(_) => !attempt.trial,
     };
     row.delivery.step += u32::from(uses_step);
-    row.delivery.state = match &finish.after {
+    row.delivery.state = match after {
         AfterAttempt::Delivered => DeliveryState::Delivered { at: now },
-        AfterAttempt::RetryAt(due) => DeliveryState::Waiting { due: *due },
+        AfterAttempt::RetryAt(due) => DeliveryState::Waiting { due },
         AfterAttempt::Held => DeliveryState::Waiting { due },
-        AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why: why.clone() },
+        AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why },
     };
     let after = due_key(&row);
     if before != after {
         before.into_iter().for_each(|key| view.remove(key));
         after.into_iter().for_each(|key| view.put(key, &[]));
     }
+    let mut again = None;
     match row.delivery.state {
-        DeliveryState::Waiting { .. } => {}
+        DeliveryState::Waiting { due } => again = Some(due),
         DeliveryState::Delivered { .. } => view.count(|totals| {
             totals.waiting -= 1;
             totals.delivered += 1;
@@ -166,10 +181,15 @@ pub(super) fn finish(view: &mut View<'_>, outcome: &Outcome, now: Time) -> Resul
             })?;
         }
     }
+    match attempt_row {
+        Some(value) => {
+            view.put_value(&value)?;
+            view.put_pieces(value.pieces.as_ref());
+        }
+        None => row.first = Some(AttemptRow(attempt)),
+    }
     view.write(keys::delivery(id), &row)?;
-    view.put_value(attempt)?;
-    view.put_pieces(attempt.pieces.as_ref());
-    Ok(Committed::Done)
+    Ok((Committed::Done, again))
 }
 
 /// Sets a gate if its version is still the expected one.
@@ -188,28 +208,34 @@ pub(super) fn set_gate(
     Ok(Some(version + 1))
 }
 
+/// What a redrive put back into a line.
+pub(super) enum Redriven {
+    Delivery(EndpointId, u8),
+    Webhook,
+}
+
 /// Moves up to `n` dead letters on. What is redriven leaves the dead letters, so a repeat finds nothing.
 pub(super) fn redrive(
     view: &mut View<'_>,
     select: &Redrive,
     now: Time,
     n: usize,
-) -> Result<Moved, StoreError> {
+) -> Result<(Moved, Vec<Redriven>), StoreError> {
     let (dead, more) = match select {
         Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, false),
         Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, false),
         Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(*endpoint), n)?,
         Redrive::Webhooks => some(view, &keys::dead_webhooks(), n)?,
     };
-    let mut count = 0;
+    let mut redriven = Vec::new();
     for key in dead {
-        let id = keys::last_id(&key).ok_or_else(bad_key)?;
-        count += usize::from(match select {
+        let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
+        redriven.extend(match select {
             Redrive::Delivery(_) | Redrive::Deliveries(_) => redrive_delivery(view, DeliveryId(id), now)?,
             Redrive::Webhook(_) | Redrive::Webhooks => redrive_webhook(view, WebhookId(id), now)?,
         });
     }
-    Ok(Moved { count, more })
+    Ok((Moved { count: redriven.len(), more }, redriven))
 }
 
 fn existing(view: &View<'_>, key: Vec<u8>) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -225,8 +251,12 @@ fn some(view: &View<'_>, prefix: &[u8], n: usize) -> Result<(Vec<Vec<u8>>, bool)
 }
 
 /// The next delivery of the same event to the same endpoint, from the start of the schedule.
-fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<bool, StoreError> {
-    let Some(DeliveryRow { lane, delivery: dead }) = view.delivery_row(id)? else { return Ok(false) };
+fn redrive_delivery(
+    view: &mut View<'_>,
+    id: DeliveryId,
+    now: Time,
+) -> Result<Option<Redriven>, StoreError> {
+    let Some(DeliveryRow { lane, delivery: dead, .. }) = view.delivery_row(id)? else { return Ok(None) };
     [None, Some(dead.endpoint)].into_iter().for_each(|of| view.remove(keys::dead(of, id)));
     let mut resend = dead.resend + 1;
     while view.has(&keys::delivery(DeliveryId::derive(dead.event, dead.endpoint, resend)))? {
@@ -234,29 +264,26 @@ fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<bo
     }
     let id = DeliveryId::derive(dead.event, dead.endpoint, resend);
     let state = DeliveryState::Waiting { due: now };
+    let endpoint = dead.endpoint;
     let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, ..dead };
-    view.put(keys::due(delivery.endpoint, lane, now, id), &[]);
-    view.write(keys::delivery(id), &DeliveryRow { lane, delivery })?;
+    view.put(keys::due(endpoint, lane, now, id), &[]);
+    view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None })?;
     view.count(|totals| {
         totals.dead -= 1;
         totals.waiting += 1;
     })?;
-    Ok(true)
+    Ok(Some(Redriven::Delivery(endpoint, lane)))
 }
 
 /// Back to the pipeline, as the next run.
-fn redrive_webhook(view: &mut View<'_>, id: WebhookId, now: Time) -> Result<bool, StoreError> {
-    let Some(from) = view.state(id)? else { return Ok(false) };
-    let WebhookState::Dead { .. } = from.state else { return Ok(false) };
+fn redrive_webhook(view: &mut View<'_>, id: WebhookId, now: Time) -> Result<Option<Redriven>, StoreError> {
+    let Some(from) = view.state(id)? else { return Ok(None) };
+    let WebhookState::Dead { .. } = from.state else { return Ok(None) };
     let state = WebhookState::Undispatched { failures: 0, due: now, last: None };
-    view.move_webhook(id, &from, &StateRow { run: from.run + 1, state })?;
+    view.move_webhook(id, &from, &from.moved(from.run + 1, state))?;
     view.count(|totals| {
         totals.webhooks_dead -= 1;
         totals.undispatched += 1;
     })?;
-    Ok(true)
-}
-
-fn bad_key() -> StoreError {
-    StoreError::Damaged("a key is too short".into())
+    Ok(Some(Redriven::Webhook))
 }

@@ -1,20 +1,24 @@
 //! The pipeline's verbs: a run's events, deliveries and memory are one commit, or none of it.
 
 use super::keys::{self, Part};
-use super::leases::Leases;
 use super::nouns::Long;
+use super::ready::{Ready, Row};
 use super::rows::{self, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Dispatch, EntityRead};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::webhook::WebhookState;
-use crate::store::{AfterFailure, Committed, StoreError, WebhookLease};
+use crate::store::{AfterFailure, Committed, DeliveryLease, StoreError, WebhookLease};
 use billhook_event::Time;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// Leases of webhooks: the run and its failures tell one from the next.
-pub(super) type WebhookLeases = Leases<WebhookId, (u32, u32)>;
+/// The line of webhooks that wait for the pipeline: the run and its failures tell one lease from the next.
+pub(super) type Webhooks = Ready<(), WebhookId, (u32, u32), WebhookLease>;
+
+/// About what a lease takes in memory beside its body.
+const LEASE_BYTES: usize = 1 << 10;
 
 /// The lane of urgent events: one where money or a customer is being lost.
 const URGENT: u8 = 0;
@@ -34,43 +38,41 @@ pub(super) fn lane(kind: &str) -> u8 {
 /// Leases up to `n` webhooks that are due.
 pub(super) fn lease(
     view: &View<'_>,
-    leases: &WebhookLeases,
+    webhooks: &Webhooks,
     now: Time,
     n: usize,
 ) -> Result<Vec<WebhookLease>, StoreError> {
-    let mut leased = Vec::new();
-    let end = keys::end_of(&keys::undispatched(now, WebhookId([255; 16])));
-    for entry in view.range(&[keys::prefix::UNDISPATCHED], &end) {
-        if leased.len() >= n {
-            break;
-        }
-        let (key, _) = entry?;
-        let Some(id) = keys::last_id(&key).map(WebhookId) else { continue };
-        if !leases.take(id) {
-            continue;
-        }
-        match take(view, id, &key) {
-            Ok(Some(lease)) => {
-                leases.mark(id, (lease.run, lease.failures));
-                leased.push(lease);
-            }
-            Ok(None) => leases.free(&id),
-            Err(error) => {
-                // One row that cannot be read holds up nobody else: it stays leased until a restart.
-                tracing::error!(webhook = %id, %error, "a webhook cannot be leased");
-            }
-        }
+    let mut leased = webhooks.take((), now, n);
+    while leased.len() < n && webhooks.begin_read((), now) {
+        webhooks.read(
+            (),
+            now,
+            undispatched(view),
+            |id, due| Ok(take(view, id, due)?.map(|lease| (mark(&lease), size(&lease), lease))),
+            |id, error| tracing::error!(webhook = %id, %error, "a webhook cannot be leased"),
+        )?;
+        leased.extend(webhooks.take((), now, n - leased.len()));
     }
     Ok(leased)
 }
 
+/// The webhooks that wait, the first to be due first.
+pub(super) fn undispatched(view: &View<'_>) -> impl Iterator<Item = Result<(WebhookId, Time), StoreError>> {
+    let prefix = [keys::prefix::UNDISPATCHED];
+    view.range(&prefix, &keys::end_of(&prefix)).map(|entry| {
+        let (key, _) = entry?;
+        let fields = keys::last_id(&key).map(WebhookId).zip(keys::first_time(&key));
+        fields.ok_or_else(keys::too_short)
+    })
+}
+
 /// Reads what was leased: it may have moved on between the look at the index and the lease.
-fn take(view: &View<'_>, id: WebhookId, key: &[u8]) -> Result<Option<WebhookLease>, StoreError> {
-    let Some(head) = view.head(id)? else { return Ok(None) };
-    let StateRow { run, state } = view.state_of(id, &head)?;
+fn take(view: &View<'_>, id: WebhookId, due: Time) -> Result<Option<WebhookLease>, StoreError> {
+    let Some((head, body)) = view.head_and_body(id)? else { return Ok(None) };
+    let StateRow { run, state, .. } = view.state_of(id, &head)?;
     match state {
-        WebhookState::Undispatched { failures, due, .. } if key == keys::undispatched(due, id) => {
-            Ok(Some(WebhookLease { id, head, failures, run }))
+        WebhookState::Undispatched { failures, due: since, .. } if since == due => {
+            Ok(Some(WebhookLease { id, head, body, failures, run }))
         }
         WebhookState::Undispatched { .. } | WebhookState::Dispatched { .. } | WebhookState::Dead { .. } => {
             Ok(None)
@@ -78,17 +80,18 @@ fn take(view: &View<'_>, id: WebhookId, key: &[u8]) -> Result<Option<WebhookLeas
     }
 }
 
-/// When the next webhook that nobody has leased is due.
-pub(super) fn next_due(view: &View<'_>, leases: &WebhookLeases) -> Result<Option<Time>, StoreError> {
-    let prefix = [keys::prefix::UNDISPATCHED];
-    for entry in view.range(&prefix, &keys::end_of(&prefix)) {
-        let (key, _) = entry?;
-        let id = keys::last_id(&key).map(WebhookId);
-        if id.is_some_and(|id| !leases.is_held(&id)) {
-            return Ok(keys::first_time(&key));
-        }
-    }
-    Ok(None)
+/// Which lease it is.
+pub(super) fn mark(lease: &WebhookLease) -> (u32, u32) {
+    (lease.run, lease.failures)
+}
+
+fn size(lease: &WebhookLease) -> usize {
+    LEASE_BYTES + lease.body.as_ref().map_or(0, Bytes::len)
+}
+
+/// The lease of a webhook that was just stored, ready to be handed out.
+pub(super) fn fresh(lease: WebhookLease) -> Row<WebhookId, WebhookLease> {
+    Row { key: lease.id, due: lease.head.received_at, bytes: size(&lease), what: lease }
 }
 
 /// A run as it will be written.
@@ -96,9 +99,11 @@ pub(super) fn next_due(view: &View<'_>, leases: &WebhookLeases) -> Result<Option
 pub(super) struct Plan {
     id: WebhookId,
     run: u32,
+    /// Since when a webhook without a state row is due.
+    received_at: Time,
     source: String,
     events: Vec<PlannedEvent>,
-    notes: Value,
+    state: Value,
     reads: Vec<EntityRead>,
     /// What is longer than a row.
     pub(super) long: Long,
@@ -109,6 +114,7 @@ struct PlannedEvent {
     id: EventId,
     value: Value,
     kind: String,
+    json: Bytes,
     occurred_at: Time,
     entity: Option<String>,
     subjects: Vec<String>,
@@ -118,7 +124,12 @@ struct PlannedEvent {
 impl Plan {
     /// Encodes a run: what can be done outside the committer. Only the holder of the lease writes these events, so
     /// what an earlier run left of them can be read here.
-    pub(super) fn new(view: &View<'_>, lease: &WebhookLease, dispatch: Dispatch) -> Result<Plan, StoreError> {
+    pub(super) fn new(
+        view: &View<'_>,
+        lease: &WebhookLease,
+        dispatch: Dispatch,
+        now: Time,
+    ) -> Result<Plan, StoreError> {
         // Pieces of another run may be in use until this one commits: each run has a generation of its own.
         let generation = lease.run + 1;
         let source = lease.head.source.clone();
@@ -146,31 +157,40 @@ impl Plan {
                 id: event.id,
                 value,
                 kind: event.kind,
+                json: event.json,
                 occurred_at: event.occurred_at,
                 entity: event.entity,
                 subjects: event.subjects,
                 endpoints: event.endpoints,
             });
         }
-        let notes =
-            Value::new(keys::webhook(lease.id, Part::Run), rows::encode(&RunRow(dispatch.run)), generation);
-        pieces.extend(notes.pieces.clone());
         let (id, run, reads) = (lease.id, lease.run, dispatch.entities);
-        Ok(Plan { id, run, source, events, notes, reads, long: Long::new(pieces) })
+        let count = events.len().try_into().unwrap_or(u32::MAX);
+        let state = WebhookState::Dispatched { events: count, at: now };
+        let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)) };
+        let state = Value::new(keys::webhook(id, Part::State), rows::encode(&state), generation);
+        pieces.extend(state.pieces.clone());
+        let received_at = lease.head.received_at;
+        Ok(Plan { id, run, received_at, source, events, state, reads, long: Long::new(pieces) })
     }
 
-    /// Whether it may be committed, and the state it starts from.
-    fn standing(&self, view: &View<'_>) -> Result<Result<StateRow, Committed>, StoreError> {
-        let undispatched = |row: &StateRow| matches!(row.state, WebhookState::Undispatched { .. });
-        let Some(row) = view.state(self.id)?.filter(|row| undispatched(row) && row.run == self.run) else {
-            return Ok(Err(Committed::LeaseLost));
+    /// Whether it may be committed, and since when its webhook is due.
+    fn standing(&self, view: &View<'_>) -> Result<Result<Time, Committed>, StoreError> {
+        let row = view.read::<StateRow>("state", &keys::webhook(self.id, Part::State))?;
+        let due = match row {
+            Some(StateRow { run, state: WebhookState::Undispatched { due, .. }, .. }) if run == self.run => due,
+            None if self.run == 0 => self.received_at,
+            _ => return Ok(Err(Committed::LeaseLost)),
         };
+        if !view.has(&keys::undispatched(due, self.id))? {
+            return Ok(Err(Committed::LeaseLost));
+        }
         for read in &self.reads {
             if view.entity_row(&self.source, &read.entity)?.version != read.version {
                 return Ok(Err(Committed::Conflict));
             }
         }
-        Ok(Ok(row))
+        Ok(Ok(due))
     }
 
     /// Whether its pieces would be written in vain.
@@ -179,40 +199,47 @@ impl Plan {
     }
 }
 
-/// Commits a run.
-pub(super) fn dispatched(view: &mut View<'_>, plan: &Plan, now: Time) -> Result<Committed, StoreError> {
-    let from = match plan.standing(view)? {
-        Ok(from) => from,
+/// Commits a run. Answers the deliveries it made, with their lanes.
+pub(super) fn dispatched(
+    view: &mut View<'_>,
+    plan: &Plan,
+    now: Time,
+) -> Result<(Committed, Vec<(u8, DeliveryLease)>), StoreError> {
+    let due = match plan.standing(view)? {
+        Ok(due) => due,
         Err(refused) => {
             plan.long.discard(view)?;
-            return Ok(refused);
+            return Ok((refused, Vec::new()));
         }
     };
-    let (mut events, mut waiting) = (0, 0);
+    let (mut events, mut made) = (0, Vec::new());
     for event in &plan.events {
         events += u64::from(!view.has(&event.value.key)?);
-        waiting += write_event(view, event, now)?;
+        write_event(view, event, now, &mut made)?;
     }
     write_entities(view, plan)?;
-    view.put_value(&plan.notes)?;
+    view.remove(keys::undispatched(due, plan.id));
+    view.put_value(&plan.state)?;
     plan.long.show(view);
-    let count = plan.events.len().try_into().unwrap_or(u32::MAX);
-    let to = StateRow { run: plan.run, state: WebhookState::Dispatched { events: count, at: now } };
-    view.move_webhook(plan.id, &from, &to)?;
     view.count(|totals| {
         totals.undispatched -= 1;
         totals.events += events;
-        totals.waiting += waiting;
+        totals.waiting += made.len() as u64;
     })?;
-    Ok(Committed::Done)
+    Ok((Committed::Done, made))
 }
 
-/// Writes an event, its indexes and its deliveries; answers how many are new.
-fn write_event(view: &mut View<'_>, event: &PlannedEvent, now: Time) -> Result<u64, StoreError> {
+/// Writes an event, its indexes and its deliveries; adds those that are new to `made`.
+fn write_event(
+    view: &mut View<'_>,
+    event: &PlannedEvent,
+    now: Time,
+    made: &mut Vec<(u8, DeliveryLease)>,
+) -> Result<(), StoreError> {
     view.put_value(&event.value)?;
     view.put(keys::kind_event(&event.kind, event.id), &[]);
     event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
-    let mut made = 0;
+    let lane = lane(&event.kind);
     for endpoint in &event.endpoints {
         let id = DeliveryId::derive(event.id, *endpoint, 0);
         if view.has(&keys::delivery(id))? {
@@ -229,12 +256,11 @@ fn write_event(view: &mut View<'_>, event: &PlannedEvent, now: Time) -> Result<u
             step: 0,
             state,
         };
-        let lane = lane(&event.kind);
         view.put(keys::due(*endpoint, lane, now, id), &[]);
-        view.write(keys::delivery(id), &DeliveryRow { lane, delivery })?;
-        made += 1;
+        view.write(keys::delivery(id), &DeliveryRow { lane, delivery: delivery.clone(), first: None })?;
+        made.push((lane, DeliveryLease { delivery, kind: event.kind.clone(), event: event.json.clone() }));
     }
-    Ok(made)
+    Ok(())
 }
 
 /// Writes the row of each entity once: the last event of each type, by when it happened.
@@ -259,21 +285,24 @@ fn write_entities(view: &mut View<'_>, plan: &Plan) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Commits a failed run.
+/// Commits a failed run. Answers when the webhook is due again.
 pub(super) fn failed(
     view: &mut View<'_>,
     lease: &WebhookLease,
     why: String,
     after: AfterFailure,
     now: Time,
-) -> Result<Committed, StoreError> {
-    let Some(from) = view.state(lease.id)?.filter(|row| row.run == lease.run) else {
-        return Ok(Committed::LeaseLost);
-    };
-    let WebhookState::Undispatched { failures, .. } = from.state else { return Ok(Committed::LeaseLost) };
+) -> Result<(Committed, Option<Time>), StoreError> {
+    let lost = Ok((Committed::LeaseLost, None));
+    let Some(from) = view.state(lease.id)?.filter(|row| row.run == lease.run) else { return lost };
+    let WebhookState::Undispatched { failures, .. } = from.state else { return lost };
     if failures != lease.failures {
-        return Ok(Committed::LeaseLost);
+        return lost;
     }
+    let again = match after {
+        AfterFailure::RetryAt(due) | AfterFailure::Defer(due) => Some(due),
+        AfterFailure::Dead => None,
+    };
     let state = match after {
         AfterFailure::RetryAt(due) => {
             WebhookState::Undispatched { failures: failures + 1, due, last: Some(why) }
@@ -287,8 +316,8 @@ pub(super) fn failed(
             WebhookState::Dead { why, at: now }
         }
     };
-    view.move_webhook(lease.id, &from, &StateRow { run: lease.run, state })?;
-    Ok(Committed::Done)
+    view.move_webhook(lease.id, &from, &from.moved(lease.run, state))?;
+    Ok((Committed::Done, again))
 }
 
 /// Counts one failure to each that is still undispatched.
@@ -298,7 +327,7 @@ pub(super) fn suspect(view: &mut View<'_>, ids: &[WebhookId]) -> Result<usize, S
         let Some(from) = view.state(*id)? else { continue };
         let WebhookState::Undispatched { failures, due, last } = from.state.clone() else { continue };
         let state = WebhookState::Undispatched { failures: failures.saturating_add(1), due, last };
-        view.move_webhook(*id, &from, &StateRow { run: from.run, state })?;
+        view.move_webhook(*id, &from, &from.moved(from.run, state))?;
         counted += 1;
     }
     Ok(counted)
@@ -351,7 +380,7 @@ mod tests {
             remote: None,
         };
         let body = Bytes::from_static(b"{}");
-        let arrival = Arrival::new(NewWebhook { id, head: head.clone(), body, key: None });
+        let arrival = Arrival::new(&NewWebhook { id, head: head.clone(), body, key: None });
         intake::accept(&mut view, &arrival, Time::from_secs(1)).unwrap();
 
         let event = EventId::derive(id, 0);
@@ -359,7 +388,7 @@ mod tests {
             let undispatched =
                 WebhookState::Undispatched { failures: 0, due: Time::from_secs(1), last: None };
             let from = view.state(id).unwrap().unwrap();
-            view.move_webhook(id, &from, &StateRow { run, state: undispatched }).unwrap();
+            view.move_webhook(id, &from, &from.moved(run, undispatched)).unwrap();
             view.count(|totals| totals.undispatched = 1).unwrap();
             let fresh = NewEvent {
                 id: event,
@@ -371,11 +400,11 @@ mod tests {
                 dropped: None,
                 endpoints: endpoints.to_vec(),
             };
-            let lease = WebhookLease { id, head: head.clone(), failures: 0, run };
+            let lease = WebhookLease { id, head: head.clone(), body: None, failures: 0, run };
             let now = Time::from_secs(u64::from(run) + 10);
-            let plan =
-                Plan::new(&view, &lease, Dispatch { events: vec![fresh], ..Dispatch::default() }).unwrap();
-            assert_eq!(dispatched(&mut view, &plan, now).unwrap(), Committed::Done);
+            let dispatch = Dispatch { events: vec![fresh], ..Dispatch::default() };
+            let plan = Plan::new(&view, &lease, dispatch, now).unwrap();
+            assert_eq!(dispatched(&mut view, &plan, now).unwrap().0, Committed::Done);
             assert_eq!(view.stored_event(event).unwrap().unwrap().json, json);
             let created = |endpoint| {
                 let id = DeliveryId::derive(event, endpoint, 0);

@@ -2,16 +2,17 @@
 
 use super::keys::{self, Part};
 use super::nouns::Long;
-use super::rows::{self, HeadRow, LedgerRow, Pieces, SeenRow, Value};
+use super::rows::{self, HeadRow, LedgerRow, Pieces, ROW_BYTES_MAX, SeenRow, Value};
 use super::view::View;
 use crate::model::id::WebhookId;
 use crate::model::webhook::{Accepted, DedupeKey, NewWebhook};
 use crate::store::StoreError;
 use billhook_event::Time;
 
-/// Expired keys are removed by every sixteenth arrival with a key, at most so many at once: ingest sweeps its own
-/// ledger, and never falls behind what it adds.
-const EXPIRED_AT_ONCE: usize = 64;
+/// Ingest sweeps its own ledger: every sixteenth arrival with a key looks at so many rows after its own and removes
+/// the expired ones. Keys are hashes, so each row has its turn, and the ledger settles at a third more than what is
+/// live.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// A webhook as it will be written.
 #[derive(Clone)]
@@ -26,17 +27,19 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Encodes a webhook: what can be done outside the committer.
-    pub(super) fn new(webhook: NewWebhook) -> Arrival {
-        let NewWebhook { id, mut head, body, key } = webhook;
-        // What is stored is the truth about its length.
-        head.body_len = body.len() as u64;
-        let received_at = head.received_at;
+    /// Encodes a webhook: what can be done outside the committer. Head and body are one row if they fit into it.
+    pub(super) fn new(webhook: &NewWebhook) -> Arrival {
+        let NewWebhook { id, head, body, key } = webhook;
         let sha256 = head.sha256.first_chunk().copied().expect("a SHA-256 has 32 bytes");
-        let mut head = Value::new(keys::webhook(id, Part::Head), rows::encode(&HeadRow(head)), 0);
-        let body = Pieces { prefix: keys::body(id), bytes: body };
-        let long = Long::new([body].into_iter().chain(head.pieces.take()).collect());
-        Arrival { id, received_at, head, key, body: sha256, long }
+        let mut row = rows::encode(&HeadRow(head.clone()));
+        let apart = row.len() + body.len() > ROW_BYTES_MAX;
+        let body = apart.then(|| Pieces { prefix: keys::body(*id), bytes: body.clone() }).or_else(|| {
+            row.extend_from_slice(body);
+            None
+        });
+        let mut head = Value::new(keys::webhook(*id, Part::Head), row, 0);
+        let long = Long::new(body.into_iter().chain(head.pieces.take()).collect());
+        Arrival { id: *id, received_at: webhook.head.received_at, head, key: *key, body: sha256, long }
     }
 
     /// What is known of it already, if anything.
@@ -55,14 +58,18 @@ impl Arrival {
     }
 }
 
-/// Stores an arrival unless it is known. A repeat of the same webhook id answers `New` again.
-pub(super) fn accept(view: &mut View<'_>, arrival: &Arrival, now: Time) -> Result<Accepted, StoreError> {
+/// Stores an arrival unless it is known, and says whether it did. A repeat of the same webhook id answers `New` again.
+pub(super) fn accept(
+    view: &mut View<'_>,
+    arrival: &Arrival,
+    now: Time,
+) -> Result<(Accepted, bool), StoreError> {
     if let Some(known) = arrival.known(view, now)? {
         arrival.long.discard(view)?;
         if let Accepted::Duplicate { first, same_body } = known {
             count_duplicate(view, first, same_body)?;
         }
-        return Ok(known);
+        return Ok((known, false));
     }
     arrival.long.show(view);
     view.put(arrival.head.key.as_slice(), arrival.head.row.as_slice());
@@ -74,7 +81,7 @@ pub(super) fn accept(view: &mut View<'_>, arrival: &Arrival, now: Time) -> Resul
         totals.webhooks += 1;
         totals.undispatched += 1;
     })?;
-    Ok(Accepted::New)
+    Ok((Accepted::New, true))
 }
 
 fn count_duplicate(view: &mut View<'_>, first: WebhookId, same_body: bool) -> Result<(), StoreError> {
@@ -88,24 +95,19 @@ fn count_duplicate(view: &mut View<'_>, first: WebhookId, same_body: bool) -> Re
 
 fn remember(view: &mut View<'_>, arrival: &Arrival, key: DedupeKey, now: Time) -> Result<(), StoreError> {
     let ledger = keys::ledger(&key.hash);
-    if let Some(old) = view.read::<LedgerRow>("ledger", &ledger)? {
-        view.remove(keys::expiry(old.until, &key.hash));
-    }
     if key.hash[15].is_multiple_of(16) {
-        forget_expired(view, now)?;
+        forget_expired(view, &ledger, now)?;
     }
     view.put(ledger, rows::encode(&LedgerRow { first: arrival.id, until: key.until, body: arrival.body }));
-    view.put(keys::expiry(key.until, &key.hash), &[]);
     Ok(())
 }
 
-fn forget_expired(view: &mut View<'_>, now: Time) -> Result<(), StoreError> {
-    let expired = view.range(&[keys::prefix::EXPIRY], &keys::expiry(now, &[0; 16])).take(EXPIRED_AT_ONCE);
-    for (key, _) in expired.collect::<Result<Vec<_>, _>>()? {
-        if let Some(hash) = keys::last_id(&key) {
-            view.remove(keys::ledger(&hash));
+fn forget_expired(view: &mut View<'_>, from: &[u8], now: Time) -> Result<(), StoreError> {
+    let rows = view.range(from, &keys::end_of(&[keys::prefix::LEDGER])).take(SWEPT_AT_ONCE);
+    for (key, row) in rows.collect::<Result<Vec<_>, _>>()? {
+        if rows::decode::<LedgerRow>("ledger", &row)?.until <= now {
+            view.remove(key);
         }
-        view.remove(key);
     }
     Ok(())
 }
@@ -122,11 +124,9 @@ mod tests {
             let row =
                 LedgerRow { first: WebhookId([n; 16]), until: Time::from_secs(n.into()), body: [0; 16] };
             view.put(keys::ledger(&[n; 16]), rows::encode(&row));
-            view.put(keys::expiry(row.until, &[n; 16]), &[]);
         }
-        forget_expired(&mut view, Time::from_secs(4)).unwrap();
-        let left: Vec<bool> = (0..10).map(|n| view.has(&keys::ledger(&[n; 16])).unwrap()).collect();
-        assert_eq!(left, [false, false, false, false, true, true, true, true, true, true]);
-        assert_eq!(view.range(&[keys::prefix::EXPIRY], &keys::end_of(&[keys::prefix::EXPIRY])).count(), 6);
+        forget_expired(&mut view, &keys::ledger(&[1; 16]), Time::from_secs(4)).unwrap();
+        let left: Vec<u8> = (0..10).filter(|n| view.has(&keys::ledger(&[*n; 16])).unwrap()).collect();
+        assert_eq!(left, [0, 5, 6, 7, 8, 9], "those after the arrival's own place");
     }
 }

@@ -2,6 +2,7 @@
 //! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
 
 use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::store::StoreError;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
 
@@ -10,15 +11,15 @@ use sha2::{Digest, Sha256};
 pub(super) mod prefix {
     /// Name: schema version, clean mark, marks of staged pieces.
     pub(crate) const META: u8 = b'm';
-    /// Webhook, part: head, state, duplicates, newest run.
+    /// Webhook, part: head with a short body, state with the newest run, duplicates.
     pub(crate) const WEBHOOK: u8 = b'w';
-    /// Webhook, n: a piece of its body.
+    /// Webhook, n: a piece of a body that is too long for its head's row.
     pub(crate) const BODY: u8 = b'b';
     /// Due, webhook: waits for the pipeline.
     pub(crate) const UNDISPATCHED: u8 = b'u';
     /// Hash of source and key: the ledger of what was seen.
     pub(crate) const LEDGER: u8 = b'k';
-    /// Expiry, hash: the ledger in the order of expiry.
+    /// *Reserved*: expiry, hash: the ledger in the order of expiry.
     pub(crate) const EXPIRY: u8 = b'x';
     /// Event.
     pub(crate) const EVENT: u8 = b'e';
@@ -30,7 +31,7 @@ pub(super) mod prefix {
     pub(crate) const ENTITY: u8 = b'o';
     /// Hash of subject, event: the events about one person.
     pub(crate) const SUBJECT: u8 = b's';
-    /// Delivery.
+    /// Delivery, with its first attempt.
     pub(crate) const DELIVERY: u8 = b'd';
     /// Endpoint, lane, due, delivery: waits to be sent.
     pub(crate) const DUE: u8 = b'i';
@@ -89,8 +90,6 @@ pub(super) enum Part {
     State = 1,
     /// How often it came again.
     Seen = 2,
-    /// The newest run of the pipeline.
-    Run = 3,
 }
 
 const DEAD: u8 = 1;
@@ -156,11 +155,6 @@ pub(super) fn undispatched(due: Time, id: WebhookId) -> Vec<u8> {
 /// A key that was seen.
 pub(super) fn ledger(hash: &[u8; 16]) -> Vec<u8> {
     key(prefix::LEDGER, &[hash])
-}
-
-/// When a key that was seen expires.
-pub(super) fn expiry(until: Time, hash: &[u8; 16]) -> Vec<u8> {
-    key(prefix::EXPIRY, &[&until.millis().to_be_bytes(), hash])
 }
 
 /// An event.
@@ -291,6 +285,11 @@ pub(super) fn first_time(key: &[u8]) -> Option<Time> {
     Some(Time::from_millis(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?)))
 }
 
+/// What a key that lacks its last bytes is answered with.
+pub(super) fn too_short() -> StoreError {
+    StoreError::Damaged("a key is too short".into())
+}
+
 /// The least key that is greater than every key that begins with `prefix`.
 pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
@@ -318,9 +317,8 @@ mod tests {
         let dlv = |millis| DeliveryId::derive(EventId::derive(whk(millis), 0), endpoint, 0);
         let at = Time::from_millis;
         let pairs = [
-            ("w", webhook(whk(255), Part::Run), webhook(whk(256), Part::Head)),
+            ("w", webhook(whk(255), Part::Seen), webhook(whk(256), Part::Head)),
             ("u", undispatched(at(255), whk(9)), undispatched(at(256), whk(1))),
-            ("x", expiry(at(65_535), &[255; 16]), expiry(at(65_536), &[0; 16])),
             ("e", event(EventId::derive(whk(255), 9)), event(EventId::derive(whk(256), 0))),
             (
                 "y",

@@ -2,8 +2,7 @@
 
 use super::keys::{self, Part};
 use super::rows::{
-    self, AttemptRow, DeliveryRow, EntityRow, EventRow, GateDoc, HeadRow, Pieces, RunRow, SeenRow, StateRow,
-    Totals,
+    self, AttemptRow, DeliveryRow, EntityRow, EventRow, GateDoc, HeadRow, Pieces, SeenRow, StateRow, Totals,
 };
 use super::view::View;
 use crate::model::attempt::Attempt;
@@ -16,9 +15,29 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 impl View<'_> {
+    /// The head of a webhook, and its body if that is in the same row.
+    fn head_and_rest(&self, id: WebhookId) -> Result<Option<(WebhookHead, Vec<u8>)>, StoreError> {
+        let Some(value) = self.value(&keys::webhook(id, Part::Head))? else { return Ok(None) };
+        let (HeadRow(head), rest) = rows::decode_and_rest("head", &value)?;
+        Ok(Some((head, rest.to_vec())))
+    }
+
     /// The head of a webhook.
     pub(super) fn head(&self, id: WebhookId) -> Result<Option<WebhookHead>, StoreError> {
-        Ok(self.read::<HeadRow>("head", &keys::webhook(id, Part::Head))?.map(|row| row.0))
+        Ok(self.head_and_rest(id)?.map(|(head, _)| head))
+    }
+
+    /// The head and the body of a webhook; the body may have aged out.
+    pub(super) fn head_and_body(
+        &self,
+        id: WebhookId,
+    ) -> Result<Option<(WebhookHead, Option<Bytes>)>, StoreError> {
+        let Some((head, rest)) = self.head_and_rest(id)? else { return Ok(None) };
+        let body = match rest.len() as u64 == head.body_len {
+            true => Some(rest),
+            false => self.join(&keys::body(id), head.body_len)?,
+        };
+        Ok(Some((head, body.map(Bytes::from))))
     }
 
     /// Where a webhook stands.
@@ -37,17 +56,16 @@ impl View<'_> {
     /// A whole webhook.
     pub(super) fn stored_webhook(&self, id: WebhookId) -> Result<Option<StoredWebhook>, StoreError> {
         let Some(head) = self.head(id)? else { return Ok(None) };
-        let state = self.state_of(id, &head)?.state;
+        let StateRow { state, newest, .. } = self.state_of(id, &head)?;
         let seen: SeenRow = self.read("counter", &keys::webhook(id, Part::Seen))?.unwrap_or_default();
-        let run = self.read::<RunRow>("run", &keys::webhook(id, Part::Run))?.map(|row| row.0);
         let SeenRow { duplicates, conflicts } = seen;
+        let run = newest.map(|row| row.0);
         Ok(Some(StoredWebhook { id, head, state, run, duplicates, conflicts }))
     }
 
     /// The body of a webhook.
     pub(super) fn body_of(&self, id: WebhookId) -> Result<Option<Bytes>, StoreError> {
-        let Some(head) = self.head(id)? else { return Ok(None) };
-        Ok(self.join(&keys::body(id), head.body_len)?.map(Bytes::from))
+        Ok(self.head_and_body(id)?.and_then(|(_, body)| body))
     }
 
     /// An event without its JSON.
@@ -72,7 +90,8 @@ impl View<'_> {
     /// The attempts of a delivery.
     pub(super) fn attempts_of(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let prefix = keys::attempts(id);
-        let mut attempts = Vec::new();
+        let first = self.delivery_row(id)?.and_then(|row| row.first);
+        let mut attempts: Vec<Attempt> = first.map(|row| row.0).into_iter().collect();
         for entry in self.range(&prefix, &keys::end_of(&prefix)) {
             let attempt = self.read::<AttemptRow>("attempt", &entry?.0)?;
             attempts.extend(attempt.map(|row| row.0));
@@ -128,7 +147,8 @@ impl View<'_> {
 
 /// The state of a webhook whose state row was never written.
 fn first_state(head: &WebhookHead) -> StateRow {
-    StateRow { run: 0, state: WebhookState::Undispatched { failures: 0, due: head.received_at, last: None } }
+    let state = WebhookState::Undispatched { failures: 0, due: head.received_at, last: None };
+    StateRow { run: 0, state, newest: None }
 }
 
 /// The pieces that a verb shows, and whether they are written ahead of it.

@@ -37,6 +37,15 @@ pub(super) struct StateRow {
     /// Where it stands.
     #[serde(with = "WebhookStateDef")]
     pub(super) state: WebhookState,
+    /// The newest run that was committed.
+    pub(super) newest: Option<RunRow>,
+}
+
+impl StateRow {
+    /// The row after a move: what the newest run said stays.
+    pub(super) fn moved(&self, run: u32, state: WebhookState) -> StateRow {
+        StateRow { run, state, newest: self.newest.clone() }
+    }
 }
 
 /// What the ledger keeps of a key.
@@ -72,12 +81,14 @@ pub(super) struct EventRow {
     pub(super) endpoints: Vec<EndpointId>,
 }
 
-/// A delivery and its lane.
+/// A delivery, its lane, and its first attempt: most have no other. An attempt with a long answer is a row of its
+/// own, as all later ones are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeliveryRow {
     pub(super) lane: u8,
     #[serde(with = "DeliveryDef")]
     pub(super) delivery: Delivery,
+    pub(super) first: Option<AttemptRow>,
 }
 
 /// A row that is a noun of the model and nothing else.
@@ -465,9 +476,9 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_row_stay_as_they_are() {
-        let row =
-            StateRow { run: 2, state: WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) } };
-        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2]);
+        let dead = WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) };
+        let row = StateRow { run: 2, state: dead, newest: None };
+        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2, 0]);
         let row = LedgerRow { first: WebhookId([9; 16]), until: Time::from_millis(1), body: [8; 16] };
         assert_eq!(encode(&row), [&[1][..], &[9; 16], &[1], &[8; 16]].concat());
     }

@@ -2,7 +2,10 @@
 
 use crate::bindings::{self, imports};
 use crate::plugin::{FAILURE_BYTES_MAX, cut};
-use crate::{Event, Failure, Filter, Map, Normalize, Plugin, Verdict, Webhook};
+use crate::{
+    Event, Failure, Filter, Judgement, Map, Normalize, Outgoing, Plugin, Request, Sending, Time, Transform,
+    Verdict, Verify, Webhook,
+};
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::thread::LocalKey;
@@ -44,6 +47,30 @@ fn json(document: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
     Ok(serde_json::to_vec(document)?)
 }
 
+impl<P: Instance + Verify> bindings::verify::exports::billhook::plugin::verify::Guest for Exports<P> {
+    fn verify(
+        request: &imports::ingress::Request,
+    ) -> Result<bindings::verify::exports::billhook::plugin::verify::Judgement, imports::types::Failure> {
+        use bindings::verify::exports::billhook::plugin::verify as wit;
+        with::<P, _>(|plugin| {
+            Ok(match plugin.verify(&Request::from(request))? {
+                Judgement::Authentic(proof) => wit::Judgement::Authentic(wit::Proof {
+                    method: proof.method,
+                    delivery_id: proof.delivery_id,
+                    sent_at: proof.sent_at.map(Time::millis),
+                    extra: proof.extra,
+                }),
+                Judgement::Refused(why) => wit::Judgement::Refused(why),
+                Judgement::Answer(reply) => wit::Judgement::Answer(wit::Reply {
+                    status: reply.status,
+                    content_type: reply.content_type,
+                    body: reply.body,
+                }),
+            })
+        })
+    }
+}
+
 impl<P: Instance + Normalize> bindings::normalize::exports::billhook::plugin::normalize::Guest
     for Exports<P>
 {
@@ -69,5 +96,22 @@ impl<P: Instance + Filter> bindings::filter::exports::billhook::plugin::filter::
 impl<P: Instance + Map> bindings::map::exports::billhook::plugin::map::Guest for Exports<P> {
     fn map(event: &imports::events::Event) -> Result<Option<Vec<u8>>, imports::types::Failure> {
         with::<P, _>(|plugin| plugin.map(&Event::from(event))?.as_ref().map(json).transpose())
+    }
+}
+
+impl<P: Instance + Transform> bindings::transform::exports::billhook::plugin::transform::Guest
+    for Exports<P>
+{
+    fn transform(
+        outgoing: &imports::deliveries::Outgoing,
+    ) -> Result<bindings::transform::exports::billhook::plugin::transform::Verdict, imports::types::Failure>
+    {
+        use bindings::transform::exports::billhook::plugin::transform as wit;
+        with::<P, _>(|plugin| {
+            Ok(match plugin.transform(&mut Outgoing::from(outgoing))? {
+                Sending::Send => wit::Verdict::Send,
+                Sending::Drop(why) => wit::Verdict::Drop(why),
+            })
+        })
     }
 }

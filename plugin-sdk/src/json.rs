@@ -174,6 +174,14 @@ impl<'a> Json<'a> {
     }
 }
 
+/// A body as `T`; [`Failure::Invalid`] says where it is not JSON, or what of it does not fit.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| match Json::parse(body) {
+        Ok(_) => Failure::Invalid(format!("the body is not as expected: {error}")),
+        Err(not_json) => not_json,
+    })
+}
+
 /// The members of a JSON object, in the order of the document. Of duplicate names the last counts.
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);

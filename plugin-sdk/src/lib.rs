@@ -1,8 +1,9 @@
 //! Write Billhook plugins in Rust.
 //!
-//! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Normalize`], [`Filter`], [`Map`].
-//! [`plugin!`] turns it into a WebAssembly component. The same crate compiles
-//! natively, where [`Webhook`] and [`Event`] are built from samples, so plain `cargo test` tests a plugin.
+//! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Verify`], [`Normalize`],
+//! [`Filter`], [`Map`], [`Transform`]. [`plugin!`] turns it into a WebAssembly component. The same crate compiles
+//! natively, where [`Request`], [`Webhook`], [`Event`] and [`Outgoing`] are built from samples, so plain `cargo test`
+//! tests a plugin. The gateway of this version calls [`Normalize`], [`Filter`] and [`Map`] only.
 //!
 //! ```
 //! use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
@@ -38,8 +39,9 @@
 //!
 //! # Layout
 //!
-//! - [`mod@plugin`]: the traits, and what a call answers with
-//! - [`webhook`], [`event`]: what a call is given
+//! - [`mod@plugin`]: the traits, and what a call answers with; [`verify`] and [`transform`] have theirs
+//! - [`request`], [`webhook`], [`event`], [`outgoing`]: what a call is given
+//! - [`secret`]: what only those use who are granted it
 //! - [`json`], [`number`]: JSON read in place, with exact numbers
 //! - [`host`]: the clock and the log
 //! - [`check`]: what the generated tests hold (native only)
@@ -50,7 +52,12 @@ pub mod event;
 pub mod host;
 pub mod json;
 pub mod number;
+pub mod outgoing;
 pub mod plugin;
+pub mod request;
+pub mod secret;
+pub mod transform;
+pub mod verify;
 pub mod webhook;
 
 #[cfg(not(target_family = "wasm"))]
@@ -68,6 +75,11 @@ pub use event::Event;
 pub use host::{Level, log, now};
 pub use json::{Fields, Json, Scalar};
 pub use number::Number;
+pub use outgoing::Outgoing;
 pub use plugin::{Failure, Filter, Map, Normalize, Plugin, Verdict};
+pub use request::Request;
 pub use rust_decimal::Decimal;
+pub use secret::Secret;
+pub use transform::{Sending, Transform};
+pub use verify::{Judgement, Proof, Reply, Verify};
 pub use webhook::Webhook;

@@ -4,7 +4,7 @@
 ///
 /// ```ignore
 /// billhook_plugin::plugin! {
-///     Acme: Normalize + Filter;
+///     Acme: Verify + Normalize;
 ///     manifest = "plugin.toml";
 ///     schema = "config.schema.json";
 /// }
@@ -75,6 +75,9 @@ macro_rules! plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export_kind {
+    (Verify, $component:ident) => {
+        $crate::bindings::verify::export_verify!($component with_types_in $crate::bindings::verify);
+    };
     (Normalize, $component:ident) => {
         $crate::bindings::normalize::export_normalize!($component with_types_in $crate::bindings::normalize);
     };
@@ -83,5 +86,8 @@ macro_rules! export_kind {
     };
     (Map, $component:ident) => {
         $crate::bindings::map::export_map!($component with_types_in $crate::bindings::map);
+    };
+    (Transform, $component:ident) => {
+        $crate::bindings::transform::export_transform!($component with_types_in $crate::bindings::transform);
     };
 }

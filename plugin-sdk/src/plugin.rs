@@ -15,19 +15,75 @@ pub trait Plugin: Sized {
     fn new(config: Self::Config) -> Result<Self, Failure>;
 }
 
-/// Reads a provider's webhook.
+/// Reads a provider's webhook. The [crate's page](crate) has a whole one.
 pub trait Normalize: Plugin {
     /// Zero or more drafts, in order; the gateway stamps the rest. Equal input must give equal output.
     fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure>;
 }
 
 /// Decides whether an event goes on.
+///
+/// ```
+/// use billhook_plugin::{Event, Failure, Filter, Plugin, Verdict};
+///
+/// struct LiveOnly;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Config {}
+///
+/// impl Plugin for LiveOnly {
+///     type Config = Config;
+///     fn new(Config {}: Config) -> Result<LiveOnly, Failure> {
+///         Ok(LiveOnly)
+///     }
+/// }
+///
+/// impl Filter for LiveOnly {
+///     fn filter(&self, event: &Event<'_>) -> Result<Verdict, Failure> {
+///         Ok(match event.typed()?.livemode {
+///             Some(false) => Verdict::Drop("it is of the test mode".into()),
+///             _ => Verdict::Keep,
+///         })
+///     }
+/// }
+///
+/// let event = Event::from_json(r#"{"type":"invoice.paid","livemode":false}"#).unwrap();
+/// assert!(matches!(LiveOnly.filter(&event), Ok(Verdict::Drop(_))));
+/// ```
 pub trait Filter: Plugin {
     /// Keeps or drops the event.
     fn filter(&self, event: &Event<'_>) -> Result<Verdict, Failure>;
 }
 
 /// Annotates an event.
+///
+/// ```
+/// use billhook_plugin::{Event, Failure, Map, Patch, Plugin};
+///
+/// struct Region;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Config {}
+///
+/// impl Plugin for Region {
+///     type Config = Config;
+///     fn new(Config {}: Config) -> Result<Region, Failure> {
+///         Ok(Region)
+///     }
+/// }
+///
+/// impl Map for Region {
+///     fn map(&self, event: &Event<'_>) -> Result<Option<Patch>, Failure> {
+///         let Some(region) = event.text("/metadata/region") else { return Ok(None) };
+///         let annotations = serde_json::value::to_raw_value(&serde_json::json!({ "region": region }))?;
+///         Ok(Some(Patch { annotations: Some(annotations), ..Patch::default() }))
+///     }
+/// }
+///
+/// let event = Event::from_json(r#"{"type":"invoice.paid","metadata":{"region":"eu"}}"#).unwrap();
+/// let patch = Region.map(&event).unwrap().unwrap();
+/// assert_eq!(patch.annotations.unwrap().get(), r#"{"region":"eu"}"#);
+/// ```
 pub trait Map: Plugin {
     /// What to change in the event, if anything.
     fn map(&self, event: &Event<'_>) -> Result<Option<Patch>, Failure>;

@@ -1,7 +1,7 @@
 //! A stored webhook, as a normalizer sees it.
 
 use crate::host::WebhookHost;
-use crate::json::{Fields, Json, Scalar};
+use crate::json::{self, Fields, Json, Scalar};
 use crate::{Decimal, Failure, Time};
 use billhook_event::money;
 use serde::Deserialize;
@@ -95,10 +95,7 @@ impl<'a> Webhook<'a> {
 
     /// The body as `T`; [`Failure::Invalid`] says what does not fit.
     pub fn parse<'b, T: Deserialize<'b>>(&'b self) -> Result<T, Failure> {
-        serde_json::from_slice(self.body()).map_err(|error| match self.json() {
-            Ok(_) => Failure::Invalid(format!("the body is not as expected: {error}")),
-            Err(not_json) => not_json,
-        })
+        json::parse(self.body())
     }
 
     /// The scalar at a JSON pointer (RFC 6901), looked up by the gateway.
@@ -143,6 +140,7 @@ impl Webhook<'static> {
     #[must_use]
     pub fn with_body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.host.body = body.as_ref().to_vec();
+        self.body = OnceCell::new();
         self
     }
 
@@ -164,6 +162,7 @@ impl Webhook<'static> {
     #[must_use]
     pub fn with_event_name(mut self, name: &str) -> Self {
         self.host.event_name = Some(name.to_owned());
+        self.event_name = OnceCell::new();
         self
     }
 
@@ -210,6 +209,9 @@ mod tests {
         assert_eq!(webhook.count("/lines"), Some(2));
         assert_eq!(webhook.get_json("/lines").as_deref(), Some("[1,2]"));
         assert_eq!(webhook.get("/lines"), None);
+        assert_eq!(webhook.body_length(), webhook.body().len() as u64);
+        let changed = webhook.with_body("[]").with_event_name("failed");
+        assert_eq!((changed.body(), changed.event_name()), (&b"[]"[..], Some("failed")));
     }
 
     #[test]

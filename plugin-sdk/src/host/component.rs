@@ -1,9 +1,15 @@
 //! The gateway's imports, as a component calls them.
 
 mod event;
+mod outgoing;
+mod request;
+mod secret;
 mod webhook;
 
 pub(crate) use event::EventHost;
+pub(crate) use outgoing::OutgoingHost;
+pub(crate) use request::RequestHost;
+pub(crate) use secret::SecretHost;
 pub(crate) use webhook::WebhookHost;
 
 use super::Level;

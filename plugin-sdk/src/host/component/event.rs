@@ -16,6 +16,12 @@ impl<'a> From<&'a wit::events::Event> for Event<'a> {
     }
 }
 
+impl From<wit::events::Event> for Event<'static> {
+    fn from(handle: wit::events::Event) -> Event<'static> {
+        Event::over(EventHost(Handle::Owned(handle)))
+    }
+}
+
 impl EventHost<'_> {
     pub(crate) fn id(&self) -> String {
         self.0.id()

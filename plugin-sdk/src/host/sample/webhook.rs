@@ -1,5 +1,6 @@
 //! A webhook in memory.
 
+use super::values;
 use crate::json::{Json, Scalar};
 use billhook_event::Time;
 use std::marker::PhantomData;
@@ -60,8 +61,7 @@ impl WebhookHost<'_> {
     }
 
     pub(crate) fn header(&self, name: &str) -> Vec<Vec<u8>> {
-        let same = |(key, _): &&(String, Vec<u8>)| key.eq_ignore_ascii_case(name);
-        self.headers.iter().filter(same).map(|(_, value)| value.clone()).collect()
+        values(&self.headers, name)
     }
 
     pub(crate) fn headers(&self) -> Vec<(String, Vec<u8>)> {

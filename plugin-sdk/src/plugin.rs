@@ -1,4 +1,4 @@
-//! The traits that a plugin implements, and what a call answers with.
+//! What every plugin is, the kinds that work on stored webhooks and on events, and what a call answers with.
 
 use crate::{Event, Webhook};
 use billhook_event::{Draft, Patch};

@@ -138,10 +138,15 @@ fn every_scheme_is_in_the_tables_with_its_keys() {
 }
 
 #[test]
-fn the_plugin_that_is_shown_is_the_one_that_is_tested() {
+fn the_plugins_that_are_shown_are_those_that_are_tested() {
     let text = page("docs/plugins.md");
     let acme = |name: &str| page(&format!("tests/fixtures/acme/{name}"));
-    assert_eq!(blocks(&text, "rust"), [acme("src/lib.rs")]);
+    let [whole, verify, transform] = blocks(&text, "rust")[..] else { panic!("three blocks of Rust") };
+    assert_eq!(whole, acme("src/lib.rs"));
+    for (block, fixture) in [(verify, "acme-signed"), (transform, "chat")] {
+        let source = page(&format!("tests/fixtures/{fixture}/src/lib.rs"));
+        assert!(source.contains(block), "docs/plugins.md shows what is not in {fixture}");
+    }
     let [cargo, stack, manifest, _] = blocks(&text, "toml")[..] else { panic!("four blocks of TOML") };
     assert_eq!(manifest, acme("plugin.toml"));
     assert!(page(".cargo/config.toml").ends_with(stack));

@@ -16,7 +16,7 @@ pub mod pipeline;
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
-use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::in_flight::{InFlight, Slot};
 use crate::dispatch::pipeline::RunError;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::WebhookId;
@@ -86,7 +86,7 @@ struct Work {
     lines: Arc<Lines>,
     deliver: Wake,
     breakers: Breakers,
-    in_flight: InFlight,
+    in_flight: Arc<InFlight>,
 }
 
 impl Dispatcher {
@@ -96,7 +96,7 @@ impl Dispatcher {
         clock: Clock,
         lines: Arc<Lines>,
         deliver: Wake,
-        in_flight: InFlight,
+        in_flight: Arc<InFlight>,
         suspects: Vec<WebhookId>,
     ) -> Dispatcher {
         let breakers = Breakers::default();
@@ -128,6 +128,7 @@ impl Dispatcher {
                 continue;
             }
             if runs.is_empty() {
+                self.work.in_flight.rest();
                 woken.rest(heard);
             }
             tokio::select! {
@@ -155,14 +156,16 @@ impl Dispatcher {
                 leases.into_iter().partition(|lease| suspects.remove(&lease.id))
             };
             for lease in suspects {
-                Arc::clone(&self.work).dispatch(lease).await;
+                let slot = self.work.in_flight.enter(&[lease.id]).pop();
+                Arc::clone(&self.work).dispatch(lease, slot).await;
             }
             if self.work.breakers.is_any_resting() {
                 // After a rest one webhook is tried: by lot, or the oldest poisonous one would be tried for ever.
                 rest.shuffle(&mut rand::rng());
             }
-            for lease in rest {
-                runs.spawn(Arc::clone(&self.work).dispatch(lease));
+            let ids: Vec<WebhookId> = rest.iter().map(|lease| lease.id).collect();
+            for (lease, slot) in rest.into_iter().zip(self.work.in_flight.enter(&ids)) {
+                runs.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot)));
             }
         }
         if runs.is_empty() { self.work.store.next_webhook_due().await } else { Ok(None) }
@@ -171,8 +174,7 @@ impl Dispatcher {
 
 impl Work {
     /// Takes one webhook through the pipeline and commits what comes of it, whatever happens on the way.
-    async fn dispatch(self: Arc<Self>, lease: WebhookLease) {
-        let slot = self.in_flight.enter(lease.id);
+    async fn dispatch(self: Arc<Self>, lease: WebhookLease, slot: Option<Slot>) {
         let committed = match unwound(self.attempt(&lease)).await {
             Ok(committed) => committed,
             Err(panic) => {

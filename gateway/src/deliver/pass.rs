@@ -9,7 +9,10 @@ use crate::model::delivery::Delivery;
 use crate::model::id::{DeliveryId, EndpointId};
 use crate::store::crash::{Point, crash_point};
 use crate::store::{AfterAttempt, Committed, Finish, Shared, StoreError};
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 
@@ -33,10 +36,12 @@ pub(super) struct Pass<'a> {
     deliver: &'a Deliver,
     /// One for each endpoint, in the order of the configuration.
     lanes: Vec<Lane>,
-    /// Two after another for each delivery under way. Dropping them aborts them.
-    tasks: JoinSet<Step>,
-    /// What each task is about.
+    /// Attempts under way. Dropping them aborts them.
+    attempts: JoinSet<Attempt>,
+    /// What each of them is about.
     flights: HashMap<tokio::task::Id, Flight>,
+    /// Attempts that have ended and are being recorded: they wait for a commit and need no task of their own.
+    recordings: FuturesUnordered<Recording>,
     /// Endpoints with deliveries that are no longer configured: each is logged once.
     unknown: HashSet<EndpointId>,
     /// Where the sharing of slots begins; moves on with each look.
@@ -50,16 +55,18 @@ struct Flight {
     delivery: Delivery,
     at: Time,
     trial: bool,
-    /// Whether it was tried and is being recorded.
-    recording: bool,
-    /// Whether a turn of the gate is recorded with it.
-    turns: bool,
 }
 
-/// How a task of a delivery ended.
-enum Step {
-    Tried(Attempt),
-    Recorded(Result<Committed, StoreError>),
+/// The record of an attempt on its way into the store.
+type Recording = Pin<Box<dyn Future<Output = Recorded> + Send>>;
+
+/// How a recording ended.
+struct Recorded {
+    place: usize,
+    lease: Lease,
+    /// Whether a turn of the gate was recorded with it.
+    turns: bool,
+    result: Result<Committed, StoreError>,
 }
 
 /// A lease; it is given back when it is dropped before the attempt is recorded.
@@ -83,8 +90,9 @@ impl<'a> Pass<'a> {
         Pass {
             deliver,
             lanes,
-            tasks: JoinSet::new(),
+            attempts: JoinSet::new(),
             flights: HashMap::new(),
+            recordings: FuturesUnordered::new(),
             unknown: HashSet::new(),
             first: 0,
         }
@@ -170,77 +178,65 @@ impl<'a> Pass<'a> {
             let (outbound, endpoints) = (outbound.clone(), endpoints.clone());
             let sends = async move {
                 let target = endpoints.target(place);
-                Step::Tried(attempt(&outbound, target, &leased, at, trial).await)
+                attempt(&outbound, target, &leased, at, trial).await
             };
-            let task = self.tasks.spawn(sends).id();
+            let task = self.attempts.spawn(sends).id();
             lane.in_flight += 1;
-            self.flights
-                .insert(task, Flight { place, lease, delivery, at, trial, recording: false, turns: false });
+            self.flights.insert(task, Flight { place, lease, delivery, at, trial });
         }
         Ok(())
     }
 
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.flights.is_empty()
+        self.flights.is_empty() && self.recordings.is_empty()
     }
 
     /// Waits until something under way has ended and takes in all that has. Dropping the future loses nothing.
     pub(super) async fn ended(&mut self) -> Result<(), StoreError> {
-        let mut ended = self.tasks.join_next_with_id().await;
-        while let Some(step) = ended {
-            self.take_in(step)?;
-            ended = self.tasks.try_join_next_with_id();
+        tokio::select! {
+            Some(ended) = self.attempts.join_next_with_id() => self.tried(ended),
+            Some(recorded) = self.recordings.next() => self.recorded(recorded)?,
         }
-        Ok(())
-    }
-
-    fn take_in(&mut self, ended: Result<(tokio::task::Id, Step), JoinError>) -> Result<(), StoreError> {
-        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        let flight = self.flights.remove(&task).expect("every task has a flight until it has ended");
-        match ended.map(|(_, step)| step) {
-            Ok(Step::Tried(attempt)) => self.tried(flight, attempt),
-            Ok(Step::Recorded(recorded)) => return self.recorded(flight, recorded),
-            Err(panic) if flight.recording => {
-                return self
-                    .recorded(flight, Err(StoreError::Damaged(format!("recording an attempt: {panic}"))));
-            }
-            Err(panic) => {
-                tracing::error!(delivery = %flight.delivery.id, %panic, "an attempt panicked");
-                let attempt = unmade(&flight);
-                self.tried(flight, attempt);
-            }
+        while let Some(ended) = self.attempts.try_join_next_with_id() {
+            self.tried(ended);
+        }
+        while let Some(Some(recorded)) = self.recordings.next().now_or_never() {
+            self.recorded(recorded)?;
         }
         Ok(())
     }
 
     /// Decides what follows from an attempt and has it recorded.
-    fn tried(&mut self, mut flight: Flight, attempt: Attempt) {
+    fn tried(&mut self, ended: Result<(tokio::task::Id, Attempt), JoinError>) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let flight = self.flights.remove(&task).expect("every task has a flight until it has ended");
+        let attempt = ended.map(|(_, attempt)| attempt).unwrap_or_else(|panic| {
+            tracing::error!(delivery = %flight.delivery.id, %panic, "an attempt panicked");
+            unmade(&flight)
+        });
         let lane = &mut self.lanes[flight.place];
         let endpoint = &self.deliver.endpoints.target(flight.place).endpoint;
         let now = self.deliver.clock.now();
         let (after, turn) = lane.decide(&flight.delivery, &attempt, &endpoint.schedule, now, rand::random());
-        (flight.recording, flight.turns) = (true, turn.is_some());
-        lane.turning += usize::from(flight.turns);
+        let turns = turn.is_some();
+        lane.turning += usize::from(turns);
         lane.in_flight -= 1;
         lane.recording += 1;
-        tell(&flight.delivery, &endpoint.name, &attempt, &after);
-        let finish = Finish { delivery: flight.delivery.clone(), attempt, after };
-        let recording = record(self.deliver.store.clone(), finish, turn, now);
-        let task = self.tasks.spawn(async move { Step::Recorded(recording.await) }).id();
-        self.flights.insert(task, flight);
+        let Flight { place, lease, delivery, .. } = flight;
+        tell(&delivery, &endpoint.name, &attempt, &after);
+        let recording = record(self.deliver.store.clone(), Finish { delivery, attempt, after }, turn, now);
+        self.recordings
+            .push(Box::pin(async move { Recorded { place, lease, turns, result: recording.await } }));
     }
 
-    fn recorded(
-        &mut self,
-        mut flight: Flight,
-        recorded: Result<Committed, StoreError>,
-    ) -> Result<(), StoreError> {
-        let lane = &mut self.lanes[flight.place];
+    fn recorded(&mut self, recorded: Recorded) -> Result<(), StoreError> {
+        let Recorded { place, mut lease, turns, result } = recorded;
+        let lane = &mut self.lanes[place];
         lane.recording -= 1;
-        lane.turning -= usize::from(flight.turns);
-        match recorded {
-            Ok(_) => flight.lease.recorded = true,
+        lane.turning -= usize::from(turns);
+        match result {
+            Ok(_) => lease.recorded = true,
             Err(error) => {
                 lane.blocked = self.deliver.clock.now().plus(STORE_WAIT);
                 bearable(error)?;
@@ -316,16 +312,25 @@ fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAtt
         AfterAttempt::Held => "held".to_owned(),
         AfterAttempt::Dead(_) => "dead".to_owned(),
     };
-    tracing::info!(
-        delivery = %delivery.id,
-        endpoint,
-        event = %delivery.event,
-        attempt = attempt.n,
-        trial = attempt.trial,
-        status,
-        failure,
-        took_ms = attempt.took.as_millis() as u64,
-        next,
-        "attempt finished"
-    );
+    // What went well is in the store, and a line for each is most of a busy gateway's log.
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(
+                delivery = %delivery.id,
+                endpoint,
+                event = %delivery.event,
+                attempt = attempt.n,
+                trial = attempt.trial,
+                status,
+                failure,
+                took_ms = attempt.took.as_millis() as u64,
+                next,
+                "attempt finished"
+            )
+        };
+    }
+    match after {
+        AfterAttempt::Delivered => tell!(debug),
+        AfterAttempt::RetryAt(_) | AfterAttempt::Held | AfterAttempt::Dead(_) => tell!(info),
+    }
 }

@@ -9,23 +9,32 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bytes of one slot: an id, all zero when it is free.
 const SLOT: usize = 16;
+/// One for each webhook in the pipeline, and one for a suspect.
+const SLOTS: usize = CONCURRENCY + 1;
 
-/// The file and which of its slots are free.
+/// The file and what is in it.
 #[derive(Debug)]
 pub struct InFlight {
     file: File,
-    /// Held for one push or pop.
-    free: Mutex<Vec<usize>>,
+    /// Held for a look, a change or a write of half a kilobyte.
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    ids: Vec<Option<WebhookId>>,
+    /// Whether the file names none.
+    is_empty: bool,
 }
 
 /// A slot that is taken; dropping it frees it.
 #[derive(Debug)]
-pub struct Slot<'a> {
-    of: &'a InFlight,
+pub struct Slot {
+    of: Arc<InFlight>,
     at: Option<usize>,
 }
 
@@ -34,7 +43,7 @@ impl InFlight {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn open(path: &Path) -> io::Result<(InFlight, Vec<WebhookId>)> {
+    pub fn open(path: &Path) -> io::Result<(Arc<InFlight>, Vec<WebhookId>)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -45,33 +54,53 @@ impl InFlight {
             .filter(|slot| **slot != [0; SLOT])
             .map(|slot| WebhookId(*slot));
         let left = left.collect();
-        file.write_all_at(&[0; SLOT * (CONCURRENCY + 1)], 0)?;
-        let free = Mutex::new((0..=CONCURRENCY).collect());
-        Ok((InFlight { file, free }, left))
+        file.write_all_at(&[0; SLOT * SLOTS], 0)?;
+        let slots = Mutex::new(Slots { ids: vec![None; SLOTS], is_empty: true });
+        Ok((Arc::new(InFlight { file, slots }), left))
     }
 
-    /// Notes that a webhook is in the pipeline until the slot is dropped.
-    pub fn enter(&self, id: WebhookId) -> Slot<'_> {
-        let at = self.free.lock().expect("no holder of this lock panics").pop();
-        self.write(at, id.bytes());
-        Slot { of: self, at }
+    /// Notes in one write that webhooks enter the pipeline; each is in it until its slot is dropped. What has left
+    /// since the last write is taken out with it: until then the file may name a webhook that is done, which does
+    /// no harm.
+    pub fn enter(self: &Arc<Self>, ids: &[WebhookId]) -> Vec<Slot> {
+        let mut slots = self.slots();
+        let taken = ids.iter().map(|id| {
+            let at = slots.ids.iter().position(Option::is_none);
+            at.into_iter().for_each(|at| slots.ids[at] = Some(*id));
+            Slot { of: Arc::clone(self), at }
+        });
+        let taken = taken.collect();
+        self.write(&mut slots);
+        taken
+    }
+
+    /// To be called when nothing is in the pipeline: takes out what has left.
+    pub fn rest(&self) {
+        let mut slots = self.slots();
+        if !slots.is_empty {
+            self.write(&mut slots);
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().expect("no holder of this lock panics")
     }
 
     /// A write that fails costs a suspect, no webhook.
-    fn write(&self, at: Option<usize>, bytes: &[u8; SLOT]) {
-        if let Some(at) = at
-            && let Err(error) = self.file.write_all_at(bytes, (at * SLOT) as u64)
-        {
-            tracing::warn!(%error, "cannot note a webhook in flight");
+    fn write(&self, slots: &mut Slots) {
+        let ids = slots.ids.iter().map(|id| id.map_or([0; SLOT], |id| id.0));
+        let bytes: Vec<u8> = ids.flatten().collect();
+        slots.is_empty = slots.ids.iter().all(Option::is_none);
+        if let Err(error) = self.file.write_all_at(&bytes, 0) {
+            tracing::warn!(%error, "cannot note the webhooks in flight");
         }
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.of.write(self.at, &[0; SLOT]);
         if let Some(at) = self.at {
-            self.of.free.lock().expect("no holder of this lock panics").push(at);
+            self.of.slots().ids[at] = None;
         }
     }
 }
@@ -87,10 +116,16 @@ mod tests {
         let path = dir.path().join("in-flight");
         let (first, left) = InFlight::open(&path).unwrap();
         assert_eq!(left, []);
-        let (a, b) = (WebhookId::new(Time::from_secs(1), 1), WebhookId::new(Time::from_secs(1), 2));
-        drop(first.enter(a));
-        std::mem::forget(first.enter(b));
-        assert_eq!(InFlight::open(&path).unwrap().1, [b]);
+        let [a, b, c] = [1, 2, 3].map(|n| WebhookId::new(Time::from_secs(1), n));
+        let mut slots = first.enter(&[a]);
+        slots.extend(first.enter(&[b]));
+        slots.remove(0);
+        slots.extend(first.enter(&[c]));
+        std::mem::forget(slots);
+        let (second, left) = InFlight::open(&path).unwrap();
+        assert_eq!(left, [c, b], "what has left is taken out with the next write");
+        drop(second.enter(&[a]));
+        second.rest();
         assert_eq!(InFlight::open(&path).unwrap().1, []);
     }
 }

@@ -13,7 +13,7 @@
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
 //! - `committer`, `watchdog`, `ready`: what runs them, what watches that, who works on what
-//! - `nouns`, `view`, `rows`, `keys`: from nouns down to bytes
+//! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
 mod delivering;
@@ -22,6 +22,7 @@ mod intake;
 mod keys;
 mod nouns;
 mod open;
+mod pack;
 mod reading;
 mod ready;
 mod refusing;

@@ -188,7 +188,7 @@ pub(super) fn finish(
         }
         None => row.first = Some(AttemptRow(attempt)),
     }
-    view.write(keys::delivery(id), &row)?;
+    view.write_short(keys::delivery(id), &row);
     Ok((Committed::Done, again))
 }
 
@@ -251,11 +251,7 @@ fn some(view: &View<'_>, prefix: &[u8], n: usize) -> Result<(Vec<Vec<u8>>, bool)
 }
 
 /// The next delivery of the same event to the same endpoint, from the start of the schedule.
-fn redrive_delivery(
-    view: &mut View<'_>,
-    id: DeliveryId,
-    now: Time,
-) -> Result<Option<Redriven>, StoreError> {
+fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<Option<Redriven>, StoreError> {
     let Some(DeliveryRow { lane, delivery: dead, .. }) = view.delivery_row(id)? else { return Ok(None) };
     [None, Some(dead.endpoint)].into_iter().for_each(|of| view.remove(keys::dead(of, id)));
     let mut resend = dead.resend + 1;
@@ -267,7 +263,7 @@ fn redrive_delivery(
     let endpoint = dead.endpoint;
     let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, ..dead };
     view.put(keys::due(endpoint, lane, now, id), &[]);
-    view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None })?;
+    view.write_short(keys::delivery(id), &DeliveryRow { lane, delivery, first: None });
     view.count(|totals| {
         totals.dead -= 1;
         totals.waiting += 1;

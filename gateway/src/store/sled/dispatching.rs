@@ -6,7 +6,7 @@ use super::ready::{Ready, Row};
 use super::rows::{self, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
-use crate::model::dispatch::{Dispatch, EntityRead};
+use crate::model::dispatch::{Dispatch, Entity, EntityRead};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::webhook::WebhookState;
 use crate::store::{AfterFailure, Committed, DeliveryLease, StoreError, WebhookLease};
@@ -109,6 +109,16 @@ pub(super) struct Plan {
     pub(super) long: Long,
 }
 
+/// What a run starts from.
+struct Standing<'p> {
+    /// Since when the webhook is due.
+    due: Time,
+    /// Whether its state was never written.
+    is_first: bool,
+    /// The rows of the entities that the run read.
+    entities: BTreeMap<&'p str, Entity>,
+}
+
 #[derive(Clone)]
 struct PlannedEvent {
     id: EventId,
@@ -174,23 +184,29 @@ impl Plan {
         Ok(Plan { id, run, received_at, source, events, state, reads, long: Long::new(pieces) })
     }
 
-    /// Whether it may be committed, and since when its webhook is due.
-    fn standing(&self, view: &View<'_>) -> Result<Result<Time, Committed>, StoreError> {
+    /// Whether it may be committed, and what it starts from.
+    fn standing(&self, view: &View<'_>) -> Result<Result<Standing<'_>, Committed>, StoreError> {
         let row = view.read::<StateRow>("state", &keys::webhook(self.id, Part::State))?;
+        let is_first = row.is_none();
         let due = match row {
-            Some(StateRow { run, state: WebhookState::Undispatched { due, .. }, .. }) if run == self.run => due,
+            Some(StateRow { run, state: WebhookState::Undispatched { due, .. }, .. }) if run == self.run => {
+                due
+            }
             None if self.run == 0 => self.received_at,
             _ => return Ok(Err(Committed::LeaseLost)),
         };
         if !view.has(&keys::undispatched(due, self.id))? {
             return Ok(Err(Committed::LeaseLost));
         }
+        let mut entities = BTreeMap::new();
         for read in &self.reads {
-            if view.entity_row(&self.source, &read.entity)?.version != read.version {
+            let row = view.entity_row(&self.source, &read.entity)?;
+            if row.version != read.version {
                 return Ok(Err(Committed::Conflict));
             }
+            entities.insert(read.entity.as_str(), row);
         }
-        Ok(Ok(due))
+        Ok(Ok(Standing { due, is_first, entities }))
     }
 
     /// Whether its pieces would be written in vain.
@@ -205,8 +221,8 @@ pub(super) fn dispatched(
     plan: &Plan,
     now: Time,
 ) -> Result<(Committed, Vec<(u8, DeliveryLease)>), StoreError> {
-    let due = match plan.standing(view)? {
-        Ok(due) => due,
+    let Standing { due, is_first, entities } = match plan.standing(view)? {
+        Ok(standing) => standing,
         Err(refused) => {
             plan.long.discard(view)?;
             return Ok((refused, Vec::new()));
@@ -214,12 +230,14 @@ pub(super) fn dispatched(
     };
     let (mut events, mut made) = (0, Vec::new());
     for event in &plan.events {
-        events += u64::from(!view.has(&event.value.key)?);
-        write_event(view, event, now, &mut made)?;
+        events += u64::from(write_event(view, event, now, &mut made)?);
     }
-    write_entities(view, plan)?;
+    write_entities(view, plan, entities)?;
     view.remove(keys::undispatched(due, plan.id));
-    view.put_value(&plan.state)?;
+    match is_first {
+        true => view.put_new_value(&plan.state),
+        false => view.put_value(&plan.state)?,
+    }
     plan.long.show(view);
     view.count(|totals| {
         totals.undispatched -= 1;
@@ -229,20 +247,24 @@ pub(super) fn dispatched(
     Ok((Committed::Done, made))
 }
 
-/// Writes an event, its indexes and its deliveries; adds those that are new to `made`.
+/// Writes an event, its indexes and its deliveries, and says whether it is new; adds deliveries that are to `made`.
 fn write_event(
     view: &mut View<'_>,
     event: &PlannedEvent,
     now: Time,
     made: &mut Vec<(u8, DeliveryLease)>,
-) -> Result<(), StoreError> {
-    view.put_value(&event.value)?;
+) -> Result<bool, StoreError> {
+    let is_new = !view.has(&event.value.key)?;
+    match is_new {
+        true => view.put_new_value(&event.value),
+        false => view.put_value(&event.value)?,
+    }
     view.put(keys::kind_event(&event.kind, event.id), &[]);
     event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
     let lane = lane(&event.kind);
     for endpoint in &event.endpoints {
         let id = DeliveryId::derive(event.id, *endpoint, 0);
-        if view.has(&keys::delivery(id))? {
+        if !is_new && view.has(&keys::delivery(id))? {
             continue;
         }
         let state = DeliveryState::Waiting { due: now };
@@ -257,14 +279,19 @@ fn write_event(
             state,
         };
         view.put(keys::due(*endpoint, lane, now, id), &[]);
-        view.write(keys::delivery(id), &DeliveryRow { lane, delivery: delivery.clone(), first: None })?;
+        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None };
+        view.write_short(keys::delivery(id), &row);
         made.push((lane, DeliveryLease { delivery, kind: event.kind.clone(), event: event.json.clone() }));
     }
-    Ok(())
+    Ok(is_new)
 }
 
 /// Writes the row of each entity once: the last event of each type, by when it happened.
-fn write_entities(view: &mut View<'_>, plan: &Plan) -> Result<(), StoreError> {
+fn write_entities(
+    view: &mut View<'_>,
+    plan: &Plan,
+    mut read: BTreeMap<&str, Entity>,
+) -> Result<(), StoreError> {
     let mut by_entity: BTreeMap<&str, Vec<&PlannedEvent>> = BTreeMap::new();
     for event in &plan.events {
         if let Some(entity) = &event.entity {
@@ -272,7 +299,10 @@ fn write_entities(view: &mut View<'_>, plan: &Plan) -> Result<(), StoreError> {
         }
     }
     for (entity, events) in by_entity {
-        let mut row = view.entity_row(&plan.source, entity)?;
+        let mut row = match read.remove(entity) {
+            Some(row) => row,
+            None => view.entity_row(&plan.source, entity)?,
+        };
         row.version += 1;
         for event in events {
             let last = row.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
@@ -280,7 +310,13 @@ fn write_entities(view: &mut View<'_>, plan: &Plan) -> Result<(), StoreError> {
                 *last = (event.occurred_at, event.id);
             }
         }
-        view.write(keys::entity(&plan.source, entity), &EntityRow(row))?;
+        let is_new = row.version == 1;
+        let value = Value::new(keys::entity(&plan.source, entity), rows::encode(&EntityRow(row)), 0);
+        match is_new {
+            true => view.put_new_value(&value),
+            false => view.put_value(&value)?,
+        }
+        view.put_pieces(value.pieces.as_ref());
     }
     Ok(())
 }

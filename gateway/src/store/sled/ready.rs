@@ -113,8 +113,8 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
     pub(super) fn begin_read(&self, line: L, now: Time) -> bool {
         let mut inner = self.inner();
         let Some(of) = inner.lines.get_mut(&line) else { return false };
-        let reads = of.ready.front().is_none_or(|row| row.due > now)
-            && of.unread.is_some_and(|unread| unread <= now);
+        let reads =
+            of.ready.front().is_none_or(|row| row.due > now) && of.unread.is_some_and(|unread| unread <= now);
         if reads {
             of.unread = None;
         }

@@ -1,9 +1,10 @@
 //! Rows as bytes: a version byte, then postcard; times are milliseconds. A value that is longer than a row may be is
-//! cut into pieces, and its row says only how many bytes there are and where.
+//! cut into pieces, and its row says only how many bytes there are and where. Longer ones are packed before.
 //!
 //! Enums are numbered by the order of their variants, and fields have no names: a change of either is a new version.
 
 use super::keys;
+use super::pack::pack;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Entity, Note, Run};
@@ -185,7 +186,7 @@ impl Pieces {
     }
 }
 
-/// A value ready to be written: the row, and its pieces if it is too long for one.
+/// A value ready to be written, packed if it is long: the row, and its pieces if it is too long for one.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
     pub(super) key: Vec<u8>,
@@ -196,6 +197,7 @@ pub(super) struct Value {
 impl Value {
     /// The value `bytes` at `key`. The pieces of two generations lie side by side.
     pub(super) fn new(key: Vec<u8>, bytes: Vec<u8>, generation: u32) -> Value {
+        let bytes = pack(bytes);
         if bytes.len() <= ROW_BYTES_MAX {
             return Value { key, row: bytes, pieces: None };
         }
@@ -493,14 +495,16 @@ mod tests {
     #[test]
     fn a_value_is_cut_beyond_a_row() {
         for (len, pieces) in [(0, None), (4096, None), (4097, Some(2)), (8192, Some(2)), (8193, Some(3))] {
-            let value = Value::new(b"wkey".to_vec(), vec![5; len], 0);
+            let bytes: Vec<u8> =
+                std::iter::repeat_with(|| rand::random_range(1..=u8::MAX)).take(len).collect();
+            let value = Value::new(b"wkey".to_vec(), bytes.clone(), 0);
             assert!(value.row.len() <= ROW_BYTES_MAX);
             assert_eq!(value.pieces.as_ref().map(Pieces::count), pieces, "{len}");
             let cut = Cut { bytes: len as u64, generation: 0 };
             assert_eq!(Cut::read(&value.row).unwrap(), pieces.map(|_| cut), "{len}");
             if let Some(pieces) = value.pieces {
                 let back: Vec<u8> = (0..pieces.count()).flat_map(|n| pieces.piece(n).1.to_vec()).collect();
-                assert_eq!(back, vec![5; len]);
+                assert_eq!(back, bytes);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! has the tree alone.
 
 use super::keys;
+use super::pack::unpack;
 use super::rows::{self, Cut, Pieces, ROW_BYTES_MAX, Value};
 use crate::store::StoreError;
 use serde::Serialize;
@@ -60,11 +61,16 @@ impl<'a> View<'a> {
         self.whole(key, row)
     }
 
-    /// The value of a row, from its pieces if it is cut. `None` if it was replaced meanwhile.
+    /// The value of a row, from its pieces if it is cut, unpacked. `None` if it was replaced meanwhile.
     fn whole(&self, key: &[u8], row: IVec) -> Result<Option<IVec>, StoreError> {
-        let Some(cut) = Cut::read(&row)? else { return Ok(Some(row)) };
-        let bytes = self.join(&keys::pieces(key, cut.generation), cut.bytes)?;
-        Ok(bytes.map(IVec::from))
+        let written = match Cut::read(&row)? {
+            None => row,
+            Some(cut) => match self.join(&keys::pieces(key, cut.generation), cut.bytes)? {
+                Some(bytes) => bytes.into(),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(unpack(&written)?.map_or(written, IVec::from)))
     }
 
     /// The pieces that begin with `prefix`, if together they are `len` bytes.
@@ -137,6 +143,16 @@ impl<'a> View<'a> {
         Ok(())
     }
 
+    /// Encodes and writes a row that is never longer than a row may be.
+    pub(super) fn write_short<T: Serialize>(&mut self, key: Vec<u8>, row: &T) {
+        self.put(key, rows::encode(row));
+    }
+
+    /// Writes the row of a value where there was none. Its pieces are written apart, as with [`View::put_value`].
+    pub(super) fn put_new_value(&mut self, value: &Value) {
+        self.put(value.key.as_slice(), value.row.as_slice());
+    }
+
     /// Writes the row of a value, and removes the pieces of the value that it replaces. Its own are written apart,
     /// after this or before it, by [`View::put_pieces`].
     pub(super) fn put_value(&mut self, value: &Value) -> Result<(), StoreError> {
@@ -153,7 +169,7 @@ impl<'a> View<'a> {
                 after.into_iter().for_each(|(key, _)| self.remove(key));
             }
         }
-        self.put(value.key.as_slice(), value.row.as_slice());
+        self.put_new_value(value);
         Ok(())
     }
 
@@ -268,7 +284,7 @@ mod tests {
         let db = sled::Config::new().temporary(true).open().unwrap();
         let mut view = View::of(&db);
         for len in [3 * ROW_BYTES_MAX, 2 * ROW_BYTES_MAX, ROW_BYTES_MAX + 1, 10] {
-            let text = "x".repeat(len);
+            let text: String = (0..len).map(|_| rand::random_range('!'..='~')).collect();
             view.write(b"wlong".to_vec(), &text).unwrap();
             assert_eq!(view.read::<String>("text", b"wlong").unwrap(), Some(text), "{len}");
         }

@@ -3,20 +3,31 @@
 //! No redirects, no proxies, no cookies, no retries of its own, HTTP/1.1 only. IP literals are checked before the
 //! request, names by the resolver whose vetted answers are the addresses connected to, so that a name cannot change
 //! between check and use. Every wait has a bound: the lookup, the connection, and the whole of it.
+//!
+//! A connection is opened by `connect`, which asks `resolve`; it is used by the task that sends (`connection`) and is
+//! kept in `pool` between requests.
 
 pub mod address;
+mod connect;
+mod connection;
+mod pool;
+mod resolve;
 
 use crate::model::Time;
-use crate::model::attempt::{ANSWER_BYTES_MAX, Failure, Outcome};
-use crate::outbound::address::{Forbidden, Policy};
+use crate::model::attempt::{Failure, Outcome};
+use crate::outbound::address::Policy;
+use crate::outbound::connect::{Connect, Origin};
+use crate::outbound::connection::{Sending, Unanswered};
+use crate::outbound::pool::Pool;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, header};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use http::{HeaderMap, HeaderValue, Request, header};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
@@ -46,26 +57,27 @@ impl Default for Options {
     }
 }
 
-/// Lookups under way at once. The system's resolver cannot be interrupted, so one that hangs keeps its thread.
-const LOOKUPS_MAX: usize = 32;
-/// How long an idle connection is kept: shorter than most receivers keep theirs.
-const IDLE: Duration = Duration::from_secs(30);
 /// The longest text about a failure, in characters.
 const WHY_CHARS_MAX: usize = 200;
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Billhook/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the HTTP client")]
-pub struct SetupError(#[from] reqwest::Error);
+pub struct SetupError(#[from] rustls::Error);
 
 /// The client. Cloning it is cheap and shares its connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outbound {
-    policy: Arc<Policy>,
-    /// For all ports that are not ours.
-    usual: reqwest::Client,
-    /// For ports that we listen on ourselves. A resolver is not told the port, so it has a client of its own.
-    own_port: reqwest::Client,
+    connect: Arc<Connect>,
+    pool: Arc<Pool>,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound").finish_non_exhaustive()
+    }
 }
 
 /// A request to send.
@@ -100,22 +112,8 @@ impl Outbound {
     /// Sets the client up. It trusts the machine's root certificates; on a machine without any, `https` URLs fail
     /// when they are used, and `http` works.
     pub fn new(options: Options) -> Result<Outbound, SetupError> {
-        // An error says that somebody installed a provider before, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let policy = Arc::new(options.policy.clone());
-        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        let client = |ports: Vec<u16>| {
-            let vetting = Vetting {
-                policy: policy.clone(),
-                ports,
-                lookups: lookups.clone(),
-                timeout: options.lookup_timeout,
-            };
-            client(&options, Arc::new(vetting))
-        };
-        // No listener has port 0: checking for it checks the address alone.
-        let own = std::iter::once(0).chain(policy.own_ports()).collect();
-        Ok(Outbound { usual: client(vec![0])?, own_port: client(own)?, policy })
+        let pool = Pool::new(options.idle_per_host);
+        Ok(Outbound { connect: Arc::new(Connect::new(options)?), pool })
     }
 
     /// Posts once. Never fails: what went wrong is in the outcome. The status alone decides; a body that cannot be
@@ -123,154 +121,103 @@ impl Outbound {
     pub async fn send(&self, post: Post) -> Sent {
         let started = Instant::now();
         let deadline = started + post.timeout;
-        let failed = |failure| Sent {
-            outcome: Outcome::Failed(failure),
-            retry_after: None,
-            answer: Vec::new(),
-            took: started.elapsed(),
-        };
-        let client = match self.client_for(&post.url) {
-            Ok(client) => client,
-            Err(why) => return failed(Failure::Forbidden(why)),
-        };
-        let request = client.post(post.url).headers(post.headers).body(post.body).send();
-        let mut response = match tokio::time::timeout_at(deadline, request).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return failed(classify(&error)),
-            Err(_) => return failed(Failure::Timeout),
-        };
-        let status = response.status();
-        let retry_after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| retry_after(value.as_bytes(), post.now));
-        let mut answer = Vec::new();
-        // The deadline or a broken connection ends the reading, and we keep what there is.
-        while answer.len() < ANSWER_BYTES_MAX
-            && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
-        {
-            answer.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - answer.len())]);
-        }
-        let outcome = match status.is_success() {
-            true => Outcome::Delivered { status: status.as_u16() },
-            false => Outcome::Failed(Failure::Status(status.as_u16())),
-        };
-        Sent { outcome, retry_after, answer, took: started.elapsed() }
-    }
-
-    /// The client for `url`, unless the policy refuses the URL as it stands.
-    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, String> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("the scheme `{}` is neither http nor https", url.scheme()));
-        }
-        let port = url.port_or_known_default().unwrap_or_default();
-        let literal = match url.host() {
-            Some(url::Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
-            Some(url::Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
-            // What the URL calls a name is a literal to whoever can parse it as one.
-            Some(url::Host::Domain(name)) => name.trim_end_matches('.').parse().ok(),
-            None => return Err("the URL has no host".to_owned()),
-        };
-        if let Some(ip) = literal {
-            self.policy.check(ip, port).map_err(|forbidden| forbidden.to_string())?;
-        }
-        Ok(if self.policy.own_ports().any(|own| own == port) { &self.own_port } else { &self.usual })
-    }
-}
-
-fn client(options: &Options, resolver: Arc<Vetting>) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = || {
-        reqwest::Client::builder()
-            .user_agent(concat!("Billhook/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .http1_only()
-            .connect_timeout(options.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(options.idle_per_host)
-            .dns_resolver(resolver.clone())
-    };
-    builder().build().or_else(|error| {
-        tracing::warn!(
-            error = &error as &dyn Error,
-            "no root certificates on this machine, https endpoints will fail"
-        );
-        builder().tls_certs_only([]).build()
-    })
-}
-
-/// Resolves names by the system and lets only vetted answers through.
-struct Vetting {
-    policy: Arc<Policy>,
-    /// The ports that an answer is checked for.
-    ports: Vec<u16>,
-    lookups: Arc<Semaphore>,
-    timeout: Duration,
-}
-
-/// Why a name gives no address.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("{0}")]
-    Forbidden(Forbidden),
-    #[error("{0}")]
-    Unresolved(String),
-}
-
-impl Resolve for Vetting {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (policy, ports, lookups, timeout) =
-            (self.policy.clone(), self.ports.clone(), self.lookups.clone(), self.timeout);
-        Box::pin(async move {
-            let answers = tokio::time::timeout(timeout, lookup(name.as_str().to_owned(), lookups))
-                .await
-                .unwrap_or_else(|_| Err(Refused::Unresolved(format!("no answer within {timeout:?}"))))?;
-            for port in ports {
-                policy.check_all(answers.iter().map(SocketAddr::ip), port).map_err(Refused::Forbidden)?;
+        let now = post.now;
+        match self.exchange(post, deadline).await {
+            Ok((head, answer)) => {
+                let status = head.status;
+                let retry_after = head.headers.get(header::RETRY_AFTER);
+                let outcome = match status.is_success() {
+                    true => Outcome::Delivered { status: status.as_u16() },
+                    false => Outcome::Failed(Failure::Status(status.as_u16())),
+                };
+                let retry_after = retry_after.and_then(|value| retry_after_of(value.as_bytes(), now));
+                Sent { outcome, retry_after, answer, took: started.elapsed() }
             }
-            Ok(Box::new(answers.into_iter()) as Addrs)
-        })
+            Err(failure) => Sent {
+                outcome: Outcome::Failed(failure),
+                retry_after: None,
+                answer: Vec::new(),
+                took: started.elapsed(),
+            },
+        }
+    }
+
+    /// The head of the response, and the beginning of its body.
+    async fn exchange(
+        &self,
+        post: Post,
+        deadline: Instant,
+    ) -> Result<(http::response::Parts, Vec<u8>), Failure> {
+        let origin = Origin::of(&post.url).map_err(Failure::Forbidden)?;
+        self.connect.check(&origin)?;
+        let mut request = request(post);
+        let mut kept = self.pool.take(&origin);
+        let (mut connection, response) = loop {
+            let (mut connection, is_kept) = match kept.take() {
+                Some(connection) => (connection, true),
+                None => {
+                    let opened = tokio::time::timeout_at(deadline, self.connect.connect(&origin)).await;
+                    (opened.map_err(|_| Failure::Timeout)??, false)
+                }
+            };
+            if is_kept && !connection.is_usable().await {
+                kept = self.pool.take(&origin);
+                continue;
+            }
+            let sent = tokio::time::timeout_at(deadline, connection.send(request)).await;
+            match sent.map_err(|_| Failure::Timeout)? {
+                Ok(response) => break (connection, response),
+                // The receiver closed it while it was idle, and has seen nothing of this request.
+                Err(Unanswered::Unsent(again)) if is_kept => request = *again,
+                Err(Unanswered::Unsent(_)) => {
+                    return Err(Failure::Broken("the connection was closed before the request".to_owned()));
+                }
+                Err(Unanswered::Broken(failure)) => return Err(failure),
+            }
+        };
+        let (head, body) = response.into_parts();
+        let (answer, is_whole) = connection.read(body, deadline).await;
+        if is_whole && connection.is_usable().await {
+            self.pool.put(origin, connection);
+        }
+        Ok((head, answer))
     }
 }
 
-async fn lookup(name: String, lookups: Arc<Semaphore>) -> Result<Vec<SocketAddr>, Refused> {
-    let unresolved = |why: &dyn std::fmt::Display| Refused::Unresolved(why.to_string());
-    let permit = lookups.acquire_owned().await.map_err(|e| unresolved(&e))?;
-    // The thread cannot be stopped, so it holds the permit until the system answers, even if nobody waits any more.
-    let asked = tokio::task::spawn_blocking(move || {
-        let answers = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        drop(permit);
-        answers
-    });
-    let answers = asked.await.map_err(|e| unresolved(&e))?.map_err(|e| unresolved(&e))?;
-    if answers.is_empty() { Err(Refused::Unresolved("no addresses".to_owned())) } else { Ok(answers) }
-}
-
-/// What an error of the client means, by its types.
-fn classify(error: &reqwest::Error) -> Failure {
-    let refused = causes(error).find_map(|cause| cause.downcast_ref::<Refused>());
-    let innermost = || {
-        let why = causes(error).last().map_or_else(|| "no cause given".to_owned(), ToString::to_string);
-        why.chars().take(WHY_CHARS_MAX).collect()
+/// The request as HTTP/1.1 sends it. A name and password in the URL are `Basic` (RFC 7617), unless the headers say
+/// otherwise.
+fn request(post: Post) -> Sending {
+    let Post { url, headers, body, .. } = post;
+    let host = match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
     };
-    match refused {
-        Some(Refused::Forbidden(forbidden)) => Failure::Forbidden(forbidden.to_string()),
-        Some(Refused::Unresolved(why)) => Failure::Resolve(why.clone()),
-        None if error.is_timeout() => Failure::Timeout,
-        None if error.is_connect() => Failure::Connect(innermost()),
-        None => Failure::Broken(innermost()),
+    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let mut request = Request::post(target).body(Full::new(body)).expect("a parsed URL has a valid path");
+    *request.headers_mut() = headers;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_str(&host).expect("a parsed host is visible ASCII"));
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.entry(header::ACCEPT).or_insert(ANYTHING);
+    if !url.username().is_empty() || url.password().is_some() {
+        let of = |text| percent_decode_str(text).collect::<Vec<u8>>();
+        let pair = [&of(url.username())[..], b":", &of(url.password().unwrap_or_default())].concat();
+        let value = format!("Basic {}", STANDARD.encode(pair));
+        let mut value = HeaderValue::from_str(&value).expect("base64 is visible ASCII");
+        value.set_sensitive(true);
+        headers.entry(header::AUTHORIZATION).or_insert(value);
     }
+    request
 }
 
-/// The causes of an error, outermost first, without the error itself, whose text has the URL in it.
-fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
+/// The innermost cause of an error, shortened. The outer ones may have the URL in them.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |&cause| cause.source()).last().unwrap_or(error);
+    last.to_string().chars().take(WHY_CHARS_MAX).collect()
 }
 
 /// Reads a `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). A date in the past is no wait.
-fn retry_after(value: &[u8], now: Time) -> Option<Duration> {
+fn retry_after_of(value: &[u8], now: Time) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
@@ -282,6 +229,8 @@ fn retry_after(value: &[u8], now: Time) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::attempt::ANSWER_BYTES_MAX;
+    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::mpsc;
@@ -576,8 +525,8 @@ mod tests {
             ("", None),
         ];
         for (value, secs) in cases {
-            assert_eq!(retry_after(value.as_bytes(), now), secs.map(Duration::from_secs), "{value:?}");
+            assert_eq!(retry_after_of(value.as_bytes(), now), secs.map(Duration::from_secs), "{value:?}");
         }
-        assert_eq!(retry_after(b"\xff", now), None);
+        assert_eq!(retry_after_of(b"\xff", now), None);
     }
 }

@@ -637,7 +637,8 @@ async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
         let lease = lease_one(&store, at(n)).await;
         store.dispatch_failed(&lease, "invalid".into(), AfterFailure::Dead, at(n)).await.unwrap();
     }
-    let stale = WebhookLease { id: webhook(1, b"").id, head: webhook(1, b"").head, body: None, failures: 0, run: 0 };
+    let stale =
+        WebhookLease { id: webhook(1, b"").id, head: webhook(1, b"").head, body: None, failures: 0, run: 0 };
     assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 1);
     assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 0);
     let lease = lease_one(&store, at(10)).await;

@@ -1,0 +1,154 @@
+//! Opens connections: the policy before every one, TCP, and TLS where the URL asks for it.
+
+use crate::model::attempt::Failure;
+use crate::outbound::address::Policy;
+use crate::outbound::connection::Connection;
+use crate::outbound::resolve::{Resolver, Unresolved};
+use crate::outbound::{Options, SetupError, innermost};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls_platform_verifier::Verifier;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+/// What URLs have in common that can share a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    tls: bool,
+    host: Host,
+    port: u16,
+}
+
+impl Origin {
+    /// Of a URL; the error says why there is none.
+    pub(super) fn of(url: &Url) -> Result<Origin, String> {
+        let tls = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            other => return Err(format!("the scheme `{other}` is neither http nor https")),
+        };
+        let host = match url.host() {
+            // What the URL calls a name is a literal to whoever can parse it as one.
+            Some(Host::Domain(name)) => match name.trim_end_matches('.').parse() {
+                Ok(IpAddr::V4(ip)) => Host::Ipv4(ip),
+                Ok(IpAddr::V6(ip)) => Host::Ipv6(ip),
+                Err(_) => Host::Domain(name.to_owned()),
+            },
+            Some(literal) => literal.to_owned(),
+            None => return Err("the URL has no host".to_owned()),
+        };
+        Ok(Origin { tls, host, port: url.port_or_known_default().unwrap_or_default() })
+    }
+
+    fn literal(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
+            Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
+            Host::Domain(_) => None,
+        }
+    }
+}
+
+/// How connections are opened.
+pub(super) struct Connect {
+    policy: Policy,
+    resolver: Resolver,
+    tls: TlsConnector,
+    timeout: Duration,
+}
+
+impl Connect {
+    pub(super) fn new(options: Options) -> Result<Connect, SetupError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions =
+            ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let mut config = match verifier(provider) {
+            Some(verifier) => {
+                versions.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            }
+            None => versions.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Connect {
+            policy: options.policy,
+            resolver: Resolver::new(options.lookup_timeout),
+            tls: TlsConnector::from(Arc::new(config)),
+            timeout: options.connect_timeout,
+        })
+    }
+
+    /// Whether the policy lets `origin` pass as it stands. A name is checked when it is resolved.
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), Failure> {
+        let checked = origin.literal().map_or(Ok(()), |ip| self.policy.check(ip, origin.port));
+        checked.map_err(|forbidden| Failure::Forbidden(forbidden.to_string()))
+    }
+
+    /// A new connection, within the time for lookup, TCP and TLS together.
+    pub(super) async fn connect(&self, origin: &Origin) -> Result<Connection, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let opened = tokio::time::timeout_at(deadline, self.open(origin, deadline)).await;
+        opened.unwrap_or(Err(Failure::Timeout))
+    }
+
+    async fn open(&self, origin: &Origin, deadline: Instant) -> Result<Connection, Failure> {
+        self.check(origin)?;
+        let (addresses, name) = match (origin.literal(), &origin.host) {
+            (Some(ip), _) => (vec![SocketAddr::new(ip, origin.port)], ServerName::from(ip)),
+            (None, host) => {
+                let name = host.to_string();
+                let resolved = self.resolver.resolve(&name, origin.port, &self.policy).await;
+                let addresses = resolved.map_err(|why| match why {
+                    Unresolved::Forbidden(why) => Failure::Forbidden(why),
+                    Unresolved::Nothing(why) => Failure::Resolve(why),
+                })?;
+                let name = name.trim_end_matches('.').to_owned();
+                (addresses, ServerName::try_from(name).map_err(|error| Failure::Connect(error.to_string()))?)
+            }
+        };
+        let stream = tcp(&addresses, deadline).await?;
+        match origin.tls {
+            false => Connection::over(Box::new(stream)).await,
+            true => {
+                let stream = self.tls.connect(name, stream).await;
+                let stream = stream.map_err(|error| Failure::Connect(innermost(&error)))?;
+                Connection::over(Box::new(stream)).await
+            }
+        }
+    }
+}
+
+/// Tries one address after another; one that hangs leaves the others their share of the time.
+async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Failure> {
+    let mut last = Failure::Timeout;
+    for (at, address) in (0..).zip(addresses) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() as u32 - at);
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Not every kind of socket has the option; without it we are slower.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = Failure::Connect(innermost(&error)),
+            Err(_) => last = Failure::Timeout,
+        }
+    }
+    Err(last)
+}
+
+/// Trusts what this machine trusts; on a machine without root certificates nobody.
+fn verifier(provider: Arc<CryptoProvider>) -> Option<Arc<Verifier>> {
+    let verifier = Verifier::new(provider);
+    verifier
+        .map(Arc::new)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "no root certificates on this machine, https endpoints will fail");
+        })
+        .ok()
+}

@@ -321,7 +321,7 @@ mod tests {
     fn failed(attempts: &[Attempt]) -> Vec<Option<Failure>> {
         let failure = |attempt: &Attempt| match &attempt.outcome {
             Outcome::Failed(failure) => Some(failure.clone()),
-            Outcome::Delivered { .. } => None,
+            Outcome::Delivered { .. } | Outcome::Skipped(_) => None,
         };
         attempts.iter().map(failure).collect()
     }

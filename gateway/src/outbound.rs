@@ -410,6 +410,7 @@ mod tests {
                 Failure::Resolve(_) => "resolve",
                 Failure::Forbidden(_) => "forbidden",
                 Failure::Broken(_) => "broken",
+                Failure::Unreadable(_) => "unreadable",
             };
             assert_eq!(found, kind, "{url}: {failure}");
             assert!(!failure.to_string().contains("hunter2"), "{failure}");

@@ -176,6 +176,8 @@ pub enum AfterAttempt {
     Held,
     /// Dead letter.
     Dead(String),
+    /// It is not worth sending, for this reason; final.
+    Skipped(String),
 }
 
 /// An attempt and what follows from it.

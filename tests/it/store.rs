@@ -522,6 +522,21 @@ async fn deliveries_move(bench: &Bench<'_>) {
     assert!(store.due(9).await.unwrap().is_empty());
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (0, 1, 1));
+
+    store.accept(webhook(50, b"{}"), at(50)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(50)).await;
+    let lease = lease_delivery(&store, app, at(50)).await;
+    let skipped = Outcome::Skipped("no address".into());
+    let mut finish = finished(&lease.delivery, AfterAttempt::Skipped("no address".into()));
+    finish.attempt.outcome = skipped.clone();
+    assert_eq!(store.finish(finish, at(51)).await.unwrap(), Committed::Done);
+    let moved = store.delivery(lease.delivery.id).await.unwrap().unwrap();
+    assert_eq!(moved.state, DeliveryState::Skipped { at: at(51), why: "no address".into() });
+    assert_eq!(store.attempts(moved.id).await.unwrap()[0].outcome, skipped);
+    assert!(store.due(9).await.unwrap().is_empty());
+    assert_eq!(store.redrive(Redrive::Deliveries(None), at(52), 9).await.unwrap().count, 1, "the dead one");
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0));
 }
 
 async fn urgent_deliveries_go_first(bench: &Bench<'_>) {
@@ -937,9 +952,10 @@ async fn counters_equal_a_full_scan(bench: &Bench<'_>) {
         }
     }
     for (n, lease) in store.lease(app, at(200), 30).await.unwrap().iter().enumerate() {
-        let after = match n % 3 {
+        let after = match n % 4 {
             0 => AfterAttempt::Delivered,
             1 => AfterAttempt::Dead("x".into()),
+            2 => AfterAttempt::Skipped("x".into()),
             _ => AfterAttempt::RetryAt(at(999)),
         };
         finish(&store, lease, after, at(200)).await;

@@ -83,6 +83,7 @@ fn attempt(delivery: DeliveryId, row: attempt::Attempt) -> Attempt {
         outcome: match row.outcome {
             attempt::Outcome::Delivered { status } => Outcome::Delivered { status },
             attempt::Outcome::Failed(failure) => failed(&failure),
+            attempt::Outcome::Skipped(why) => Outcome::Skipped { why },
         },
         retry_after_ms: row.retry_after.map(millis),
         answer: (!row.answer.is_empty()).then(|| answer(&row.answer)),
@@ -97,6 +98,7 @@ fn failed(failure: &Failure) -> Outcome {
         Failure::Resolve(_) => (FailureKind::Resolve, None),
         Failure::Forbidden(_) => (FailureKind::Forbidden, None),
         Failure::Broken(_) => (FailureKind::Broken, None),
+        Failure::Unreadable(_) => (FailureKind::Unreadable, None),
     };
     Outcome::Failed { failure: kind, status, why: failure.to_string() }
 }

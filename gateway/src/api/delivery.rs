@@ -153,6 +153,11 @@ pub enum Outcome {
         /// For people.
         why: String,
     },
+    /// Nothing was sent: it was not worth sending.
+    Skipped {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What kind of failure an attempt ended in.
@@ -171,4 +176,6 @@ pub enum FailureKind {
     Forbidden,
     /// The connection broke or spoke nonsense.
     Broken,
+    /// What is to be sent cannot be read back from the store.
+    Unreadable,
 }

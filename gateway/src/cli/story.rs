@@ -205,6 +205,7 @@ fn attempt_node(attempt: &Attempt, origin: Time) -> Node {
     line.push(match &attempt.outcome {
         Outcome::Delivered { status } => good(format!("HTTP {status}")),
         Outcome::Failed { why, .. } => bad(why.clone()),
+        Outcome::Skipped { why } => care(format!("skipped: {why}")),
     });
     line.push(plain(format!(" in {}", lasting(Duration::from_micros(attempt.took_us)))));
     if attempt.trial {

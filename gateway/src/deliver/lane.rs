@@ -123,6 +123,11 @@ impl Lane {
                 (self.in_row, self.limit) = (0, self.limit.saturating_mul(2));
                 return (AfterAttempt::Delivered, was_closed.then_some(Turn::Succeeded));
             }
+            // Neither says anything about the endpoint.
+            Outcome::Skipped(why) => return (AfterAttempt::Skipped(why.clone()), None),
+            Outcome::Failed(failure @ Failure::Unreadable(_)) => {
+                return (after(delivery, failure, attempt, schedule, now, random), None);
+            }
             Outcome::Failed(failure) => failure,
         };
         self.in_row += 1;
@@ -266,6 +271,28 @@ mod tests {
             assert_eq!(lane(gate).room(8, NOW, NOW), Room::Nothing);
         }
         assert_eq!(decide(&mut lane(Gate::Open), 410, false), (AfterAttempt::Held, Some(Turn::Gone)));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_says_nothing_about_the_endpoint() {
+        let schedule = Schedule { jitter: false, ..Schedule::default() };
+        let unreadable = Outcome::Failed(Failure::Unreadable("damaged".to_owned()));
+        let cases = [
+            (Outcome::Skipped("no address".to_owned()), AfterAttempt::Skipped("no address".to_owned())),
+            (unreadable, AfterAttempt::RetryAt(NOW.plus(Duration::from_secs(5)))),
+        ];
+        for (outcome, expected) in cases {
+            for trial in [false, true] {
+                let at = NOW.plus(Duration::from_secs(30));
+                let gate = if trial { Gate::Trial { at, wait: Duration::from_secs(30) } } else { Gate::Open };
+                let mut lane = lane(gate);
+                let attempt = Attempt { outcome: outcome.clone(), ..attempt(200, trial) };
+                for _ in 0..=FAILURES_TO_TRIAL {
+                    let decided = lane.decide(&delivery(0), &attempt, &schedule, NOW, 0.5);
+                    assert_eq!(decided, (expected.clone(), None), "{trial}");
+                }
+            }
+        }
     }
 
     #[test]

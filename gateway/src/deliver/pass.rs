@@ -305,12 +305,14 @@ fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAtt
         Outcome::Delivered { status } => (Some(*status), None),
         Outcome::Failed(Failure::Status(status)) => (Some(*status), None),
         Outcome::Failed(failure) => (None, Some(failure.to_string())),
+        Outcome::Skipped(why) => (None, Some(why.clone())),
     };
     let next = match after {
         AfterAttempt::Delivered => "delivered".to_owned(),
         AfterAttempt::RetryAt(at) => format!("retry at {at}"),
         AfterAttempt::Held => "held".to_owned(),
         AfterAttempt::Dead(_) => "dead".to_owned(),
+        AfterAttempt::Skipped(_) => "skipped".to_owned(),
     };
     // What went well is in the store, and a line for each is most of a busy gateway's log.
     macro_rules! tell {
@@ -330,7 +332,7 @@ fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAtt
         };
     }
     match after {
-        AfterAttempt::Delivered => tell!(debug),
+        AfterAttempt::Delivered | AfterAttempt::Skipped(_) => tell!(debug),
         AfterAttempt::RetryAt(_) | AfterAttempt::Held | AfterAttempt::Dead(_) => tell!(info),
     }
 }

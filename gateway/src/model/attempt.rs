@@ -38,6 +38,8 @@ pub enum Outcome {
     },
     /// It did not.
     Failed(Failure),
+    /// Nothing was sent, since what there is to send would be worth nothing to the endpoint; why.
+    Skipped(String),
 }
 
 /// Why an attempt failed.
@@ -55,6 +57,8 @@ pub enum Failure {
     Forbidden(String),
     /// The connection broke or spoke nonsense.
     Broken(String),
+    /// What is to be sent cannot be read back. Not the endpoint's fault: its gate does not count it.
+    Unreadable(String),
 }
 
 impl Failure {
@@ -73,6 +77,7 @@ impl fmt::Display for Failure {
             Failure::Resolve(why) => write!(f, "cannot resolve: {why}"),
             Failure::Forbidden(why) => write!(f, "forbidden address: {why}"),
             Failure::Broken(why) => write!(f, "broken connection: {why}"),
+            Failure::Unreadable(why) => write!(f, "nothing to send: {why}"),
         }
     }
 }

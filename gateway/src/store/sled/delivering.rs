@@ -151,7 +151,7 @@ pub(super) fn finish(
     let uses_step = match &after {
         AfterAttempt::RetryAt(_) => true,
         AfterAttempt::Held => false,
-        AfterAttempt::Delivered | AfterAttempt::Dead(_) => !attempt.trial,
+        AfterAttempt::Delivered | AfterAttempt::Dead(_) | AfterAttempt::Skipped(_) => !attempt.trial,
     };
     row.delivery.step += u32::from(uses_step);
     row.delivery.state = match after {
@@ -159,6 +159,7 @@ pub(super) fn finish(
         AfterAttempt::RetryAt(due) => DeliveryState::Waiting { due },
         AfterAttempt::Held => DeliveryState::Waiting { due },
         AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why },
+        AfterAttempt::Skipped(why) => DeliveryState::Skipped { at: now, why },
     };
     let after = due_key(&row);
     if before != after {

@@ -74,6 +74,8 @@ pub struct EndpointInfo {
     pub name: String,
     /// Its URL without secrets.
     pub url: String,
+    /// The public keys of the private ones that it signs with.
+    pub public_keys: Vec<String>,
 }
 
 /// Whom a request may say it is for, beside `localhost` and the loopback addresses.

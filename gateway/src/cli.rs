@@ -232,6 +232,8 @@ mod tests {
             "check --config x.toml",
             "demo --once",
             "secret new --bytes 24",
+            "secret new --v1a",
+            "secret public",
             "compile-component in out",
             "--url http://127.0.0.1:1 --token t event ls",
             "event --url http://127.0.0.1:1 --token t ls",
@@ -248,9 +250,14 @@ mod tests {
             let words = std::iter::once("billhook").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_ok(), "{line}");
         }
-        for line in
-            ["serve --token t", "--url http://127.0.0.1:1 check", "secret new --bytes 23", "event", "serv"]
-        {
+        for line in [
+            "serve --token t",
+            "--url http://127.0.0.1:1 check",
+            "secret new --bytes 23",
+            "secret new --v1a --bytes 24",
+            "event",
+            "serv",
+        ] {
             let words = std::iter::once("billhook").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_err(), "{line}");
         }

@@ -12,6 +12,7 @@ mod attempt;
 mod endpoints;
 mod lane;
 mod pass;
+mod signer;
 
 pub use crate::deliver::endpoints::{BadEndpoint, Endpoints};
 

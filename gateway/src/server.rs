@@ -271,5 +271,10 @@ async fn open_store(config: &Config) -> anyhow::Result<Shared> {
 }
 
 fn shown(endpoint: &Endpoint) -> EndpointInfo {
-    EndpointInfo { id: endpoint.id, name: endpoint.name.clone(), url: endpoint.shown_url() }
+    EndpointInfo {
+        id: endpoint.id,
+        name: endpoint.name.clone(),
+        url: endpoint.shown_url(),
+        public_keys: endpoint.public_keys(),
+    }
 }

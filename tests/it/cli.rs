@@ -7,7 +7,8 @@ use billhook_tests::sender::post_signed;
 use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
 use gateway::clock::Clock;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 fn billhook(arguments: &[&str]) -> Command {
@@ -36,6 +37,32 @@ async fn the_demo_shows_what_it_promises_and_ends_well() {
     {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_private_key_is_new_each_time_and_its_public_key_is_told() {
+    let new = billhook(&["secret", "new", "--v1a"]).output().await.unwrap();
+    let private = text(&new.stdout).trim().to_owned();
+    assert!(private.starts_with("whsk_"), "{private}");
+    assert_ne!(text(&billhook(&["secret", "new", "--v1a"]).output().await.unwrap().stdout).trim(), private);
+    let key = gateway::model::signature::private_key(&private).unwrap();
+    let public_of = async |given: &str| {
+        let mut child = billhook(&["secret", "public"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(given.as_bytes()).await.unwrap();
+        child.wait_with_output().await.unwrap()
+    };
+    let told = public_of(&format!("{private}\n")).await;
+    let public = gateway::model::signature::public_key(text(&told.stdout).trim());
+    assert_eq!(public, Some(key.verifying_key()));
+    let refused = public_of("whsk_hunter2").await;
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    let why = text(&refused.stderr);
+    assert!(why.contains("secret new --v1a") && !why.contains("hunter2"), "{why}");
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ mod line;
 mod plugins;
 mod receivers;
 mod refused;
+mod signing;
 mod store;
 mod tidy;

@@ -35,6 +35,7 @@ async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoint, ApiError
         id: info.id,
         name: info.name.clone(),
         url: info.url.clone(),
+        public_keys: info.public_keys.clone(),
         waiting: waiting.rows.len() as u64,
         waiting_more: waiting.next.is_some(),
         gate,

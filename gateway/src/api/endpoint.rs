@@ -22,6 +22,9 @@ pub struct Endpoint {
     pub name: String,
     /// Where it is, with query values and passwords as `***`.
     pub url: String,
+    /// The public keys (`whpk_...`) of the private ones that it signs with, newest first; for receivers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_keys: Vec<String>,
     /// Deliveries that wait, counted up to a bound.
     pub waiting: u64,
     /// Whether more wait than were counted.

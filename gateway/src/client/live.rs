@@ -68,6 +68,7 @@ impl Gateway {
                 id: EndpointId::derive("app"),
                 name: "app".to_owned(),
                 url: "https://app.example/?k=***".to_owned(),
+                public_keys: vec!["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=".to_owned()],
             }],
             token: Secret::new(TOKEN),
             hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },

@@ -138,8 +138,14 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// Why a secret cannot sign what we send, if so: Standard Webhooks 1.0.0 asks for `whsec_` and base64 of 24 to 64
-/// bytes.
+/// bytes, or for `whsk_` and a private key.
 pub(super) fn outbound_problem(secret: &Secret) -> Option<(String, String)> {
+    if secret.reveal().starts_with(signature::PRIVATE_KEY_PREFIX) {
+        let problem = |why: signature::BadSecret| {
+            (why.to_string(), "make one with `billhook secret new --v1a`".to_owned())
+        };
+        return signature::private_key(secret.reveal()).err().map(problem);
+    }
     let signs = secret.reveal().starts_with("whsec_")
         && signature::standard_key(secret.reveal()).is_ok_and(|key| (24..=64).contains(&key.len()));
     let wrong = "the secret is not `whsec_` and base64 of 24 to 64 bytes";

@@ -1,8 +1,9 @@
 //! The configured endpoints with what every attempt needs, prepared once.
 
+use crate::deliver::signer::Signer;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::EndpointId;
-use crate::model::signature::{BadSecret, standard_key};
+use crate::model::signature::BadSecret;
 use std::collections::HashMap;
 
 /// The endpoints of the configuration, in its order.
@@ -11,11 +12,10 @@ pub struct Endpoints {
     places: HashMap<EndpointId, usize>,
 }
 
-/// An endpoint and its signing keys. Without a debug form: the keys are secrets.
+/// An endpoint and what signs for it.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
-    /// One for each live secret, newest first.
-    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) signer: Signer,
 }
 
 /// Why an endpoint cannot be used.
@@ -34,11 +34,10 @@ impl Endpoints {
     pub fn new(endpoints: Vec<Endpoint>) -> Result<Endpoints, BadEndpoint> {
         let mut all = Endpoints { targets: Vec::with_capacity(endpoints.len()), places: HashMap::new() };
         for endpoint in endpoints {
-            let keys: Result<Vec<_>, _> =
-                endpoint.secrets.iter().map(|secret| standard_key(secret.reveal())).collect();
-            let keys = keys.map_err(|why| BadEndpoint { name: endpoint.name.clone(), why })?;
+            let signer =
+                Signer::new(&endpoint).map_err(|why| BadEndpoint { name: endpoint.name.clone(), why })?;
             all.places.entry(endpoint.id).or_insert(all.targets.len());
-            all.targets.push(Target { endpoint, keys });
+            all.targets.push(Target { endpoint, signer });
         }
         Ok(all)
     }

@@ -3,6 +3,7 @@
 use crate::model::id::EndpointId;
 use crate::model::retry::Schedule;
 use crate::model::secret::Secret;
+use crate::model::signature;
 use billhook_event::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct Endpoint {
     pub name: String,
     /// Where deliveries are posted. Query values are secrets: see [`Endpoint::shown_url`].
     pub url: url::Url,
-    /// Every live `whsec_` secret, newest first; each gives one signature.
+    /// Every live secret, newest first, `whsec_` or `whsk_`; each gives one signature.
     pub secrets: Vec<Secret>,
     /// What it subscribes to; empty is `*`.
     pub events: Vec<String>,
@@ -47,6 +48,17 @@ impl Endpoint {
             );
         }
         url.to_string()
+    }
+
+    /// The public keys of the private ones among its secrets, as `whpk_` texts: what a receiver of `v1a` signatures
+    /// needs.
+    pub fn public_keys(&self) -> Vec<String> {
+        let key = |secret: &Secret| signature::private_key(secret.reveal()).ok();
+        self.secrets
+            .iter()
+            .filter_map(key)
+            .map(|key| signature::public_key_text(&key.verifying_key()))
+            .collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Signs and verifies: pure and in constant time.
 //!
 //! Two families. [Standard Webhooks 1.0.0](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md),
-//! versions `v1` and `v1a`, which are also what Svix sends: [`sign_v1`], [`verify_v1`] and [`verify_v1a`]. And whatever else a provider made of an
-//! HMAC, described by the parameters in [`Hmac`]: [`verify_hmac`]. Every signature in a header is compared with the
+//! versions `v1` and `v1a`, which are also what Svix sends: [`sign_v1`], [`sign_v1a`], [`verify_v1`] and
+//! [`verify_v1a`]. And whatever else a provider made of an HMAC, described by the parameters in [`Hmac`]: [`verify_hmac`]. Every signature in a header is compared with the
 //! MAC of every live secret, and neither which of them matched nor how far one matched can be told from the time it
 //! took.
 
@@ -11,7 +11,7 @@ use crate::model::source::{Encoding, Grammar, Hash, Hmac, KeyEncoding, Timestamp
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use billhook_event::Time;
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hmac::{KeyInit, Mac};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
@@ -41,6 +41,11 @@ pub enum BadSecret {
     /// It has too few or too many bytes.
     #[error("the secret has {0} bytes, {min} to {max} are taken", min = STANDARD_KEY_BYTES.start(), max = STANDARD_KEY_BYTES.end())]
     Length(usize),
+    /// It should be an ed25519 private key.
+    #[error(
+        "the secret is not `whsk_` and base64 of an ed25519 key: 32 bytes, or 64 that end with its public key"
+    )]
+    PrivateKey,
 }
 
 /// Why a request is not authentic. Fit for a log: quotes header names, never their values or a secret.
@@ -115,9 +120,41 @@ pub fn public_key(text: &str) -> Option<VerifyingKey> {
     (!key.is_weak()).then_some(key)
 }
 
+/// The text of a public key, as [`public_key`] reads it.
+pub fn public_key_text(key: &VerifyingKey) -> String {
+    format!("whpk_{}", STANDARD.encode(key.as_bytes()))
+}
+
+/// What the text of every private key begins with.
+pub const PRIVATE_KEY_PREFIX: &str = "whsk_";
+
+/// The ed25519 private key in a `whsk_` text: base64, with or without padding, of its 32 bytes, or of these and the
+/// 32 of its public key, as Svix writes it.
+pub fn private_key(text: &str) -> Result<SigningKey, BadSecret> {
+    let text = text.strip_prefix(PRIVATE_KEY_PREFIX).ok_or(BadSecret::PrivateKey)?;
+    let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| BadSecret::PrivateKey)?;
+    let whole = <&[u8; 64]>::try_from(bytes.as_slice()).ok().map(SigningKey::from_keypair_bytes);
+    let key = match whole {
+        Some(key) => key.ok(),
+        None => <&[u8; 32]>::try_from(bytes.as_slice()).ok().map(SigningKey::from_bytes),
+    };
+    key.ok_or(BadSecret::PrivateKey)
+}
+
+/// The text of a private key, as [`private_key`] reads it and Svix writes it.
+pub fn private_key_text(key: &SigningKey) -> String {
+    format!("{PRIVATE_KEY_PREFIX}{}", STANDARD.encode(key.to_keypair_bytes()))
+}
+
 /// The `webhook-signature` of a body: `v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body`.
 pub fn sign_v1(key: &[u8], id: &str, timestamp_secs: u64, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(v1_mac(key, id, &timestamp_secs.to_string(), body)))
+}
+
+/// The `webhook-signature` of a body: `v1a,` and the base64 of the ed25519 signature of `id.timestamp.body`.
+pub fn sign_v1a(key: &SigningKey, id: &str, timestamp_secs: u64, body: &[u8]) -> String {
+    let message = [format!("{id}.{timestamp_secs}.").as_bytes(), body].concat();
+    format!("v1a,{}", STANDARD.encode(key.sign(&message).to_bytes()))
 }
 
 /// What a Standard Webhooks request says, under whichever header names it came.
@@ -351,7 +388,6 @@ fn fresh(timestamp: u64, unit: TimestampUnit, now: Time, tolerance: Duration) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ed25519_dalek::SigningKey;
 
     const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -461,6 +497,8 @@ mod tests {
         signature: "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
         body: br#"{"test": 2432232314}"#,
     };
+    const SVIX_PRIVATE_KEY: &str =
+        "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
     const SVIX_KEY: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 
     #[test]
@@ -517,6 +555,48 @@ mod tests {
         ];
         for text in wrong {
             assert_eq!(public_key(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_signs_what_its_public_key_verifies_and_nobody_elses() {
+        let signs = private_key(SVIX_PRIVATE_KEY).unwrap();
+        assert_eq!(public_key_text(&signs.verifying_key()), SVIX_KEY);
+        assert_eq!(private_key_text(&signs), SVIX_PRIVATE_KEY);
+        let at = SVIX.timestamp.parse().unwrap();
+        assert_eq!(sign_v1a(&signs, SVIX.id, at, SVIX.body), SVIX.signature);
+
+        let other = SigningKey::from_bytes(&[7; 32]);
+        let signature = sign_v1a(&other, "evt_1", at, b"{}");
+        let signed = Signed { id: "evt_1", timestamp: SVIX.timestamp, signature: &signature, body: b"{}" };
+        let check =
+            |key: &SigningKey| verify_v1a(&[key.verifying_key()], signed, Time::from_secs(at), TOLERANCE);
+        assert_eq!(check(&other), Ok(()));
+        assert_eq!(check(&signs), Err(Refusal::NoMatch));
+    }
+
+    #[test]
+    fn a_private_key_is_whsk_and_base64_of_32_bytes_or_of_a_pair_that_fits() {
+        let text = |bytes: &[u8]| format!("whsk_{}", STANDARD.encode(bytes));
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let pair = key.to_keypair_bytes();
+        for text in [text(&pair), text(&pair[..32]), text(&pair[..32]).trim_end_matches('=').to_owned()] {
+            assert_eq!(private_key(&text).unwrap().to_bytes(), [7; 32], "{text}");
+        }
+        let mut odd = pair;
+        odd[63] ^= 1;
+        let wrong = [
+            String::new(),
+            "whsk_".to_owned(),
+            "whsk_not base64!".to_owned(),
+            STANDARD.encode(pair),
+            format!("whsec_{}", STANDARD.encode(pair)),
+            text(&pair[..31]),
+            text(&pair[..48]),
+            text(&odd),
+        ];
+        for text in wrong {
+            assert_eq!(private_key(&text).map(|_| ()), Err(BadSecret::PrivateKey), "{text}");
         }
     }
 

@@ -12,8 +12,10 @@ pub mod mistake;
 mod auth;
 mod endpoint;
 mod file;
+mod headers;
 mod plugin;
 mod reader;
+mod schedule;
 mod source;
 #[cfg(test)]
 mod tests;

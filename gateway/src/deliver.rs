@@ -99,7 +99,7 @@ mod tests {
     use crate::model::attempt::{Attempt, Failure, Outcome};
     use crate::model::delivery::{Delivery, DeliveryState};
     use crate::model::dispatch::{Dispatch, NewEvent};
-    use crate::model::endpoint::{Endpoint, Gate};
+    use crate::model::endpoint::{Endpoint, Gate, Manner};
     use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
     use crate::model::retry::Schedule;
     use crate::model::secret::Secret;
@@ -316,6 +316,7 @@ mod tests {
             schedule: Schedule { jitter: false, ..Schedule::default() },
             timeout: Duration::from_secs(15),
             concurrency: 8,
+            manner: Manner::default(),
         }
     }
 

@@ -3,8 +3,10 @@
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{SECRET, post_signed};
-use billhook_tests::{Gateway, START_SECS};
+use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
 use gateway::api::redrive::{DeadLetter, DeadLetterQuery, Redrive};
+use gateway::clock::Clock;
+use gateway::model::Time;
 use gateway::model::delivery::DeliveryState;
 use gateway::model::endpoint::Gate;
 use gateway::model::id::EndpointId;
@@ -175,5 +177,55 @@ async fn addresses_that_are_not_allowed_are_never_connected_to() {
     let story = gateway.story(&webhook).await;
     let (_, attempts) = &story.events[0].deliveries[0];
     assert!(format!("{:?}", attempts[0].outcome).contains("Forbidden"), "{:?}", attempts[0]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_its_own_headers_its_authorization_and_its_query_in_every_attempt() {
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let settings = "headers = { \"X-Env\" = \"prod\", x-key = \"file:key\", User-Agent = \"billing\" }\nauth = { \
+                    scheme = \"basic\", user = \"ada\", secret = \"file:key\" }\nquery = { token = \"a b&c\" }\n";
+    let config = format!("{FLEXPRICE}{}{settings}", receiver.endpoint("app"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("key"), "hunter2\n").unwrap();
+    let clock = Clock::manual(Time::from_secs(START_SECS));
+    let gateway = Gateway::start_in(dir, &config, clock).await;
+    send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    gateway.advance(Duration::from_secs(6)).await;
+    let received = receiver.received();
+    assert_eq!(received.len(), 2);
+    for attempt in received {
+        assert_eq!(attempt.path, "/hook?token=a+b%26c");
+        assert_eq!((attempt.header("x-env"), attempt.header("x-key")), ("prod", "hunter2"));
+        assert_eq!(attempt.header("user-agent"), "billing");
+        assert_eq!(attempt.header("authorization"), "Basic YWRhOmh1bnRlcjI=");
+        assert_eq!(attempt.header("content-type"), "application/json");
+        assert!(attempt.is_signed(SECRET));
+    }
+    let request = gateway::client::http().unwrap().get(format!("{}/api/v1/endpoints", gateway.admin_url()));
+    let told = request.bearer_auth(ADMIN_TOKEN).send().await.unwrap().text().await.unwrap();
+    assert!(told.contains("token=***") && !told.contains("a+b"), "{told}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_bearer_token_is_sent_and_a_rule_makes_the_schedule() {
+    let receiver = Receiver::scripted(vec![Answer::Status(500); 9]).await;
+    let settings = "auth = { scheme = \"bearer\", secret = \"t0ken\" }\nschedule = { first = \"10s\", factor = 3, max = \
+                    \"1m\", attempts = 4 }\n";
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}{settings}", receiver.endpoint("app"))).await;
+    let webhook = send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    for (n, wait) in [(1, 10u64), (2, 30), (3, 60)] {
+        assert_eq!(receiver.received().len(), n);
+        gateway.advance(Duration::from_millis(wait * 800 - 1)).await;
+        assert_eq!(receiver.received().len(), n, "attempt {} came too early", n + 1);
+        gateway.advance(Duration::from_millis(wait * 400 + 1)).await;
+    }
+    assert!(receiver.received().iter().all(|attempt| attempt.header("authorization") == "Bearer t0ken"));
+    assert_eq!(receiver.received().len(), 4);
+    let story = gateway.story(&webhook).await;
+    assert_eq!(story.events[0].deliveries[0].0.state.name(), "dead");
     gateway.stop().await;
 }

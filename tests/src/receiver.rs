@@ -28,6 +28,8 @@ pub enum Answer {
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// Its path and query.
+    pub path: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.
@@ -165,7 +167,8 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    state.received.send_modify(|received| received.push(Received { headers: parts.headers, body }));
+    let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    state.received.send_modify(|received| received.push(Received { path, headers: parts.headers, body }));
     let next = state.script.lock().expect("no test panics here").pop();
     let response = Response::builder();
     let empty = Full::default();

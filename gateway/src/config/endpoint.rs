@@ -1,12 +1,11 @@
 //! `[[endpoint]]`: the ways out.
 
-use crate::config::Names;
 use crate::config::mistake::{did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::value::outbound_problem;
-use crate::model::endpoint::Endpoint;
+use crate::config::{Names, headers, schedule};
+use crate::model::endpoint::{Endpoint, Manner};
 use crate::model::id::EndpointId;
-use crate::model::retry::Schedule;
 use crate::model::route;
 use std::time::Duration;
 use url::Url;
@@ -18,17 +17,13 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// Attempts that may be under way at once unless the file says so.
 const CONCURRENCY: u64 = 16;
 const CONCURRENCY_MAX: u64 = 1024;
-/// The most waits in a schedule, and the least and the longest of them.
-const WAITS_MAX: usize = 100;
-const WAIT_MIN: Duration = Duration::from_millis(1);
-const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const PROFILES_LATER: [&str; 5] = ["flexprice", "abowire", "wingspan", "wingback", "windback"];
 
 /// Reads one `[[endpoint]]`.
 pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> {
     let name = table.required("name", "name it").and_then(|item| item.name());
-    let url = table
+    let mut url = table
         .required("url", "write where to post, such as `https://app.example.com/hooks`")
         .and_then(|item| url(&item));
     let secrets = table
@@ -55,7 +50,9 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
     table.not_yet("livemode");
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
-    let schedule = table.item("schedule").map(|item| schedule(&item));
+    let schedule = table.item("schedule").and_then(|item| schedule::read(&item));
+    let headers = headers::read(&mut table, url.as_ref());
+    headers::query(&mut table, url.as_mut());
     table.finish();
     let name = name?;
     Some(Endpoint {
@@ -68,6 +65,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         schedule: schedule.unwrap_or_default(),
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),
+        manner: Manner { headers },
     })
 }
 
@@ -125,13 +123,4 @@ fn profile(item: &Item<'_>) {
             item.wrong(format!("{} is not a profile", quote(other)), remedy);
         }
     }
-}
-
-fn schedule(item: &Item<'_>) -> Schedule {
-    let items = item.items();
-    if items.len() > WAITS_MAX {
-        item.wrong(format!("has {} waits", items.len()), format!("write at most {WAITS_MAX}"));
-    }
-    let waits = items.iter().take(WAITS_MAX).filter_map(|item| item.duration(WAIT_MIN, WAIT_MAX)).collect();
-    Schedule { waits, jitter: true }
 }

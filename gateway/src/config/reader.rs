@@ -270,6 +270,11 @@ impl<'a> Item<'a> {
         matches!(self.written, Written::File(DeValue::Array(_)))
     }
 
+    /// Whether it is a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.written, Written::File(DeValue::Table(_)))
+    }
+
     /// The value as a whole number from `min` to `max`.
     pub(super) fn number(&self, min: u64, max: u64) -> Option<u64> {
         let number = match self.written {

@@ -70,6 +70,9 @@ profile = "standard"
 timeout = "5s"
 concurrency = 4
 schedule = ["1s", "2m"]
+headers = { "X-Env" = "prod", x-key = "env:TOKEN" }
+query = { token = "env:TOKEN" }
+auth = { scheme = "basic", user = "ada", secret = "env:TOKEN" }
 "#;
 
 fn shipped() -> Shipped {
@@ -132,6 +135,34 @@ fn every_key_of_the_contract_is_understood() {
     let endpoint = &config.endpoints[0];
     assert_eq!((endpoint.secrets.len(), endpoint.concurrency), (2, 4));
     assert_eq!(endpoint.schedule.waits, [Duration::from_secs(1), Duration::from_secs(120)]);
+    assert_eq!(endpoint.url.as_str(), "https://app.example.com/hooks?key=private&token=t-1");
+    let headers = &endpoint.manner.headers;
+    assert_eq!((&headers["x-env"], &headers["x-key"]), (&"prod".parse().unwrap(), &"t-1".parse().unwrap()));
+    assert_eq!(headers["authorization"], "Basic YWRhOnQtMQ==");
+    assert!(headers.values().all(|value| value.is_sensitive()));
+}
+
+#[test]
+fn a_schedule_may_be_a_rule() {
+    let waits = |schedule: &str| {
+        let text = format!(
+            "[[endpoint]]\nname = 'a'\nurl = 'https://a.example'\nsecret = '{SECRET}'\nschedule = {schedule}"
+        );
+        let config = parse(&text, &environment()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        config.endpoints[0].schedule.waits.iter().map(Duration::as_secs).collect::<Vec<_>>()
+    };
+    let cases: [(&str, &[u64]); 4] = [
+        (
+            "{ first = '10s', factor = 3, max = '3h', attempts = 10 }",
+            &[10, 30, 90, 270, 810, 2430, 7290, 10_800, 10_800],
+        ),
+        ("{ first = '1h' }", &[3600, 7200, 14_400, 28_800, 57_600, 86_400, 86_400, 86_400, 86_400]),
+        ("{ first = '2days', attempts = 3 }", &[172_800, 172_800]),
+        ("{ first = '1s', attempts = 1 }", &[]),
+    ];
+    for (schedule, expected) in cases {
+        assert_eq!(waits(schedule), expected, "{schedule}");
+    }
 }
 
 /// Each of these `auth` tables, and how it is meant.

@@ -4,7 +4,6 @@
 //! again. Only the timestamp and with it the signature differ (Standard Webhooks 1.0.0).
 
 use crate::deliver::endpoints::Target;
-use crate::deliver::signer::Signer;
 use crate::model::Time;
 use crate::model::attempt::Attempt;
 use crate::outbound::{Outbound, Post};
@@ -27,7 +26,7 @@ pub(super) async fn attempt(
 ) -> Attempt {
     let webhook_id = lease.delivery.event.to_string();
     let body = body(&lease.kind, &lease.event, lease.delivery.created);
-    let headers = headers(&target.signer, &webhook_id, at, &body);
+    let headers = headers(target, &webhook_id, at, &body);
     let (url, timeout) = (target.endpoint.url.clone(), target.endpoint.timeout);
     let sent = outbound.send(Post { url, headers, body, timeout, now: at }).await;
     Attempt {
@@ -60,8 +59,9 @@ fn body(kind: &str, event: &[u8], created: Time) -> Bytes {
     [head.as_bytes(), event, b"}"].concat().into()
 }
 
-fn headers(signer: &Signer, webhook_id: &str, at: Time, body: &[u8]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
+/// Ours come last: what the configuration adds replaces none of them.
+fn headers(target: &Target, webhook_id: &str, at: Time, body: &[u8]) -> HeaderMap {
+    let mut headers = target.endpoint.manner.headers.clone();
     let mut set = |name: HeaderName, value: &str| {
         let value = HeaderValue::from_str(value).expect("ids, numbers and base64 are visible ASCII");
         headers.insert(name, value);
@@ -69,7 +69,7 @@ fn headers(signer: &Signer, webhook_id: &str, at: Time, body: &[u8]) -> HeaderMa
     set(header::CONTENT_TYPE, "application/json");
     set(WEBHOOK_ID, webhook_id);
     set(WEBHOOK_TIMESTAMP, &at.secs().to_string());
-    if let Some(signature) = signer.sign(webhook_id, at.secs(), body) {
+    if let Some(signature) = target.signer.sign(webhook_id, at.secs(), body) {
         set(WEBHOOK_SIGNATURE, &signature);
     }
     headers

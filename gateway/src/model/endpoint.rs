@@ -5,6 +5,7 @@ use crate::model::retry::Schedule;
 use crate::model::secret::Secret;
 use crate::model::signature;
 use billhook_event::Time;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,6 +30,15 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// Attempts that may be under way at once.
     pub concurrency: usize,
+    /// How its deliveries are put.
+    pub manner: Manner,
+}
+
+/// How an endpoint's deliveries are put.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Headers that every attempt has, `authorization` among them. Their values are secrets, marked as sensitive.
+    pub headers: HeaderMap,
 }
 
 impl Endpoint {

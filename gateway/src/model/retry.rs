@@ -18,6 +18,16 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// The least wait after 429, 502, 504 or a timeout: the receiver is overloaded.
 pub const OVERLOAD_WAIT_MIN: Duration = Duration::from_secs(60);
 
+impl Schedule {
+    /// `attempts` in all: the first wait is `first`, each other one `factor` times the one before, none longer than
+    /// `max`.
+    pub fn exponential(first: Duration, factor: u32, max: Duration, attempts: u32) -> Schedule {
+        let waits = std::iter::successors(Some(first), |wait| Some(wait.saturating_mul(factor).min(max)));
+        let retries = attempts.saturating_sub(1) as usize;
+        Schedule { waits: waits.map(|wait| wait.min(max)).take(retries).collect(), jitter: true }
+    }
+}
+
 impl Default for Schedule {
     /// The long schedule of Standard Webhooks 1.0.0: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h; ten attempts
     /// over three days.
@@ -83,6 +93,20 @@ mod tests {
             .collect();
         assert_eq!(waits, [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]);
         assert!(matches!(next(&schedule, 10, &failure, None, now, 0.0), Next::GiveUp(_)));
+    }
+
+    #[test]
+    fn an_exponential_schedule_grows_to_its_longest_wait() {
+        let waits = |first, factor, max, attempts| {
+            let secs = Duration::from_secs;
+            let schedule = Schedule::exponential(secs(first), factor, secs(max), attempts);
+            schedule.waits.iter().map(Duration::as_secs).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(10, 3, 10_800, 10), [10, 30, 90, 270, 810, 2430, 7290, 10_800, 10_800]);
+        assert_eq!(waits(60, 1, 600, 4), [60, 60, 60]);
+        assert_eq!(waits(60, 2, 30, 3), [30, 30]);
+        assert_eq!(waits(10, 3, 10_800, 1), [0; 0], "one attempt has no retry");
+        assert_eq!(waits(10, u32::MAX, u64::MAX, 101).len(), 100);
     }
 
     #[test]

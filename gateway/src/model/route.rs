@@ -25,6 +25,7 @@ fn matches(pattern: &str, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::model::Time;
+    use crate::model::endpoint::Manner;
     use crate::model::id::EndpointId;
     use crate::model::retry::Schedule;
     use billhook_event::event::Stamp;
@@ -64,6 +65,7 @@ mod tests {
             schedule: Schedule::default(),
             timeout: Duration::from_secs(15),
             concurrency: 8,
+            manner: Manner::default(),
         }
     }
 

@@ -14,6 +14,7 @@ mod endpoint;
 mod file;
 mod headers;
 mod plugin;
+mod profile;
 mod reader;
 mod schedule;
 mod source;

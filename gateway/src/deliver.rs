@@ -10,6 +10,7 @@
 
 mod attempt;
 mod endpoints;
+mod format;
 mod lane;
 mod pass;
 mod signer;
@@ -99,8 +100,9 @@ mod tests {
     use crate::model::attempt::{Attempt, Failure, Outcome};
     use crate::model::delivery::{Delivery, DeliveryState};
     use crate::model::dispatch::{Dispatch, NewEvent};
-    use crate::model::endpoint::{Endpoint, Gate, Manner};
+    use crate::model::endpoint::{Endpoint, Gate};
     use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+    use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
     use crate::model::secret::Secret;
     use crate::model::signature::{sign_v1, standard_key};

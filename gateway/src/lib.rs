@@ -11,7 +11,7 @@
 //! | persist, then answer 200 | [`store::Intake::accept`] | the webhook and its dedupe key, synced |
 //! | normalize, filter, map, route | [`dispatch::pipeline`], [`plugins`], [`model::route`] | |
 //! | persist events and deliveries | [`store::Dispatching::dispatched`] | all of it at once, applied |
-//! | sign, send | [`deliver`], [`outbound`], [`model::signature`] | |
+//! | write, sign, send | [`deliver`], [`model::profile`], [`model::signature`], [`outbound`] | |
 //! | record, retry | [`store::Delivering::finish`], [`model::retry`] | the attempt and the next state, applied |
 //!
 //! # Layout

@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod id;
 pub mod pointer;
+pub mod profile;
 pub mod rate;
 pub mod refused;
 pub mod retry;

@@ -17,7 +17,7 @@ use toml::Value;
 const TOKEN: &str = "n0t-to-be-kept";
 
 /// A source of a shipped provider, with the preset of its manifest.
-fn source(provider: &str, secret: &str, plugins: &[&str]) -> String {
+pub(crate) fn source(provider: &str, secret: &str, plugins: &[&str]) -> String {
     let manifest = Manifest::of(provider, shipped::component(provider).unwrap()).unwrap();
     let mut auth = manifest.providers[0].auth.clone().unwrap();
     auth.insert("secret".to_owned(), secret.into());
@@ -30,7 +30,7 @@ fn source(provider: &str, secret: &str, plugins: &[&str]) -> String {
     toml::to_string(&file).unwrap()
 }
 
-fn hex_signature(secret: &str, body: &str) -> String {
+pub(crate) fn hex_signature(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     hex::encode(mac.finalize().into_bytes())

@@ -35,7 +35,7 @@ fn every_configuration_that_is_shown_is_right() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 3);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod docs;
 mod ingest;
 mod line;
 mod plugins;
+mod profiles;
 mod receivers;
 mod refused;
 mod signing;

@@ -164,7 +164,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// A status that is not 2xx.
+    /// A status that is no success.
     Status,
     /// No answer in time.
     Timeout,

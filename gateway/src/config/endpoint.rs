@@ -2,9 +2,8 @@
 
 use crate::config::mistake::{did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
-use crate::config::value::outbound_problem;
-use crate::config::{Names, headers, schedule};
-use crate::model::endpoint::{Endpoint, Manner};
+use crate::config::{Names, headers, profile, schedule};
+use crate::model::endpoint::Endpoint;
 use crate::model::id::EndpointId;
 use crate::model::route;
 use std::time::Duration;
@@ -18,21 +17,14 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 const CONCURRENCY: u64 = 16;
 const CONCURRENCY_MAX: u64 = 1024;
 
-const PROFILES_LATER: [&str; 5] = ["flexprice", "abowire", "wingspan", "wingback", "windback"];
-
 /// Reads one `[[endpoint]]`.
 pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> {
     let name = table.required("name", "name it").and_then(|item| item.name());
     let mut url = table
         .required("url", "write where to post, such as `https://app.example.com/hooks`")
         .and_then(|item| url(&item));
-    let secrets = table
-        .required(
-            "secret",
-            "make one with `billhook secret new`, and write it, `env:NAME`, `file:PATH` or a list of them",
-        )
-        .map(|item| item.secrets(outbound_problem))
-        .unwrap_or_default();
+    let headers = headers::read(&mut table, url.as_ref());
+    let (profile, manner, secrets) = profile::read(&mut table, headers);
     let events = table.item("events").map(|item| item.items()).unwrap_or_default();
     let events = events.iter().filter_map(pattern).collect();
     let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
@@ -44,14 +36,10 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
             "take it out, or give the plugin to a source",
         );
     }
-    if let Some(item) = table.item("profile") {
-        profile(&item);
-    }
     table.not_yet("livemode");
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
     let schedule = table.item("schedule").and_then(|item| schedule::read(&item));
-    let headers = headers::read(&mut table, url.as_ref());
     headers::query(&mut table, url.as_mut());
     table.finish();
     let name = name?;
@@ -62,10 +50,10 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         secrets,
         events,
         sources,
-        schedule: schedule.unwrap_or_default(),
+        schedule: schedule.unwrap_or_else(|| profile.schedule()),
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),
-        manner: Manner { headers },
+        manner,
     })
 }
 
@@ -109,18 +97,4 @@ fn source(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
         return None;
     }
     Some(name)
-}
-
-fn profile(item: &Item<'_>) {
-    match item.text() {
-        None | Some("standard") => {}
-        Some(later) if PROFILES_LATER.contains(&later) => {
-            item.wrong(format!("{} is not in this version", quote(later)), "write `standard`");
-        }
-        Some(other) => {
-            let known = PROFILES_LATER.into_iter().chain(["standard"]);
-            let remedy = did_you_mean(other, known, || "write `standard`".to_owned());
-            item.wrong(format!("{} is not a profile", quote(other)), remedy);
-        }
-    }
 }

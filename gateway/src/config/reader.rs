@@ -310,10 +310,10 @@ impl<'a> Item<'a> {
     }
 
     /// One of some words.
-    pub(super) fn one_of<T: Copy>(&self, what: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn one_of<T: Clone>(&self, what: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
+            return Some(value.clone());
         }
         let known = || words.iter().map(|(word, _)| *word);
         let choice = format!("write {}", any_of(known()));

@@ -26,7 +26,8 @@ fn listed(item: &Item<'_>) -> Schedule {
         item.wrong(format!("has {} waits", items.len()), format!("write at most {WAITS_MAX}"));
     }
     let waits = items.iter().take(WAITS_MAX as usize);
-    Schedule { waits: waits.filter_map(|item| item.duration(WAIT_MIN, WAIT_MAX)).collect(), jitter: true }
+    let waits = waits.filter_map(|item| item.duration(WAIT_MIN, WAIT_MAX)).collect();
+    Schedule { waits, ..Schedule::default() }
 }
 
 fn exponential(item: &Item<'_>) -> Option<Schedule> {

@@ -2,7 +2,9 @@
 
 use crate::config::environment::Environment;
 use crate::config::{Config, OnFailure, Shipped};
-use crate::model::source::{Auth, Grammar, Place};
+use crate::model::profile::{Format, Profile, Signature, Success};
+use crate::model::retry::Schedule;
+use crate::model::source::{Auth, Encoding, Grammar, Place};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::path::Path;
@@ -140,6 +142,76 @@ fn every_key_of_the_contract_is_understood() {
     assert_eq!((&headers["x-env"], &headers["x-key"]), (&"prod".parse().unwrap(), &"t-1".parse().unwrap()));
     assert_eq!(headers["authorization"], "Basic YWRhOnQtMQ==");
     assert!(headers.values().all(|value| value.is_sensitive()));
+}
+
+#[test]
+fn a_profile_says_what_the_endpoint_does_not() {
+    let endpoint = |settings: &str| {
+        let text = format!("[[endpoint]]\nname = 'a'\nurl = 'https://a.example'\n{settings}");
+        let config = parse(&text.replace("SECRET", SECRET), &environment());
+        config.unwrap_or_else(|mistakes| panic!("{mistakes}")).endpoints.remove(0)
+    };
+    let body = |header: &str, prefix: &str, encoding| Signature::Body {
+        header: header.parse().unwrap(),
+        prefix: prefix.to_owned(),
+        encoding,
+    };
+    let wingspan = || body("x-wingspan-signature", "", Encoding::Hex);
+    let (default, any) = (Schedule::default(), Success::Any2xx);
+    let quick = Schedule { waits: vec![Duration::from_secs(1)], ..Schedule::default() };
+    let abowire = || Profile::Abowire.schedule();
+    let cases = [
+        ("secret = 'SECRET'", Format::Standard, Signature::Standard, any, default.clone()),
+        (
+            "profile = 'flexprice'\nsecret = 'SECRET'",
+            Format::Flexprice,
+            Signature::Standard,
+            any,
+            Profile::Flexprice.schedule(),
+        ),
+        ("profile = 'abowire'", Format::Abowire, Signature::None, Success::Only200, abowire()),
+        ("profile = 'wingspan'\nsecret = 'x'", Format::Wingspan, wingspan(), any, default.clone()),
+        (
+            "profile = 'wingback'\nsecret = 'SECRET'",
+            Format::Wingback,
+            Signature::Standard,
+            any,
+            default.clone(),
+        ),
+        ("profile = 'windback'", Format::Windback, Signature::None, any, default.clone()),
+        (
+            "profile = 'abowire'\nformat = 'cloudevents'",
+            Format::CloudEvents,
+            Signature::None,
+            Success::Only200,
+            abowire(),
+        ),
+        (
+            "profile = 'abowire'\nsignature = 'standard'\nsecret = 'SECRET'\nsuccess = '2xx'\nschedule = ['1s']",
+            Format::Abowire,
+            Signature::Standard,
+            any,
+            quick,
+        ),
+        ("signature = 'wingspan'\nsecret = 'x'", Format::Standard, wingspan(), any, default.clone()),
+        (
+            "format = 'raw'\nsuccess = '200'\nsecret = ['x']\nsignature = { header = 'X-Sig', prefix = 'sha256=', \
+             encoding = 'base64' }",
+            Format::Raw,
+            body("x-sig", "sha256=", Encoding::Base64),
+            Success::Only200,
+            default,
+        ),
+    ];
+    for (settings, format, signature, success, schedule) in cases {
+        let endpoint = endpoint(settings);
+        let manner = &endpoint.manner;
+        assert_eq!((manner.format, &manner.signature), (format, &signature), "{settings}");
+        assert_eq!((manner.success, &endpoint.schedule), (success, &schedule), "{settings}");
+        assert_eq!(endpoint.secrets.is_empty(), signature == Signature::None, "{settings}");
+    }
+    let raw = endpoint("format = 'raw'\nsignature = 'none'\noriginal_headers = ['X-Sig', '*']");
+    assert_eq!(raw.manner.original_headers, ["x-sig", "*"]);
 }
 
 #[test]

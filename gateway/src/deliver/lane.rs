@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_schedule_is_the_dead_letter() {
-        let schedule = Schedule { waits: vec![Duration::from_secs(5)], jitter: false };
+        let schedule = Schedule { waits: vec![Duration::from_secs(5)], ..Schedule::default() };
         let (after, _) = lane(Gate::Open).decide(&delivery(1), &attempt(500, false), &schedule, NOW, 0.5);
         assert_eq!(after, AfterAttempt::Dead("all 2 attempts failed, the last: HTTP 500".to_owned()));
     }

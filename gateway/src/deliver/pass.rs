@@ -175,10 +175,10 @@ impl<'a> Pass<'a> {
         }
         for (lease, leased) in leases {
             let (delivery, at, trial, place) = (leased.delivery.clone(), now, want.trial, want.place);
-            let (outbound, endpoints) = (outbound.clone(), endpoints.clone());
+            let (store, outbound, endpoints) = (store.clone(), outbound.clone(), endpoints.clone());
             let sends = async move {
                 let target = endpoints.target(place);
-                attempt(&outbound, target, &leased, at, trial).await
+                attempt(&*store, &outbound, target, &leased, at, trial).await
             };
             let task = self.attempts.spawn(sends).id();
             lane.in_flight += 1;

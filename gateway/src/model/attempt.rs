@@ -31,7 +31,7 @@ pub const ANSWER_BYTES_MAX: usize = 20_000;
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The endpoint took it: a 2xx, whatever became of its body.
+    /// The endpoint took it: a 2xx, or 200 where nothing else is success, whatever became of its body.
     Delivered {
         /// The status.
         status: u16,
@@ -45,7 +45,7 @@ pub enum Outcome {
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Failure {
-    /// A status that is not 2xx; redirects are not followed.
+    /// A status that is no success; redirects are not followed.
     Status(u16),
     /// No whole answer header in time.
     Timeout,

@@ -1,11 +1,11 @@
 //! An endpoint: a configured way out, and the gate before it.
 
 use crate::model::id::EndpointId;
+use crate::model::profile::Manner;
 use crate::model::retry::Schedule;
 use crate::model::secret::Secret;
 use crate::model::signature;
 use billhook_event::Time;
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub struct Endpoint {
     pub name: String,
     /// Where deliveries are posted. Query values are secrets: see [`Endpoint::shown_url`].
     pub url: url::Url,
-    /// Every live secret, newest first, `whsec_` or `whsk_`; each gives one signature.
+    /// Every live secret, newest first; each gives one signature. By [`Manner::signature`] they are `whsec_` or `whsk_`
+    /// texts, or one text whose bytes are the key, or none.
     pub secrets: Vec<Secret>,
     /// What it subscribes to; empty is `*`.
     pub events: Vec<String>,
@@ -32,13 +33,6 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// How its deliveries are put.
     pub manner: Manner,
-}
-
-/// How an endpoint's deliveries are put.
-#[derive(Clone, Debug, Default)]
-pub struct Manner {
-    /// Headers that every attempt has, `authorization` among them. Their values are secrets, marked as sensitive.
-    pub headers: HeaderMap,
 }
 
 impl Endpoint {

@@ -11,11 +11,13 @@ pub struct Schedule {
     pub waits: Vec<Duration>,
     /// Whether waits are varied by up to a fifth either way.
     pub jitter: bool,
+    /// The least wait after 429, 502, 504 or a timeout: the receiver is overloaded.
+    pub overload_wait: Duration,
 }
 
 /// Retry-After is honoured up to this long.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// The least wait after 429, 502, 504 or a timeout: the receiver is overloaded.
+/// [`Schedule::overload_wait`] of every schedule that is not an ecosystem's own.
 pub const OVERLOAD_WAIT_MIN: Duration = Duration::from_secs(60);
 
 impl Schedule {
@@ -24,7 +26,7 @@ impl Schedule {
     pub fn exponential(first: Duration, factor: u32, max: Duration, attempts: u32) -> Schedule {
         let waits = std::iter::successors(Some(first), |wait| Some(wait.saturating_mul(factor).min(max)));
         let retries = attempts.saturating_sub(1) as usize;
-        Schedule { waits: waits.map(|wait| wait.min(max)).take(retries).collect(), jitter: true }
+        Schedule { waits: waits.map(|wait| wait.min(max)).take(retries).collect(), ..Schedule::default() }
     }
 }
 
@@ -33,7 +35,8 @@ impl Default for Schedule {
     /// over three days.
     fn default() -> Schedule {
         let secs = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
-        Schedule { waits: secs.map(Duration::from_secs).to_vec(), jitter: true }
+        let waits = secs.map(Duration::from_secs).to_vec();
+        Schedule { waits, jitter: true, overload_wait: OVERLOAD_WAIT_MIN }
     }
 }
 
@@ -49,8 +52,8 @@ pub enum Next {
 /// Decides what follows the failed attempt number `nth` (from 1) of the schedule.
 ///
 /// `random` in `0.0..1.0` picks the jitter, from -20 % to +20 %. The answer is never before `now` plus
-/// `retry_after` (cut to [`RETRY_AFTER_MAX`]), and at least [`OVERLOAD_WAIT_MIN`] away when the receiver is
-/// overloaded.
+/// `retry_after` (cut to [`RETRY_AFTER_MAX`]), and at least the schedule's `overload_wait` away when the
+/// receiver is overloaded.
 pub fn next(
     schedule: &Schedule,
     nth: u32,
@@ -67,7 +70,7 @@ pub fn next(
     };
     let wait = if schedule.jitter { wait.mul_f64(0.8 + 0.4 * random.clamp(0.0, 1.0)) } else { *wait };
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-    let overload = if failure.is_overload() { OVERLOAD_WAIT_MIN } else { Duration::ZERO };
+    let overload = if failure.is_overload() { schedule.overload_wait } else { Duration::ZERO };
     Next::RetryAt(now.plus(wait.max(asked).max(overload)))
 }
 
@@ -132,5 +135,14 @@ mod tests {
                 Next::RetryAt(now.plus(OVERLOAD_WAIT_MIN))
             );
         }
+    }
+
+    #[test]
+    fn a_schedule_of_its_own_wins_over_that_minute_but_not_over_the_receivers_wish() {
+        let schedule = Schedule { overload_wait: Duration::ZERO, jitter: false, ..Schedule::default() };
+        let now = Time::from_secs(0);
+        let after = |asked| next(&schedule, 1, &Failure::Status(429), asked, now, 0.0);
+        assert_eq!(after(None), Next::RetryAt(Time::from_secs(5)));
+        assert_eq!(after(Some(Duration::from_secs(9))), Next::RetryAt(Time::from_secs(9)));
     }
 }

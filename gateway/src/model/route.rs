@@ -25,8 +25,8 @@ fn matches(pattern: &str, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::model::Time;
-    use crate::model::endpoint::Manner;
     use crate::model::id::EndpointId;
+    use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
     use billhook_event::event::Stamp;
     use billhook_event::kind::KINDS;

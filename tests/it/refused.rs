@@ -1,5 +1,6 @@
 //! What is refused: kept with its cause, and taken after all once the mistake is mended.
 
+use crate::ingest::holds;
 use billhook_event::Verified;
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{SECRET, post, post_signed, sign};
@@ -276,15 +277,4 @@ async fn the_command_lists_shows_and_retries() {
     assert_eq!(code, Some(1));
     assert!(error.contains(&format!("there is no refused request {id}")), "{error}");
     gateway.stop().await;
-}
-
-/// Whether any file below `dir` holds these bytes.
-fn holds(dir: &std::path::Path, bytes: &[u8]) -> bool {
-    std::fs::read_dir(dir).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            return holds(&path, bytes);
-        }
-        std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes)
-    })
 }

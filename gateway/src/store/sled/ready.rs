@@ -83,9 +83,8 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
         }
         inner.make_room(row.bytes);
         let of = inner.line(line);
-        let in_order = of.unread.is_none_or(|unread| unread > row.due)
-            && of.ready.back().is_none_or(|last| last.due <= row.due);
-        if in_order && of.ready.len() < LINE_ROWS_MAX {
+        let is_first = of.unread.is_none_or(|unread| unread > row.due);
+        if is_first && of.ready.len() < LINE_ROWS_MAX {
             inner.held.insert(row.key, Held { line, due: row.due, mark: Some(mark) });
             inner.push(line, row);
         } else {
@@ -98,23 +97,24 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
         self.inner().see(line, due);
     }
 
-    /// Hands out up to `n` rows that are due.
+    /// Hands out up to `n` rows that are due, up to where an unread one may come first.
     pub(super) fn take(&self, line: L, now: Time, n: usize) -> Vec<T> {
         let mut inner = self.inner();
         let Some(of) = inner.lines.get_mut(&line) else { return Vec::new() };
-        let due = of.ready.iter().take(n).take_while(|row| row.due <= now).count();
+        let until = of.unread.map_or(now, |unread| unread.min(now));
+        let due = of.ready.iter().take(n).take_while(|row| row.due <= until).count();
         let taken: Vec<Row<K, T>> = of.ready.drain(..due).collect();
         inner.rows -= taken.len();
         inner.bytes -= taken.iter().map(|row| row.bytes).sum::<usize>();
         taken.into_iter().map(|row| row.what).collect()
     }
 
-    /// Whether to read a line: nothing of it is ready now and something unread may be due. Whoever is told so reads it.
+    /// Whether to read a line: something unread may be due, before all that is ready. Whoever is told so reads it.
     pub(super) fn begin_read(&self, line: L, now: Time) -> bool {
         let mut inner = self.inner();
         let Some(of) = inner.lines.get_mut(&line) else { return false };
-        let reads =
-            of.ready.front().is_none_or(|row| row.due > now) && of.unread.is_some_and(|unread| unread <= now);
+        let first = of.ready.front().map_or(Time::MAX, |row| row.due);
+        let reads = of.unread.is_some_and(|unread| unread <= now && unread < first);
         if reads {
             of.unread = None;
         }
@@ -223,7 +223,10 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M, T> Inner<L, K, M, T> {
 
     fn push(&mut self, line: L, row: Row<K, T>) {
         (self.rows, self.bytes) = (self.rows + 1, self.bytes + row.bytes);
-        self.line(line).ready.push_back(row);
+        let ready = &mut self.line(line).ready;
+        // At the end, unless the store gave what came late and is due early.
+        let at = ready.partition_point(|before| before.due <= row.due);
+        ready.insert(at, row);
     }
 
     /// Forgets the lines that wait longest until there is room for one more row: nobody fetches them, and the store
@@ -294,6 +297,17 @@ mod tests {
         assert!(!ready.begin_read(0, NOW));
         ready.committed(0, 0, row(13, 5));
         assert_eq!(lease(&ready, &Rows::default(), 9), [5], "what is due later is not before it");
+    }
+
+    #[test]
+    fn what_comes_late_and_is_due_early_goes_first() {
+        let (ready, rows) = (Lines::new([]), Rows::default());
+        for (due, key) in [(30, 3), (10, 1), (40, 4), (20, 2)] {
+            rows.borrow_mut().push((due, key));
+            ready.committed(0, 0, row(due, key));
+        }
+        assert_eq!(lease(&ready, &rows, 2), [1, 2]);
+        assert_eq!(lease(&ready, &rows, 9), [3, 4]);
     }
 
     #[test]

@@ -12,12 +12,13 @@
 //!
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
-//! - `committer`, `watchdog`, `ready`: what runs them, what watches that, who works on what
+//! - `committer`, `watchdog`, `ready`, `gates`: what runs them, what watches that, who works on what, what is open
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
 mod delivering;
 mod dispatching;
+mod gates;
 mod intake;
 mod keys;
 mod nouns;
@@ -47,6 +48,7 @@ use bytes::Bytes;
 use committer::{Committer, Stage, When};
 use delivering::{Deliveries, Outcome, Redriven};
 use dispatching::{Plan, Webhooks};
+use gates::Gates;
 use intake::Arrival;
 use ready::Ready;
 use std::path::PathBuf;
@@ -94,6 +96,7 @@ pub struct SledStore {
     vitals: Arc<Vitals>,
     webhooks: Arc<Webhooks>,
     deliveries: Arc<Deliveries>,
+    gates: Arc<Gates>,
     clean: bool,
     db: sled::Db,
 }
@@ -121,6 +124,7 @@ impl SledStore {
         let view = View::of(&opened.db);
         let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
+        let gates = Gates::read(&view)?;
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
         let committer =
             Committer::start(opened.db.clone(), opened.file, options.queue.max(1), vitals.clone());
@@ -130,6 +134,7 @@ impl SledStore {
             vitals,
             webhooks: Arc::new(webhooks),
             deliveries: Arc::new(deliveries),
+            gates: Arc::new(gates),
             clean: opened.clean,
             db: opened.db,
         })
@@ -220,8 +225,10 @@ impl Dispatching for SledStore {
     }
 
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity> {
-        let row = self.view().and_then(|view| view.entity_row(source, entity));
-        Box::pin(async move { row })
+        // Asked for by every run: a read of the tree would hold up a worker while a group is applied.
+        let (source, entity) = (source.to_owned(), entity.to_owned());
+        let verb = move |view: &mut View<'_>| view.entity_row(&source, &entity);
+        Box::pin(self.commit(When::Read, None, verb, |_| ()))
     }
 
     fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
@@ -316,7 +323,7 @@ impl Delivering for SledStore {
     }
 
     fn gate(&self, endpoint: EndpointId) -> Answer<'_, GateRow> {
-        Box::pin(async move { self.view()?.gate_row(endpoint) })
+        Box::pin(async move { self.view().map(|_| self.gates.get(endpoint)) })
     }
 
     fn set_gate(
@@ -326,8 +333,15 @@ impl Delivering for SledStore {
         expected: u64,
         _now: Time,
     ) -> Answer<'_, Option<u64>> {
+        let gates = self.gates.clone();
+        let row = gate.clone();
         let verb = move |view: &mut View<'_>| delivering::set_gate(view, endpoint, gate, expected);
-        Box::pin(self.commit(When::Applied, None, verb, |_| ()))
+        let then = move |version: &Option<u64>| {
+            if let Some(version) = *version {
+                gates.set(endpoint, GateRow { gate: row, version });
+            }
+        };
+        Box::pin(self.commit(When::Applied, None, verb, then))
     }
 
     fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
@@ -351,7 +365,7 @@ impl Reading for SledStore {
     }
 
     fn story(&self, id: WebhookId) -> Answer<'_, Option<Story>> {
-        Box::pin(self.commit(When::Applied, None, move |view| reading::story(view, id), |_| ()))
+        Box::pin(self.commit(When::Read, None, move |view| reading::story(view, id), |_| ()))
     }
 
     fn webhook_of(&self, id: EventId) -> Answer<'_, Option<WebhookId>> {

@@ -34,6 +34,9 @@ pub(super) const EXIT_CODE: i32 = 70;
 /// When a verb is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
+    /// Once it has run: it writes nothing. It may see what its group writes, which is applied before anything that
+    /// rests on the answer.
+    Read,
     /// Once its commit is visible.
     Applied,
     /// Once its commit is durable.
@@ -312,6 +315,9 @@ impl Line {
         self.vitals.progress();
         let mut view = View::over(&self.disk.db, &group.writes);
         let ran = (job.run)(&mut view);
+        if ran.when == When::Read {
+            return self.answer(ran.answer);
+        }
         let writes = if ran.keep { view.into_writes() } else { Writes::new() };
         if group.is_empty() || group.bytes + size(&writes) <= GROUP_BYTES_MAX {
             group.add(writes, Some(ran));
@@ -362,7 +368,7 @@ impl Line {
         let mut durable = Vec::new();
         for ran in group.answers {
             match ran.when {
-                When::Applied => self.answer(ran.answer),
+                When::Read | When::Applied => self.answer(ran.answer),
                 When::Durable => durable.push(ran.answer),
             }
         }

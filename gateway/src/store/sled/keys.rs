@@ -243,6 +243,11 @@ pub(super) fn dead_webhook(id: WebhookId) -> Vec<u8> {
     key(prefix::LETTER, &[&[DEAD_WEBHOOK], id.bytes()])
 }
 
+/// What the keys of all gates begin with.
+pub(super) fn gates() -> Vec<u8> {
+    key(prefix::DOC, &[&[GATE]])
+}
+
 /// The gate of an endpoint.
 pub(super) fn gate(endpoint: EndpointId) -> Vec<u8> {
     key(prefix::DOC, &[&[GATE], endpoint.bytes()])

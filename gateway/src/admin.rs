@@ -1,5 +1,5 @@
-//! The admin API: what an operator may ask of a running gateway, and what may be changed: dead
-//! letters and refused requests.
+//! The admin API: what an operator may ask of a running gateway, and what may be changed: gates, deliveries that have
+//! ended, refused requests, and in bulk by jobs.
 //!
 //! It stands on a private listener. A request passes, in this order: the `Host` check (a web page that points a name
 //! of its own at this address must not get in), the token, a bound on requests under way and a time limit, then its
@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod guard;
 mod health;
+mod jobs;
 mod listen;
 mod params;
 mod refused;
@@ -35,6 +36,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The longest request body.
@@ -53,6 +55,8 @@ pub struct Admin {
     pub dispatch: Wake,
     /// Wakes the deliveries after one was redriven.
     pub deliver: Wake,
+    /// Wakes the replays after a job was asked for.
+    pub replay: Wake,
     /// Takes refused requests after all.
     pub readmit: Readmit,
     /// The configured endpoints, in the order of the configuration.
@@ -76,6 +80,8 @@ pub struct EndpointInfo {
     pub url: String,
     /// The public keys of the private ones that it signs with.
     pub public_keys: Vec<String>,
+    /// How long it may stay on trial.
+    pub disable_after: Duration,
 }
 
 /// Whom a request may say it is for, beside `localhost` and the loopback addresses.
@@ -93,14 +99,18 @@ impl Admin {
         self.endpoints.iter().find(|endpoint| endpoint.id == id)
     }
 
-    /// The endpoint that a request names: the name of a configured one, or any `ep_...`.
-    fn endpoint_named(&self, text: &str) -> Result<EndpointId, ApiError> {
-        let configured =
-            self.endpoints.iter().find(|endpoint| endpoint.name == text).map(|endpoint| endpoint.id);
-        configured.or_else(|| text.parse().ok()).ok_or_else(|| ApiError::UnknownEndpoint {
+    /// The configured endpoint that a request names, by its name or its `ep_...`.
+    fn configured(&self, text: &str) -> Result<&EndpointInfo, ApiError> {
+        let named = self.endpoints.iter().find(|endpoint| endpoint.name == text);
+        named.or_else(|| self.endpoint(text.parse().ok()?)).ok_or_else(|| ApiError::UnknownEndpoint {
             name: text.to_owned(),
             known: self.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
         })
+    }
+
+    /// The endpoint that a request names: a configured one, or any `ep_...`.
+    fn endpoint_named(&self, text: &str) -> Result<EndpointId, ApiError> {
+        self.configured(text).map(|endpoint| endpoint.id).or_else(|unknown| text.parse().map_err(|_| unknown))
     }
 }
 
@@ -114,12 +124,22 @@ pub fn router(admin: Admin) -> Router {
         .route("/webhooks/{id}", get(webhooks::show))
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(deliveries::show))
+        .route("/deliveries/{id}/resend", post(deliveries::resend))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/redrive", post(dead_letters::redrive))
         .route("/refused", get(refused::list))
         .route("/refused/{id}", get(refused::show))
         .route("/refused/{id}/retry", post(refused::retry))
         .route("/endpoints", get(endpoints::list))
+        .route("/endpoints/{name}", get(endpoints::show))
+        .route("/endpoints/{name}/pause", post(endpoints::pause))
+        .route("/endpoints/{name}/resume", post(endpoints::resume))
+        .route("/endpoints/{name}/enable", post(endpoints::enable))
+        .route("/endpoints/{name}/test", post(endpoints::test))
+        .route("/jobs", get(jobs::list).post(jobs::add))
+        .route("/jobs/count", post(jobs::count))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/stats", get(health::stats))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::Method)

@@ -7,6 +7,7 @@
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod job;
 pub mod page;
 pub mod problem;
 pub mod redrive;

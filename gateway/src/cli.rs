@@ -7,8 +7,12 @@
 pub mod check;
 pub mod dead_letter;
 pub mod delivery;
+pub mod endpoint;
 pub mod event;
+pub mod job;
+pub mod listing;
 pub mod refused;
+pub mod replay;
 pub mod secret;
 pub mod serve;
 pub mod story;
@@ -68,8 +72,14 @@ enum Command {
     Webhook(webhook::Args),
     /// Deliveries: what endpoints are owed
     Delivery(delivery::Args),
+    /// Endpoints: where events go, and opening or closing the way
+    Endpoint(endpoint::Args),
     /// What could not be handled or delivered, and trying it again
     DeadLetter(dead_letter::Args),
+    /// Send again, redrive or reprocess in bulk, by filter
+    Replay(replay::Args),
+    /// Replays, and how far they are
+    Job(job::Args),
     /// Requests that were turned away as not authentic, and taking them after all
     Refused(refused::Args),
     /// Compile a component to machine code; the gateway runs this in a process with limits
@@ -84,7 +94,7 @@ enum Command {
 
 /// Which gateway the nouns ask.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "For event, webhook, delivery, dead-letter and refused")]
+#[command(next_help_heading = "For event, webhook, delivery, endpoint, dead-letter, replay, job and refused")]
 struct Remote {
     /// The gateway's admin listener [default: the configuration's, http://127.0.0.1:8401 if it has none]
     #[arg(long, global = true, value_name = "URL")]
@@ -114,13 +124,16 @@ impl Cli {
             Command::Event(_)
                 | Command::Webhook(_)
                 | Command::Delivery(_)
+                | Command::Endpoint(_)
                 | Command::DeadLetter(_)
+                | Command::Replay(_)
+                | Command::Job(_)
                 | Command::Refused(_)
         );
         if asks || self.remote.url.is_none() && self.remote.token.is_none() {
             return Ok(self);
         }
-        let why = "`--url` and `--token` are for `event`, `webhook`, `delivery`, `dead-letter` and `refused`";
+        let why = "`--url` and `--token` are for what asks a gateway: `event`, `webhook`, `delivery`, `endpoint`, `dead-letter`, `replay`, `job`, `refused`";
         Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
     }
 }
@@ -154,7 +167,10 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Event(args) => event::run(args, &client()?).await?,
         Command::Webhook(args) => webhook::run(args, &client()?).await?,
         Command::Delivery(args) => delivery::run(args, &client()?).await?,
+        Command::Endpoint(args) => endpoint::run(args, &client()?).await?,
         Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
+        Command::Replay(args) => replay::run(args, &client()?).await?,
+        Command::Job(args) => job::run(args, &client()?).await?,
         Command::Refused(args) => refused::run(args, &client()?).await?,
         Command::CompileComponent { .. } => unreachable!("compiled before there is a runtime"),
     }
@@ -241,7 +257,16 @@ mod tests {
             "event show evt_01M7Y73WK0GREAKXJYB4T9VB4G --config x.toml",
             "webhook show whk_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "delivery ls",
+            "delivery resend dlv_01M7Y73WK0JQSE5WP88DQ66Z7V",
+            "endpoint test app",
+            "replay redrive --endpoint app --since 2h --rate 10/m",
+            "replay reprocess --source acme --since 2026-08-10 --until 2026-08-11T12:00:00Z --dry-run",
+            "replay resend --state skipped --type invoice.paid",
+            "job cancel job_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "dead-letter ls",
+            "endpoint ls",
+            "endpoint pause app --why deploy",
+            "endpoint enable app",
             "refused ls --source -",
             "refused show rfs_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "refused retry rfs_01M7Y73WK0JQSE5WP88DQ66Z7V rfs_01M7Y73WK0JQSE5WP88DQ66Z7W",

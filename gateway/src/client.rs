@@ -3,16 +3,17 @@
 #[cfg(test)]
 mod live;
 
-use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory};
-use crate::api::endpoint::Endpoints;
+use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory, Resent};
+use crate::api::endpoint::{Endpoint, Endpoints, Tested, Turn};
 use crate::api::event::{Event, EventQuery};
+use crate::api::job::{Counted, Job, JobQuery, NewJob};
 use crate::api::page::Page;
 use crate::api::problem::Problem;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
 use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
 use crate::api::webhook::{Webhook, WebhookQuery};
 use crate::api::{Stats, Story};
-use crate::model::id::{DeliveryId, EventId, RefusedId, WebhookId};
+use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::secret::Secret;
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Serialize;
@@ -134,6 +135,11 @@ impl Client {
         self.get(&["deliveries", &id.to_string()], &()).await
     }
 
+    /// Sends what was delivered, skipped or given up once more.
+    pub async fn resend(&self, id: DeliveryId) -> Result<Resent, ClientError> {
+        self.post(&["deliveries", &id.to_string(), "resend"], &()).await
+    }
+
     /// A page of dead letters: webhooks, then deliveries.
     pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Page<DeadLetter>, ClientError> {
         self.get(&["dead-letters"], query).await
@@ -141,8 +147,7 @@ impl Client {
 
     /// Redrives dead letters, as many as one request does; the answer says whether more is left.
     pub async fn redrive(&self, redrive: &Redrive) -> Result<Redriven, ClientError> {
-        let url = self.url(&["dead-letters", "redrive"], &());
-        self.send(self.http.request(Method::POST, url.clone()).json(redrive), url).await
+        self.post(&["dead-letters", "redrive"], redrive).await
     }
 
     /// A page of refused requests, newest first.
@@ -157,13 +162,62 @@ impl Client {
 
     /// Authenticates a refused request again, and takes it if it is authentic now.
     pub async fn retry_refused(&self, id: RefusedId) -> Result<Readmitted, ClientError> {
-        let url = self.url(&["refused", &id.to_string(), "retry"], &());
-        self.send(self.http.request(Method::POST, url.clone()), url).await
+        self.post(&["refused", &id.to_string(), "retry"], &()).await
     }
 
     /// The configured endpoints and how they are doing.
     pub async fn endpoints(&self) -> Result<Endpoints, ClientError> {
         self.get(&["endpoints"], &()).await
+    }
+
+    /// One configured endpoint, by its name or its `ep_...`.
+    pub async fn endpoint(&self, name: &str) -> Result<Endpoint, ClientError> {
+        self.get(&["endpoints", name], &()).await
+    }
+
+    /// Holds what an endpoint is owed.
+    pub async fn pause(&self, name: &str, turn: &Turn) -> Result<Endpoint, ClientError> {
+        self.post(&["endpoints", name, "pause"], turn).await
+    }
+
+    /// Lets deliveries pass to an endpoint that was paused.
+    pub async fn resume(&self, name: &str, turn: &Turn) -> Result<Endpoint, ClientError> {
+        self.post(&["endpoints", name, "resume"], turn).await
+    }
+
+    /// Lets deliveries pass to an endpoint that is disabled or on trial.
+    pub async fn enable(&self, name: &str, turn: &Turn) -> Result<Endpoint, ClientError> {
+        self.post(&["endpoints", name, "enable"], turn).await
+    }
+
+    /// Sends a test event to an endpoint.
+    pub async fn test_endpoint(&self, name: &str) -> Result<Tested, ClientError> {
+        self.post(&["endpoints", name, "test"], &()).await
+    }
+
+    /// Begins a job.
+    pub async fn add_job(&self, job: &NewJob) -> Result<Job, ClientError> {
+        self.post(&["jobs"], job).await
+    }
+
+    /// Counts what a job would move, and moves nothing.
+    pub async fn count_job(&self, job: &NewJob) -> Result<Counted, ClientError> {
+        self.post(&["jobs", "count"], job).await
+    }
+
+    /// A page of jobs, newest first.
+    pub async fn jobs(&self, query: &JobQuery) -> Result<Page<Job>, ClientError> {
+        self.get(&["jobs"], query).await
+    }
+
+    /// One job and how far it is.
+    pub async fn job(&self, id: JobId) -> Result<Job, ClientError> {
+        self.get(&["jobs", &id.to_string()], &()).await
+    }
+
+    /// Ends a job where it stands.
+    pub async fn cancel_job(&self, id: JobId) -> Result<Job, ClientError> {
+        self.post(&["jobs", &id.to_string(), "cancel"], &()).await
     }
 
     /// Counters and sizes.
@@ -178,6 +232,15 @@ impl Client {
     ) -> Result<T, ClientError> {
         let url = self.url(path, query);
         self.send(self.http.request(Method::GET, url.clone()), url).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url(path, &());
+        self.send(self.http.request(Method::POST, url.clone()).json(body), url).await
     }
 
     /// The URL of `path` under the API, with the fields of `query` that are set.

@@ -14,6 +14,7 @@ mod format;
 mod lane;
 mod pass;
 mod signer;
+mod turning;
 
 pub use crate::deliver::endpoints::{BadEndpoint, Endpoints};
 
@@ -100,7 +101,7 @@ mod tests {
     use crate::model::attempt::{Attempt, Failure, Outcome};
     use crate::model::delivery::{Delivery, DeliveryState};
     use crate::model::dispatch::{Dispatch, NewEvent};
-    use crate::model::endpoint::{Endpoint, Gate};
+    use crate::model::endpoint::{By, DISABLE_AFTER, Endpoint, Gate, Turned};
     use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
     use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
@@ -303,7 +304,8 @@ mod tests {
         async fn set_gate(&self, name: &str, gate: Gate) {
             let id = EndpointId::derive(name);
             let version = self.store.gate(id).await.unwrap().version;
-            assert!(self.store.set_gate(id, gate, version, self.clock.now()).await.unwrap().is_some());
+            let turned = Turned { by: By::Operator, why: None, at: self.clock.now() };
+            assert!(self.store.set_gate(id, gate, turned, version).await.unwrap().is_some());
         }
     }
 
@@ -319,6 +321,7 @@ mod tests {
             timeout: Duration::from_secs(15),
             concurrency: 8,
             manner: Manner::default(),
+            disable_after: DISABLE_AFTER,
         }
     }
 
@@ -456,15 +459,16 @@ mod tests {
         }
         rig.settle().await;
         assert_eq!(receiver.heard().len(), 5, "five failures in a row close the gate");
-        let at = |secs| rig.clock.now().plus(Duration::from_secs(secs));
-        assert_eq!(rig.gate("app").await, Gate::Trial { at: at(30), wait: Duration::from_secs(30) });
+        let (since, wait) = (rig.clock.now(), Duration::from_secs(30));
+        assert_eq!(rig.gate("app").await, Gate::Trial { since, at: since.plus(wait), wait });
         rig.push(29).await;
         assert_eq!(receiver.heard().len(), 0);
         for wait in [60, 120] {
             rig.push(if wait == 60 { 1 } else { 60 }).await;
             assert_eq!(receiver.heard().len(), 1, "one at a time");
-            let at = rig.clock.now().plus(Duration::from_secs(wait));
-            assert_eq!(rig.gate("app").await, Gate::Trial { at, wait: Duration::from_secs(wait) });
+            let wait = Duration::from_secs(wait);
+            let at = rig.clock.now().plus(wait);
+            assert_eq!(rig.gate("app").await, Gate::Trial { since, at, wait });
         }
         let (mut trials, mut steps) = (0, 0);
         for id in &ids {
@@ -494,7 +498,7 @@ mod tests {
         let mut rig = Rig::start(&receiver, &["app"], |endpoint| endpoint.concurrency = 1).await;
         let ids = [rig.owe_one("app").await, rig.owe_one("app").await];
         rig.settle().await;
-        assert!(matches!(rig.gate("app").await, Gate::Disabled { .. }));
+        assert_eq!(rig.gate("app").await, Gate::Disabled);
         rig.push(1_000_000).await;
         assert_eq!(receiver.heard().len(), 1);
         for id in ids {

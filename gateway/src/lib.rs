@@ -21,7 +21,7 @@
 //! - [`cli`], [`demo`]: what a person types; they speak to a gateway through [`client`]
 //! - [`server`]: the only file that knows every other part; [`config`] beside it
 //! - [`ingest`], [`admin`]: the faces
-//! - [`dispatch`], [`deliver`]: passes over stored state, kept going by [`worker`]; they meet in the store
+//! - [`dispatch`], [`deliver`], [`replay`]: passes over stored state, kept going by [`worker`]; they meet in the store
 //! - [`plugins`]: hosts components
 //! - [`store`], [`outbound`], [`clock`], [`telemetry`], [`api`]: adapters and wire types
 //! - [`model`]: the nouns, pure
@@ -44,6 +44,7 @@ pub mod ingest;
 pub mod model;
 pub mod outbound;
 pub mod plugins;
+pub mod replay;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -5,6 +5,8 @@ pub mod delivery;
 pub mod dispatch;
 pub mod endpoint;
 pub mod id;
+pub mod job;
+pub mod ping;
 pub mod pointer;
 pub mod profile;
 pub mod rate;

@@ -14,6 +14,7 @@ use crate::model::endpoint::Endpoint;
 use crate::outbound::address::Policy;
 use crate::outbound::{self, Outbound};
 use crate::plugins::Compiler;
+use crate::replay::Replay;
 use crate::store::crash::{Point, crash_point};
 use crate::store::sled::{Options as SledOptions, SledStore};
 use crate::store::{Shared, StoreError};
@@ -64,6 +65,7 @@ pub struct Running {
     store: Shared,
     dispatch: Wake,
     deliver: Wake,
+    replay: Wake,
     /// Stops the faces, then the passes: a webhook that is being accepted may still be dispatched.
     faces: (Stopper, JoinSet<()>),
     passes: (Stopper, JoinSet<()>),
@@ -110,6 +112,7 @@ pub async fn start(
     let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?);
     let (dispatch, dispatch_woken) = Wake::new();
     let (deliver, deliver_woken) = Wake::new();
+    let (replay, replay_woken) = Wake::new();
     let (failing, failed) = watch::channel(None);
 
     let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
@@ -142,6 +145,13 @@ pub async fn start(
             delivery.clone().run(deliver_woken.clone(), stop.clone())
         })
     };
+    let replaying = {
+        let (replay, stop) =
+            (Replay::new(Arc::clone(&store), clock.clone(), dispatch.clone(), deliver.clone()), stop.clone());
+        supervise("replay", Patience::default(), move || {
+            replay.clone().run(replay_woken.clone(), stop.clone())
+        })
+    };
     let refusing = {
         let ingest = Arc::clone(&ingest);
         supervise("refused", Patience::default(), move || {
@@ -151,6 +161,7 @@ pub async fn start(
     };
     tasks.spawn(watched(failing.clone(), dispatching));
     tasks.spawn(watched(failing.clone(), delivering));
+    tasks.spawn(watched(failing.clone(), replaying));
     tasks.spawn(watched(failing, refusing));
     let passes = (stopper, tasks);
 
@@ -163,6 +174,7 @@ pub async fn start(
         clock,
         dispatch: dispatch.clone(),
         deliver: deliver.clone(),
+        replay: replay.clone(),
         readmit: Arc::new(move |id| {
             let ingest = Arc::clone(&readmitting);
             Box::pin(async move { ingest.readmit(id).await })
@@ -187,6 +199,7 @@ pub async fn start(
         store,
         dispatch,
         deliver,
+        replay,
         faces,
         passes,
         ready,
@@ -214,6 +227,7 @@ impl Running {
     /// dispatched and tried, and what was refused a second before is written.
     pub async fn settle(&self) {
         self.refused.refused_settled().await;
+        self.replay.settled().await;
         self.dispatch.settled().await;
         self.deliver.settled().await;
     }
@@ -276,5 +290,6 @@ fn shown(endpoint: &Endpoint) -> EndpointInfo {
         name: endpoint.name.clone(),
         url: endpoint.shown_url(),
         public_keys: endpoint.public_keys(),
+        disable_after: endpoint.disable_after,
     }
 }

@@ -14,8 +14,9 @@ pub mod sled;
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity, Run};
-use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::model::endpoint::{Gate, Turned};
+use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
+use crate::model::job::Job;
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
@@ -129,6 +130,11 @@ pub trait Dispatching {
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity>;
     /// Commits a run: events, deliveries (due now), entity rows, subjects, notes and "dispatched". *Applied*.
     /// All or nothing; a repeat answers `LeaseLost` and writes nothing.
+    ///
+    /// A later run of the same webhook keeps what stays the same (see
+    /// [`says_the_same`](crate::model::dispatch::says_the_same)): the document, its deliveries and their states. Where
+    /// it differs the new document takes its place and is owed to all its endpoints anew; if something of the old one
+    /// was sent, as the next revision. Deliveries that wait for what is no longer told end as skipped.
     fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed>;
     /// Commits a failed run. *Applied*.
     fn dispatch_failed(
@@ -138,6 +144,10 @@ pub trait Dispatching {
         after: AfterFailure,
         now: Time,
     ) -> Answer<'_, Committed>;
+    /// Stores a webhook together with its first run, which is dispatched from the start: what the gateway makes itself
+    /// and no pipeline reads. Both are short: together less than a commit may hold. A repeat answers `LeaseLost` and
+    /// writes nothing.
+    fn place(&self, webhook: NewWebhook, dispatch: Dispatch, now: Time) -> Answer<'_, Committed>;
     /// Gives a lease back: due as before, nothing counted.
     fn release_webhook(&self, id: WebhookId);
     /// Counts one failure to each webhook that is still undispatched: they were in the pipeline when the process
@@ -163,6 +173,15 @@ pub struct DeliveryLease {
     pub kind: String,
     /// The event as it was stored at dispatch, `billhook.event/1`.
     pub event: Bytes,
+    /// See [`StoredEvent::revision`].
+    pub revision: u32,
+}
+
+impl DeliveryLease {
+    /// What the receiver knows it by: the event's id, and what tells a later revision of it from what was sent before.
+    pub fn webhook_id(&self) -> String {
+        self.delivery.event.webhook_id(self.revision)
+    }
 }
 
 /// What becomes of a delivery after an attempt.
@@ -198,6 +217,8 @@ pub struct GateRow {
     pub gate: Gate,
     /// Grows with each change; 0: never changed, open.
     pub version: u64,
+    /// The last change: who, why and when.
+    pub turned: Option<Turned>,
 }
 
 /// The way out.
@@ -213,13 +234,34 @@ pub trait Delivering {
     fn finish(&self, finish: Finish, now: Time) -> Answer<'_, Committed>;
     /// The gate of an endpoint.
     fn gate(&self, endpoint: EndpointId) -> Answer<'_, GateRow>;
-    /// Sets a gate if its version is still `expected`; `None` if it is not. *Applied*.
-    fn set_gate(&self, endpoint: EndpointId, gate: Gate, expected: u64, now: Time)
-    -> Answer<'_, Option<u64>>;
+    /// Sets a gate, with who did it and why, if its version is still `expected`; answers the new version, `None` if
+    /// somebody was faster, as a repeat is told. *Applied*.
+    fn set_gate(
+        &self,
+        endpoint: EndpointId,
+        gate: Gate,
+        turned: Turned,
+        expected: u64,
+    ) -> Answer<'_, Option<u64>>;
+    /// Makes a new delivery of the same event to the same endpoint: the next delivery number, the same event id, the
+    /// full schedule from the start. What was dead leaves the dead letters. While the newest delivery of the two still
+    /// waits none is made and that one is answered, so a repeat makes no second.
+    fn resend(&self, id: DeliveryId, now: Time) -> Answer<'_, Resent>;
     /// Makes new deliveries of the dead ones that `select` names: a new delivery number, the same event id, the
     /// full schedule from the start. At most `n`; whether there are more is told. What is redriven leaves the dead
     /// letters (the old delivery keeps its state), so a repeat moves nothing.
     fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved>;
+}
+
+/// What became of a wish to send a delivery again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resent {
+    /// This one was made.
+    New(DeliveryId),
+    /// This one waits already: the one that was asked for, or a later one.
+    Waits(DeliveryId),
+    /// There is no such delivery.
+    Unknown,
 }
 
 /// Which dead letters to redrive.
@@ -244,6 +286,35 @@ pub struct Moved {
     pub more: bool,
 }
 
+/// What a job would move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// How many it is.
+    pub count: u64,
+    /// Whether it may be more: the count was ended early.
+    pub more: bool,
+}
+
+/// What an operator has done in bulk.
+pub trait Replaying {
+    /// Stores a job. A job with the same id or key is not stored twice: the first is answered.
+    fn add_job(&self, job: Job) -> Answer<'_, Job>;
+    /// Takes a job up to `n` things further and answers where it stands; `None` if there is no such job. What is moved
+    /// and the cursor behind it are one commit, so that nothing is moved twice or left out, however often the process
+    /// ends. What the job made itself is never moved by it. Bounded in what it looks at: a step may move nothing.
+    fn step_job(&self, id: JobId, now: Time, n: usize) -> Answer<'_, Option<Job>>;
+    /// Ends a job where it stands; one that has ended stays as it is. Answers the job.
+    fn cancel_job(&self, id: JobId, now: Time) -> Answer<'_, Option<Job>>;
+    /// Counts what a job would move if it were stored now, up to `cap`; writes nothing.
+    fn count_job(&self, job: Job, cap: u64) -> Answer<'_, Counted>;
+    /// The oldest `n` jobs that go on.
+    fn running_jobs(&self, n: usize) -> Answer<'_, Vec<Job>>;
+    /// One job.
+    fn job(&self, id: JobId) -> Answer<'_, Option<Job>>;
+    /// Jobs, newest first.
+    fn list_jobs(&self, page: Page) -> Answer<'_, Listing<Job>>;
+}
+
 /// An event as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
@@ -259,6 +330,8 @@ pub struct StoredEvent {
     pub occurred_at: Time,
     /// The plugin that dropped it and why.
     pub dropped: Option<(String, String)>,
+    /// 1, and one more for each reprocess that changed what it says after something of it was sent.
+    pub revision: u32,
     /// The whole event, `billhook.event/1`.
     pub json: Bytes,
 }
@@ -411,7 +484,7 @@ pub trait Upkeep {
 }
 
 /// The port: everything a gateway keeps.
-pub trait Store: Intake + Dispatching + Delivering + Reading + Upkeep + Send + Sync {}
+pub trait Store: Intake + Dispatching + Delivering + Replaying + Reading + Upkeep + Send + Sync {}
 
 /// A store that is shared by the parts of a gateway.
 pub type Shared = Arc<dyn Store>;

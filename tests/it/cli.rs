@@ -17,11 +17,12 @@ fn billhook(arguments: &[&str]) -> Command {
     command
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-async fn ask(gateway: &Gateway, arguments: &[&str]) -> Output {
+/// Runs a command against a gateway.
+pub(crate) async fn ask(gateway: &Gateway, arguments: &[&str]) -> Output {
     let url = gateway.admin_url();
     let arguments: Vec<&str> = ["--url", &url].into_iter().chain(arguments.iter().copied()).collect();
     billhook(&arguments).env("BILLHOOK_ADMIN_TOKEN", ADMIN_TOKEN).output().await.unwrap()

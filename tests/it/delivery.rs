@@ -1,5 +1,6 @@
 //! The way out: schedules, gates and isolation, with the clock pushed and nothing slept.
 
+use crate::cli::{ask, text};
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{SECRET, post_signed};
@@ -12,7 +13,7 @@ use gateway::model::endpoint::Gate;
 use gateway::model::id::EndpointId;
 use std::time::Duration;
 
-async fn send(gateway: &Gateway, id: &str) -> String {
+pub(crate) async fn send(gateway: &Gateway, id: &str) -> String {
     let now = gateway.clock.now().secs();
     let body = canceled(id, "price");
     let answered = post_signed(&gateway.url("/in/flexprice"), &format!("msg_{id}"), now, &body).await;
@@ -137,7 +138,7 @@ async fn a_410_disables_the_endpoint_and_holds_what_waits() {
     gateway.advance(Duration::from_secs(1_000_000)).await;
     assert_eq!(receiver.received().len(), 1);
     let gate = gateway.store().gate(EndpointId::derive("app")).await.unwrap();
-    assert!(matches!(gate.gate, Gate::Disabled { .. }), "{gate:?}");
+    assert_eq!(gate.gate, Gate::Disabled);
     let story = gateway.story(&first).await;
     assert_eq!(story.events[0].deliveries[0].0.state.name(), "waiting");
     gateway.stop().await;
@@ -227,5 +228,32 @@ async fn a_bearer_token_is_sent_and_a_rule_makes_the_schedule() {
     assert_eq!(receiver.received().len(), 4);
     let story = gateway.story(&webhook).await;
     assert_eq!(story.events[0].deliveries[0].0.state.name(), "dead");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_resend_arrives_once_more_under_the_same_id_with_the_same_bytes() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    let webhook = send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    let first = gateway.story(&webhook).await.events[0].deliveries[0].0.id.to_string();
+    // The first try fails: a resend has the whole schedule, as a redrive has.
+    receiver.then([Answer::Status(500)]);
+    let told = text(&ask(&gateway, &["delivery", "resend", &first]).await.stdout);
+    assert!(told.starts_with(&format!("{first} is sent again as dlv_")), "{told}");
+    gateway.settle().await;
+    let again = text(&ask(&gateway, &["delivery", "resend", &first]).await.stdout);
+    assert!(again.contains("waits already as dlv_"), "{again}");
+    gateway.advance(Duration::from_secs(6)).await;
+    let received = receiver.received();
+    assert_eq!(received.len(), 3);
+    for resent in &received[1..] {
+        assert_eq!(resent.header("webhook-id"), received[0].header("webhook-id"));
+        assert_eq!(resent.body, received[0].body);
+    }
+    let deliveries = gateway.story(&webhook).await.events.remove(0).deliveries;
+    let [(_, one), (second, two)] = &deliveries[..] else { panic!("{deliveries:?}") };
+    assert_eq!((one.len(), two.len(), second.resend, second.state.name()), (1, 2, 1, "delivered"));
     gateway.stop().await;
 }

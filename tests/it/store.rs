@@ -5,15 +5,16 @@ use bytes::Bytes;
 use gateway::model::attempt::{ANSWER_BYTES_MAX, Attempt, Failure, Outcome};
 use gateway::model::delivery::{Delivery, DeliveryState};
 use gateway::model::dispatch::{Dispatch, EntityRead, NewEvent, Note, Run, Said};
-use gateway::model::endpoint::Gate;
-use gateway::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use gateway::model::endpoint::{By, Gate, Turned};
+use gateway::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
+use gateway::model::job::{Job, JobState, Select, What};
 use gateway::model::refused::{KEPT_MAX, Presented, RefusedHead, RefusedRequest};
 use gateway::model::source::Place;
 use gateway::model::webhook::{Accepted, DedupeKey, NewWebhook, WebhookHead, WebhookState};
 use gateway::store::sled::{Options, SledStore};
 use gateway::store::{
     AfterAttempt, AfterFailure, Committed, DeliveryFilter, DeliveryLease, EventFilter, Finish, Health, Page,
-    Redrive, Shared, StoreError, WebhookLease,
+    Redrive, Resent, Shared, StoreError, WebhookLease,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -78,6 +79,13 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("due tells one row an endpoint", |b| Box::pin(due_tells_one_row_an_endpoint(b))),
         ("a finish after the lease moved is lost", |b| Box::pin(a_finish_after_the_lease_moved(b))),
         ("redrive makes new deliveries, once", |b| Box::pin(redrive_makes_new_deliveries(b))),
+        ("a resend follows the newest delivery", |b| Box::pin(a_resend_follows_the_newest(b))),
+        ("what is placed is dispatched from the start", |b| Box::pin(what_is_placed_is_dispatched(b))),
+        ("a job moves what it selects, once", |b| Box::pin(a_job_moves_what_it_selects_once(b))),
+        ("a job selects by what is set", |b| Box::pin(a_job_selects_by_what_is_set(b))),
+        ("a job is stored once and ends when canceled", |b| Box::pin(a_job_is_stored_once(b))),
+        ("a reprocess keeps what stays as it is", |b| Box::pin(a_reprocess_keeps_what_stays(b))),
+        ("a reprocess makes a revision of what was sent", |b| Box::pin(a_reprocess_makes_a_revision(b))),
         ("redrive in bulk is bounded", |b| Box::pin(redrive_in_bulk_is_bounded(b))),
         ("a redriven webhook runs again", |b| Box::pin(a_redriven_webhook_runs_again(b))),
         ("gates have versions", |b| Box::pin(gates_have_versions(b))),
@@ -627,6 +635,270 @@ async fn redrive_makes_new_deliveries(bench: &Bench<'_>) {
     assert_eq!((stats.dead, stats.waiting, stats.delivered), (0, 0, 1));
 }
 
+async fn a_resend_follows_the_newest(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    let id = DeliveryId::derive(EventId::derive(webhook(1, b"").id, 0), app, 0);
+    assert_eq!(store.resend(id, at(1)).await.unwrap(), Resent::Unknown);
+    run(&store, &[("invoice.paid", &[app])], at(1)).await;
+    assert_eq!(store.resend(id, at(2)).await.unwrap(), Resent::Waits(id), "it waits itself");
+    let first = lease_delivery(&store, app, at(2)).await;
+    finish(&store, &first, AfterAttempt::Delivered, at(2)).await;
+
+    let second = DeliveryId::derive(first.delivery.event, app, 1);
+    assert_eq!(store.resend(id, at(3)).await.unwrap(), Resent::New(second));
+    assert_eq!(store.resend(id, at(4)).await.unwrap(), Resent::Waits(second), "a repeat makes no other");
+    assert_eq!(store.delivery(id).await.unwrap().unwrap().state, DeliveryState::Delivered { at: at(2) });
+    let lease = lease_delivery(&store, app, at(4)).await;
+    let Delivery { resend, created, attempts, step, event, .. } = lease.delivery;
+    assert_eq!((resend, created, attempts, step, event), (1, at(3), 0, 0, first.delivery.event));
+    assert_eq!(lease.event, first.event, "the same bytes");
+    finish(&store, &lease, AfterAttempt::Dead("x".into()), at(5)).await;
+
+    let third = DeliveryId::derive(first.delivery.event, app, 2);
+    assert_eq!(store.resend(id, at(6)).await.unwrap(), Resent::New(third), "after the newest");
+    assert_eq!(store.redrive(Redrive::Deliveries(None), at(7), 9).await.unwrap().count, 0);
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0), "what was dead is so no more");
+    drop(store);
+    let store = bench.open();
+    assert_eq!(lease_delivery(&store, app, at(8)).await.delivery.id, third);
+}
+
+async fn what_is_placed_is_dispatched(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let id = webhook(1, b"").id;
+    let dispatch = dispatch(id, at(1), &[("provider.test", &[app])]);
+    for placed in [Committed::Done, Committed::LeaseLost] {
+        assert_eq!(store.place(webhook(1, b"{}"), dispatch.clone(), at(1)).await.unwrap(), placed);
+    }
+    assert!(store.lease_webhooks(at(9), 9).await.unwrap().is_empty(), "no pipeline reads it");
+    let story = store.story(id).await.unwrap().unwrap();
+    assert_eq!(story.webhook.state, WebhookState::Dispatched { events: 1, at: at(1) });
+    assert_eq!((story.events.len(), story.body.as_deref()), (1, Some(&b"{}"[..])));
+    assert_eq!(
+        lease_delivery(&store, app, at(1)).await.delivery.id,
+        DeliveryId::derive(EventId::derive(id, 0), app, 0)
+    );
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.webhooks, stats.undispatched, stats.events, stats.waiting), (1, 0, 1, 1));
+}
+
+fn job(n: u64, what: What, select: Select) -> Job {
+    Job {
+        id: JobId::new(at(n), n.into()),
+        what,
+        select,
+        rate: "100/s".parse().unwrap(),
+        created: at(n),
+        key: None,
+        state: JobState::Running,
+        cursor: None,
+        looked: 0,
+        moved: 0,
+    }
+}
+
+/// Steps a job to its end, `n` at a time.
+async fn worked_off(store: &Shared, id: JobId, n: usize) -> Job {
+    loop {
+        let job = store.step_job(id, at(900), n).await.unwrap().unwrap();
+        if !job.is_running() {
+            return job;
+        }
+    }
+}
+
+async fn a_job_moves_what_it_selects_once(bench: &Bench<'_>) {
+    let mut store = bench.open();
+    let app = EndpointId::derive("app");
+    for n in 1..=9 {
+        dead_delivery(&store, n, app).await;
+    }
+    let redrive = job(50, What::Redrive, Select::default());
+    let id = redrive.id;
+    let first = store.count_job(redrive.clone(), 100).await.unwrap();
+    assert_eq!((first.count, first.more), (9, false));
+    let capped = store.count_job(redrive.clone(), 4).await.unwrap();
+    assert_eq!((capped.count, capped.more), (4, true));
+    assert_eq!(store.stats().await.unwrap().dead, 9, "a count moves nothing");
+    store.add_job(redrive.clone()).await.unwrap();
+    for moved in [4, 8] {
+        let job = store.step_job(id, at(60), 4).await.unwrap().unwrap();
+        assert_eq!((job.moved, job.is_running()), (moved, true));
+        // What it moved dies again before it comes by.
+        for lease in store.lease(app, at(60), 2).await.unwrap() {
+            assert_eq!(lease.delivery.resend, 1);
+            finish(&store, &lease, AfterAttempt::Dead("again".into()), at(60)).await;
+        }
+        drop(store);
+        store = bench.open();
+        assert_eq!(store.running_jobs(9).await.unwrap(), [job], "it goes on where it stood");
+    }
+    let job = worked_off(&store, id, 4).await;
+    assert_eq!((job.moved, job.state), (9, JobState::Done { at: at(900) }));
+    assert_eq!(store.step_job(id, at(901), 4).await.unwrap(), Some(job.clone()), "done is done");
+    assert!(store.running_jobs(9).await.unwrap().is_empty());
+    let rows = store.list_deliveries(DeliveryFilter::default(), all()).await.unwrap().rows;
+    assert_eq!(rows.iter().filter(|row| row.resend == 1).count(), 9);
+    assert_eq!(rows.len(), 18, "each under one new number");
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.dead), (5, 4));
+}
+
+async fn a_job_selects_by_what_is_set(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    for n in 1..=6 {
+        let kind = if n % 2 == 0 { "invoice.paid" } else { "payment.failed" };
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        run(&store, &[(kind, &[app, crm])], at(n)).await;
+        for (endpoint, after) in [(app, AfterAttempt::Delivered), (crm, AfterAttempt::Dead("x".into()))] {
+            let lease = lease_delivery(&store, endpoint, at(n)).await;
+            finish(&store, &lease, after, at(n)).await;
+        }
+    }
+    store.accept(webhook(7, b"{}"), at(7)).await.unwrap();
+    let some = Select::default;
+    let cases = [
+        (What::Resend, some(), 12),
+        (What::Redrive, some(), 6),
+        (What::Reprocess { resend: false }, some(), 6),
+        (What::Resend, Select { state: Some("delivered".into()), ..some() }, 6),
+        (What::Resend, Select { state: Some("skipped".into()), ..some() }, 0),
+        (What::Redrive, Select { endpoint: Some(app), ..some() }, 0),
+        (What::Redrive, Select { endpoint: Some(crm), since: Some(at(3)), ..some() }, 4),
+        (What::Resend, Select { since: Some(at(2)), until: Some(at(4)), ..some() }, 6),
+        (What::Resend, Select { since: Some(at(5)), until: Some(at(4)), ..some() }, 0),
+        (What::Resend, Select { kind: Some("invoice.paid".into()), ..some() }, 6),
+        (What::Resend, Select { source: Some("acme".into()), ..some() }, 12),
+        (What::Resend, Select { source: Some("shop".into()), ..some() }, 0),
+        (What::Reprocess { resend: false }, Select { kind: Some("invoice.paid".into()), ..some() }, 3),
+        (What::Reprocess { resend: false }, Select { state: Some("dead".into()), ..some() }, 0),
+        (What::Reprocess { resend: false }, Select { endpoint: Some(crm), until: Some(at(1)), ..some() }, 1),
+        (What::Reprocess { resend: false }, Select { source: Some("shop".into()), ..some() }, 0),
+    ];
+    for (what, select, count) in cases {
+        let counted = store.count_job(job(50, what, select.clone()), 100).await.unwrap();
+        assert_eq!((counted.count, counted.more), (count, false), "{what:?} {select:?}");
+    }
+    let early = job(4, What::Redrive, some());
+    assert_eq!(store.count_job(early, 100).await.unwrap().count, 4, "what came later is not part of it");
+}
+
+async fn a_job_is_stored_once(bench: &Bench<'_>) {
+    let store = bench.open();
+    for n in 1..=3 {
+        dead_delivery(&store, n, EndpointId::derive("app")).await;
+    }
+    let named = Job { key: Some([7; 16]), ..job(50, What::Redrive, Select::default()) };
+    for n in [50, 50, 51] {
+        let again = Job { id: JobId::new(at(n), n.into()), ..named.clone() };
+        assert_eq!(store.add_job(again).await.unwrap(), named);
+    }
+    store.step_job(named.id, at(60), 1).await.unwrap();
+    for n in [61, 62] {
+        let canceled = store.cancel_job(named.id, at(n)).await.unwrap().unwrap();
+        assert_eq!((canceled.state, canceled.moved), (JobState::Canceled { at: at(61) }, 1));
+        assert_eq!(store.step_job(named.id, at(n), 9).await.unwrap(), Some(canceled));
+    }
+    assert_eq!(store.stats().await.unwrap().dead, 2);
+    let later = job(70, What::Resend, Select::default());
+    store.add_job(later.clone()).await.unwrap();
+    let listed = store.list_jobs(all()).await.unwrap().rows;
+    assert_eq!(listed.iter().map(|job| job.id).collect::<Vec<_>>(), [later.id, named.id]);
+    assert_eq!(store.running_jobs(9).await.unwrap(), [later]);
+    let nobody = JobId::new(at(99), 9);
+    assert_eq!(store.job(nobody).await.unwrap(), None);
+    assert_eq!(store.step_job(nobody, at(99), 9).await.unwrap(), None);
+    assert_eq!(store.cancel_job(nobody, at(99)).await.unwrap(), None);
+}
+
+/// Reprocesses everything: one run of each webhook that gives `events`, each saying `said`.
+async fn rerun(store: &Shared, n: u64, resend: bool, events: &[(&str, &[EndpointId])], said: &str) {
+    let again = job(n, What::Reprocess { resend }, Select::default());
+    store.add_job(again.clone()).await.unwrap();
+    let done = worked_off(store, again.id, 100).await;
+    assert!(done.moved > 0);
+    let now = at(900 + n);
+    for lease in store.lease_webhooks(now, 100).await.unwrap() {
+        let mut run = dispatch(lease.id, now, events);
+        run.events.iter_mut().for_each(|event| event.json = said.to_owned().into());
+        assert_eq!(store.dispatched(&lease, run, now).await.unwrap(), Committed::Done);
+    }
+}
+
+async fn a_reprocess_keeps_what_stays(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(1)).await;
+    let lease = lease_delivery(&store, app, at(1)).await;
+    let (event, first) = (lease.delivery.event, lease.event.clone());
+    finish(&store, &lease, AfterAttempt::Delivered, at(1)).await;
+    let same = r#"{"type":"invoice.paid","index":0,"replayed":true,"plugins":[{"name":"acme"}]}"#;
+
+    rerun(&store, 10, false, &[("invoice.paid", &[app, crm])], same).await;
+    assert!(store.lease(app, at(999), 9).await.unwrap().is_empty(), "it has it");
+    let fresh = lease_delivery(&store, crm, at(999)).await;
+    assert_eq!((fresh.delivery.resend, &fresh.event, fresh.webhook_id()), (0, &first, event.to_string()));
+
+    rerun(&store, 20, true, &[("invoice.paid", &[app, crm])], same).await;
+    let again = lease_delivery(&store, app, at(999)).await;
+    assert_eq!((again.delivery.resend, &again.event, again.webhook_id()), (1, &first, event.to_string()));
+    assert!(store.lease(crm, at(999), 9).await.unwrap().is_empty(), "what waits is not doubled");
+    finish(&store, &again, AfterAttempt::Delivered, at(999)).await;
+
+    // A second reprocess is not bound by what the one before was asked for.
+    rerun(&store, 30, false, &[("invoice.paid", &[app])], same).await;
+    assert!(store.lease(app, at(999), 9).await.unwrap().is_empty());
+    assert_eq!(finish(&store, &fresh, AfterAttempt::Delivered, at(999)).await.state.name(), "delivered");
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.events, stats.waiting, stats.delivered, stats.undispatched), (1, 0, 3, 0));
+}
+
+async fn a_reprocess_makes_a_revision(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm, erp] = ["app", "crm", "erp"].map(EndpointId::derive);
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app])], at(1)).await;
+    let event = EventId::derive(webhook(1, b"").id, 0);
+    // Nothing was sent: the waiting delivery tells the new document, under the plain id.
+    rerun(&store, 10, false, &[("invoice.paid", &[app, crm, erp])], r#"{"v":1}"#).await;
+    let first = lease_delivery(&store, app, at(999)).await;
+    assert_eq!((first.delivery.resend, &first.event[..]), (0, &br#"{"v":1}"#[..]));
+    assert_eq!(first.webhook_id(), event.to_string());
+    finish(&store, &first, AfterAttempt::Dead("x".into()), at(999)).await;
+    // One that a worker has is as good as sent.
+    let under_way = lease_delivery(&store, crm, at(999)).await;
+
+    rerun(&store, 20, false, &[("payment.failed", &[app, crm])], r#"{"v":2}"#).await;
+    for endpoint in [app, crm] {
+        let second = lease_delivery(&store, endpoint, at(999)).await;
+        assert_eq!((second.delivery.resend, &second.event[..]), (1, &br#"{"v":2}"#[..]));
+        assert_eq!((second.webhook_id(), second.kind.as_str()), (format!("{event}-r2"), "payment.failed"));
+        finish(&store, &second, AfterAttempt::Delivered, at(999)).await;
+    }
+    assert!(store.lease(erp, at(999), 9).await.unwrap().is_empty(), "it gets it no more");
+    let late = store.finish(finished(&under_way.delivery, AfterAttempt::Delivered), at(999)).await.unwrap();
+    assert_eq!(late, Committed::LeaseLost);
+    let story = store.story(webhook(1, b"").id).await.unwrap().unwrap();
+    let states = |endpoint| {
+        let deliveries = story.events[0].deliveries.iter().map(|(delivery, _)| delivery);
+        deliveries.filter(|d| d.endpoint == endpoint).map(|d| d.state.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(app), ["dead", "delivered"]);
+    assert_eq!(states(crm), ["skipped", "delivered"]);
+    assert_eq!(states(erp), ["skipped"]);
+
+    rerun(&store, 30, false, &[("payment.failed", &[app])], r#"{"v":3}"#).await;
+    assert_eq!(lease_delivery(&store, app, at(999)).await.webhook_id(), format!("{event}-r3"));
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 2, 0), "no dead letter is left to redrive");
+}
+
 async fn redrive_in_bulk_is_bounded(bench: &Bench<'_>) {
     let store = bench.open();
     let [app, crm] = ["app", "crm"].map(EndpointId::derive);
@@ -670,19 +942,23 @@ async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
     assert_eq!((stats.webhooks_dead, stats.undispatched, stats.waiting), (0, 1, 1));
 }
 
+fn turned(n: u64) -> Turned {
+    Turned { by: By::Operator, why: Some(format!("change {n}")), at: at(n) }
+}
+
 async fn gates_have_versions(bench: &Bench<'_>) {
     let store = bench.open();
     let app = EndpointId::derive("app");
     let row = store.gate(app).await.unwrap();
-    assert_eq!((row.gate, row.version), (Gate::Open, 0));
-    assert_eq!(store.set_gate(app, Gate::Paused, 0, at(1)).await.unwrap(), Some(1));
-    assert_eq!(store.set_gate(app, Gate::Open, 0, at(1)).await.unwrap(), None, "somebody was faster");
-    let trial = Gate::Trial { at: at(30), wait: Duration::from_secs(30) };
-    assert_eq!(store.set_gate(app, trial.clone(), 1, at(1)).await.unwrap(), Some(2));
+    assert_eq!((row.gate, row.version, row.turned), (Gate::Open, 0, None));
+    assert_eq!(store.set_gate(app, Gate::Paused, turned(1), 0).await.unwrap(), Some(1));
+    assert_eq!(store.set_gate(app, Gate::Open, turned(1), 0).await.unwrap(), None, "somebody was faster");
+    let trial = Gate::Trial { since: at(1), at: at(30), wait: Duration::from_secs(30) };
+    assert_eq!(store.set_gate(app, trial.clone(), turned(2), 1).await.unwrap(), Some(2));
     drop(store);
     let store = bench.open();
     let row = store.gate(app).await.unwrap();
-    assert_eq!((row.gate, row.version), (trial, 2));
+    assert_eq!((row.gate, row.version, row.turned), (trial, 2, Some(turned(2))));
     assert_eq!(store.gate(EndpointId::derive("crm")).await.unwrap().version, 0);
 }
 
@@ -695,7 +971,7 @@ async fn a_gate_and_a_finish_in_one_group(bench: &Bench<'_>) {
         let lease = lease_delivery(&store, app, at(n)).await;
         let (done, version) = tokio::join!(
             store.finish(finished(&lease.delivery, AfterAttempt::RetryAt(at(900))), at(n)),
-            store.set_gate(app, Gate::Paused, n - 1, at(n)),
+            store.set_gate(app, Gate::Paused, turned(n), n - 1),
         );
         assert_eq!((done.unwrap(), version.unwrap()), (Committed::Done, Some(n)));
     }

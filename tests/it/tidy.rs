@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["client", "server"],
     &["config"],
     &["ingest", "admin"],
-    &["dispatch", "deliver"],
+    &["dispatch", "deliver", "replay"],
     &["worker"],
     &["plugins"],
     &["store", "outbound", "clock", "telemetry", "api"],

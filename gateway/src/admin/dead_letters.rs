@@ -2,8 +2,8 @@
 
 use crate::admin::cursor::List;
 use crate::admin::error::ApiError;
-use crate::admin::params::{Params, rows};
-use crate::admin::{Admin, BODY_BYTES_MAX, view};
+use crate::admin::params::{Params, body, rows};
+use crate::admin::{Admin, view};
 use crate::api::page::Page;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
 use crate::model::delivery::DeliveryState;
@@ -13,11 +13,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use bytes::Bytes;
-use http::StatusCode;
 use std::sync::Arc;
 
 /// The most that one request redrives; the answer says whether more is left.
 const REDRIVE_MAX: usize = 500;
+
+/// What a body must be.
+const REDRIVE: &str = "a redrive: send one of {\"delivery\": \"dlv_...\"}, {\"webhook\": \"whk_...\"}, \
+                       {\"endpoint\": \"NAME\"}, {\"all\": true}";
 
 /// The first byte of a list's key: which of the two lists it is in.
 const WEBHOOKS: u8 = 0;
@@ -70,9 +73,11 @@ async fn dead_deliveries(admin: &Admin, after: Vec<u8>, n: usize) -> Result<Rows
 /// Gives dead letters another life, at most [`REDRIVE_MAX`] of each kind.
 pub(crate) async fn redrive(
     State(admin): State<Arc<Admin>>,
-    body: Result<Bytes, BytesRejection>,
+    given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Redriven>, ApiError> {
-    let redriven = match wanted(body)? {
+    let wanted =
+        body(given, REDRIVE)?.ok_or_else(|| ApiError::BadBody(format!("the body is not {REDRIVE}")))?;
+    let redriven = match wanted {
         Redrive::Delivery(id) => {
             let deliveries = deliveries(&admin, store::Redrive::Delivery(id)).await?;
             if deliveries.deliveries == 0 {
@@ -110,19 +115,6 @@ pub(crate) async fn redrive(
     };
     tracing::info!(deliveries = redriven.deliveries, webhooks = redriven.webhooks, "dead letters redriven");
     Ok(Json(redriven))
-}
-
-fn wanted(body: Result<Bytes, BytesRejection>) -> Result<Redrive, ApiError> {
-    let body = body.map_err(|why| match why.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(BODY_BYTES_MAX),
-        _ => ApiError::BadBody(why.body_text()),
-    })?;
-    serde_json::from_slice(&body).map_err(|why| {
-        ApiError::BadBody(format!(
-            "the body is not a redrive ({why}): send one of {{\"delivery\": \"dlv_...\"}}, \
-             {{\"webhook\": \"whk_...\"}}, {{\"endpoint\": \"NAME\"}}, {{\"all\": true}}"
-        ))
-    })
 }
 
 async fn deliveries(admin: &Admin, select: store::Redrive) -> Result<Redriven, ApiError> {

@@ -1,13 +1,13 @@
-//! `GET /api/v1/deliveries`, `GET /api/v1/deliveries/{id}`.
+//! `GET /api/v1/deliveries`, `GET /api/v1/deliveries/{id}`, `POST /api/v1/deliveries/{id}/resend`.
 
 use crate::admin::Admin;
 use crate::admin::cursor::List;
 use crate::admin::error::ApiError;
 use crate::admin::params::{Id, Params, rows, word};
-use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory};
+use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory, Resent};
 use crate::api::page::Page;
 use crate::model::id::DeliveryId;
-use crate::store::{DeliveryFilter, Page as StorePage};
+use crate::store::{self, DeliveryFilter, Page as StorePage};
 use axum::Json;
 use axum::extract::State;
 use std::sync::Arc;
@@ -36,4 +36,21 @@ pub(crate) async fn show(
     // Read after the delivery: an attempt that ends in between is shown, and the counter is one behind it.
     let attempts = admin.store.attempts(id).await?;
     Ok(Json(admin.delivery_story(delivery, attempts)))
+}
+
+/// Sends what has ended once more.
+pub(crate) async fn resend(
+    State(admin): State<Arc<Admin>>,
+    Id(id): Id<DeliveryId>,
+) -> Result<Json<Resent>, ApiError> {
+    match admin.store.resend(id, admin.clock.now()).await? {
+        store::Resent::New(delivery) => {
+            tracing::info!(%id, %delivery, "a delivery is sent again");
+            admin.deliver.wake();
+            Ok(Json(Resent { delivery, new: true }))
+        }
+        store::Resent::Waits(delivery) if delivery == id => Err(ApiError::StillWaits(id.to_string())),
+        store::Resent::Waits(delivery) => Ok(Json(Resent { delivery, new: false })),
+        store::Resent::Unknown => Err(ApiError::Missing { what: "delivery", id: id.to_string() }),
+    }
 }

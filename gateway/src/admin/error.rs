@@ -67,6 +67,23 @@ pub(crate) enum ApiError {
         /// What it is instead.
         state: String,
     },
+    /// The key was used for another request.
+    #[error("the `Idempotency-Key` was used for another job, {0}: use a new one")]
+    OtherUnderKey(String),
+    /// What still waits need not be sent again.
+    #[error("{0} still waits: it is sent when it is due and its endpoint's gate is open")]
+    StillWaits(String),
+    /// The gate of the endpoint is not one that this turns.
+    #[error("`{name}` stays as it is: {why}")]
+    WrongGate {
+        /// The endpoint.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The gate was changed by others each time it was looked at.
+    #[error("the gate of `{0}` is being turned by others: ask again")]
+    GateMoves(String),
     /// A refused request is not authentic now either.
     #[error("{id} is still refused: {why}")]
     StillRefused {
@@ -109,6 +126,10 @@ impl ApiError {
             ApiError::Missing { .. } => (StatusCode::NOT_FOUND, "not_found"),
             ApiError::UnknownEndpoint { .. } => (StatusCode::NOT_FOUND, "unknown_endpoint"),
             ApiError::NotDead { .. } => (StatusCode::CONFLICT, "not_dead"),
+            ApiError::OtherUnderKey(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
+            ApiError::StillWaits(_) => (StatusCode::CONFLICT, "still_waits"),
+            ApiError::WrongGate { .. } => (StatusCode::CONFLICT, "wrong_gate"),
+            ApiError::GateMoves(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::StillRefused { .. } => (StatusCode::CONFLICT, "still_refused"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::Slow(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),

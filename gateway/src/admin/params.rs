@@ -1,9 +1,13 @@
 //! Reads what a request asks for, and refuses the rest in the API's own words.
 
+use crate::admin::BODY_BYTES_MAX;
 use crate::admin::error::ApiError;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::model::id::NotAnId;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Path, Query};
+use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
@@ -32,6 +36,22 @@ impl<T: FromStr<Err = NotAnId>, S: Send + Sync> FromRequestParts<S> for Id<T> {
         let Path(text) = path.map_err(|why| ApiError::BadId(why.body_text()))?;
         text.parse().map(Id).map_err(|why: NotAnId| ApiError::BadId(why.to_string()))
     }
+}
+
+/// What the body says; `None` if it is empty. `what` ends the sentence "the body is not ...".
+pub(crate) fn body<T: DeserializeOwned>(
+    given: Result<Bytes, BytesRejection>,
+    what: &str,
+) -> Result<Option<T>, ApiError> {
+    let given = given.map_err(|why| match why.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(BODY_BYTES_MAX),
+        _ => ApiError::BadBody(why.body_text()),
+    })?;
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let read = serde_json::from_slice(&given);
+    read.map(Some).map_err(|why| ApiError::BadBody(format!("the body ({why}) is not {what}")))
 }
 
 /// How many rows a page is to have.

@@ -120,6 +120,7 @@ pub(crate) fn event(row: StoredEvent) -> Event {
         kind: row.kind,
         source: row.source,
         occurred_at: row.occurred_at,
+        webhook_id: (row.revision > 1).then(|| row.id.webhook_id(row.revision)),
         dropped: row.dropped.map(|(plugin, why)| Dropped { plugin, why }),
     }
 }

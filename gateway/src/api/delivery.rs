@@ -107,6 +107,16 @@ pub struct DeliveryStory {
     pub attempts: Vec<Attempt>,
 }
 
+/// What a resend did. The answer of `POST /api/v1/deliveries/{id}/resend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resent {
+    /// The delivery that is sent: of the same event to the same endpoint, under the same `webhook-id`.
+    #[serde(with = "text")]
+    pub delivery: DeliveryId,
+    /// Whether it was made now; else it waited already.
+    pub new: bool,
+}
+
 /// One HTTP try of a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {

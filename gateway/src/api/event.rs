@@ -41,6 +41,9 @@ pub struct Event {
     pub source: String,
     /// When it happened, else was received.
     pub occurred_at: Time,
+    /// What its deliveries are sent under, where that is not `id` alone: a reprocess changed what was sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_id: Option<String>,
     /// The filter that dropped it: it was kept and not delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,

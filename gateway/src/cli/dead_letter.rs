@@ -1,11 +1,10 @@
 //! `billhook dead-letter`: what was given up, and how to try it again.
 
 use crate::api::delivery::DeliveryState;
-use crate::api::page::LIMIT_MAX;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
 use crate::api::webhook::WebhookState;
-use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::listing::list;
+use crate::cli::terminal::{Span, Tone, print};
 use crate::client::Client;
 use crate::model::id::{DeliveryId, WebhookId};
 use anyhow::{Context, bail};
@@ -60,32 +59,11 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
 }
 
 async fn ls(limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["DIED", "ID", "FROM OR TO", "WHY"]);
-    let mut query = DeadLetterQuery::default();
-    let mut left = limit;
-    while left > 0 {
-        query.limit = Some(left.min(LIMIT_MAX));
-        let page = client.dead_letters(&query).await?;
-        left = left.saturating_sub(page.items.len());
-        for letter in page.items {
-            if json {
-                print_json(&letter)?;
-            } else {
-                table.row(row(&letter));
-            }
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+    let page = async |after, n| client.dead_letters(&DeadLetterQuery { after, limit: Some(n) }).await;
+    list(["DIED", "ID", "FROM OR TO", "WHY"], limit, json, page, row).await
 }
 
-fn row(letter: &DeadLetter) -> [Span; 4] {
+fn row(letter: DeadLetter) -> [Span; 4] {
     let (died, id, place) = match letter {
         DeadLetter::Webhook(webhook) => {
             let died = match &webhook.state {

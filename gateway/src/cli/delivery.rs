@@ -1,9 +1,8 @@
 //! `billhook delivery`: what is owed, was taken, or failed.
 
 use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryState};
-use crate::api::page::LIMIT_MAX;
+use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::client::Client;
 use crate::model::id::DeliveryId;
@@ -33,6 +32,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Send what was delivered, skipped or given up once more: a new delivery, under the same webhook-id
+    Resend {
+        /// dlv_...
+        id: DeliveryId,
+    },
     /// Show a delivery with its attempts
     Show {
         /// dlv_...
@@ -49,6 +53,11 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
         Command::Ls { state, endpoint, limit, json } => {
             ls(DeliveryQuery { state, endpoint, ..DeliveryQuery::default() }, limit, json, client).await
         }
+        Command::Resend { id } => {
+            let resent = client.resend(id).await?;
+            let told = if resent.new { "is sent again as" } else { "waits already as" };
+            Ok(print(&format!("{id} {told} {}\n", resent.delivery))?)
+        }
         Command::Show { id, json } => {
             let story = client.delivery(id).await?;
             if json {
@@ -59,32 +68,14 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
     }
 }
 
-async fn ls(mut query: DeliveryQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["CREATED", "DELIVERY", "EVENT", "ENDPOINT", "STATE", "ATTEMPTS", ""]);
-    let mut left = limit;
-    while left > 0 {
-        query.limit = Some(left.min(LIMIT_MAX));
-        let page = client.deliveries(&query).await?;
-        left = left.saturating_sub(page.items.len());
-        for delivery in page.items {
-            if json {
-                print_json(&delivery)?;
-            } else {
-                table.row(row(&delivery));
-            }
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+async fn ls(query: DeliveryQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let columns = ["CREATED", "DELIVERY", "EVENT", "ENDPOINT", "STATE", "ATTEMPTS", ""];
+    let page =
+        async |after, n| client.deliveries(&DeliveryQuery { after, limit: Some(n), ..query.clone() }).await;
+    list(columns, limit, json, page, row).await
 }
 
-fn row(delivery: &Delivery) -> [Span; 7] {
+fn row(delivery: Delivery) -> [Span; 7] {
     let (tone, state, note) = match &delivery.state {
         DeliveryState::Waiting { due } => (Tone::Care, "waiting", format!("due {due}")),
         DeliveryState::Delivered { at } => (Tone::Good, "delivered", format!("at {at}")),

@@ -1,9 +1,8 @@
 //! `billhook event`: what was made of webhooks.
 
-use crate::api::event::EventQuery;
-use crate::api::page::LIMIT_MAX;
+use crate::api::event::{Event, EventQuery};
+use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::client::Client;
 use crate::model::id::{EventId, WebhookId};
@@ -54,36 +53,20 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
     }
 }
 
-async fn ls(mut query: EventQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["OCCURRED", "EVENT", "TYPE", "SOURCE", ""]);
-    let mut left = limit;
-    while left > 0 {
-        query.limit = Some(left.min(LIMIT_MAX));
-        let page = client.events(&query).await?;
-        left = left.saturating_sub(page.items.len());
-        for event in page.items {
-            if json {
-                print_json(&event)?;
-                continue;
-            }
-            let dropped = event.dropped.map(|by| format!("dropped by {}: {}", by.plugin, by.why));
-            table.row([
-                Span::new(Tone::Plain, event.occurred_at.to_string()),
-                Span::new(Tone::Plain, event.id.to_string()),
-                Span::new(Tone::Strong, event.kind),
-                Span::new(Tone::Plain, event.source),
-                Span::new(Tone::Care, dropped.unwrap_or_default()),
-            ]);
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+async fn ls(query: EventQuery, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
+    let page = async |after, n| client.events(&EventQuery { after, limit: Some(n), ..query.clone() }).await;
+    list(["OCCURRED", "EVENT", "TYPE", "SOURCE", ""], limit, json, page, row).await
+}
+
+fn row(event: Event) -> [Span; 5] {
+    let dropped = event.dropped.map(|by| format!("dropped by {}: {}", by.plugin, by.why));
+    [
+        Span::new(Tone::Plain, event.occurred_at.to_string()),
+        Span::new(Tone::Plain, event.id.to_string()),
+        Span::new(Tone::Strong, event.kind),
+        Span::new(Tone::Plain, event.source),
+        Span::new(Tone::Care, dropped.unwrap_or_default()),
+    ]
 }
 
 async fn show(id: &str, json: bool, client: &Client) -> anyhow::Result<()> {

@@ -1,9 +1,8 @@
 //! `billhook refused`: what was turned away at the door, and how to take it after all.
 
 use crate::api::Content;
-use crate::api::page::LIMIT_MAX;
 use crate::api::refused::{Refused, RefusedDetail, RefusedQuery};
-use crate::cli::table::Table;
+use crate::cli::listing::list;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::client::Client;
@@ -64,32 +63,13 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
 }
 
 async fn ls(source: Option<String>, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["CAME", "ID", "SOURCE", "FROM", "WHY"]);
-    let mut query = RefusedQuery { source, ..RefusedQuery::default() };
-    let mut left = limit;
-    while left > 0 {
-        query.limit = Some(left.min(LIMIT_MAX));
-        let page = client.refused_requests(&query).await?;
-        left = left.saturating_sub(page.items.len());
-        for refused in page.items {
-            if json {
-                print_json(&refused)?;
-            } else {
-                table.row(row(&refused));
-            }
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+    let page = async |after, n| {
+        client.refused_requests(&RefusedQuery { source: source.clone(), after, limit: Some(n) }).await
+    };
+    list(["CAME", "ID", "SOURCE", "FROM", "WHY"], limit, json, page, row).await
 }
 
-fn row(refused: &Refused) -> [Span; 5] {
+fn row(refused: Refused) -> [Span; 5] {
     [
         Span::new(Tone::Plain, refused.at.to_string()),
         Span::new(Tone::Plain, refused.id.to_string()),

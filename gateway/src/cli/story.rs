@@ -150,6 +150,9 @@ fn event_node(story: &EventStory, arrived: Time, now: Time) -> Node {
     let summary = &story.summary;
     let mut node = Node::fact("event", [strong(summary.kind.clone())]);
     node.push(Node::fact("id", [plain(summary.id.to_string())]));
+    if let Some(id) = &summary.webhook_id {
+        node.push(Node::fact("sent as", [care(id.clone()), plain(": a reprocess changed it".to_owned())]));
+    }
     match story.document() {
         Ok(event) => {
             node.push(Node::fact("happened", [plain(happened(event.occurred_at, arrived))]));
@@ -190,7 +193,7 @@ fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node
         DeliveryState::Dead { at, why } => bad(format!("dead {}: {why}", relative(*at, origin))),
     });
     if delivery.resend > 0 {
-        line.push(plain(format!(", redrive {}", delivery.resend)));
+        line.push(plain(format!(", resend {}", delivery.resend)));
     }
     let mut node = Node::fact("to", line);
     if let Some(url) = &delivery.endpoint.url {

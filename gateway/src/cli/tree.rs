@@ -26,6 +26,11 @@ impl Node {
         self.children.push(child);
     }
 
+    /// Hangs a child below if there is one.
+    pub fn extend(&mut self, child: Option<Node>) {
+        self.children.extend(child);
+    }
+
     /// The node with children below.
     pub fn with(mut self, children: impl IntoIterator<Item = Node>) -> Node {
         self.children.extend(children);

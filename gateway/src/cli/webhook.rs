@@ -1,9 +1,8 @@
 //! `billhook webhook`: what arrived.
 
-use crate::api::page::LIMIT_MAX;
-use crate::api::webhook::{WebhookQuery, WebhookState};
+use crate::api::webhook::{Webhook, WebhookQuery, WebhookState};
+use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::client::Client;
 use crate::model::id::WebhookId;
@@ -55,36 +54,21 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
 }
 
 async fn ls(dead: bool, limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["RECEIVED", "WEBHOOK", "SOURCE", "STATE", ""]);
-    let mut query = WebhookQuery { state: dead.then(|| "dead".to_owned()), ..WebhookQuery::default() };
-    let mut left = limit;
-    while left > 0 {
-        query.limit = Some(left.min(LIMIT_MAX));
-        let page = client.webhooks(&query).await?;
-        left = left.saturating_sub(page.items.len());
-        for webhook in page.items {
-            if json {
-                print_json(&webhook)?;
-                continue;
-            }
-            let (tone, state, why) = state(&webhook.state);
-            table.row([
-                Span::new(Tone::Plain, webhook.received_at.to_string()),
-                Span::new(Tone::Plain, webhook.id.to_string()),
-                Span::new(Tone::Plain, webhook.source),
-                Span::new(tone, state),
-                Span::new(Tone::Plain, why),
-            ]);
-        }
-        query.after = page.next;
-        if query.after.is_none() {
-            break;
-        }
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+    let state = dead.then(|| "dead".to_owned());
+    let page =
+        async |after, n| client.webhooks(&WebhookQuery { state: state.clone(), after, limit: Some(n) }).await;
+    list(["RECEIVED", "WEBHOOK", "SOURCE", "STATE", ""], limit, json, page, row).await
+}
+
+fn row(webhook: Webhook) -> [Span; 5] {
+    let (tone, state, why) = state(&webhook.state);
+    [
+        Span::new(Tone::Plain, webhook.received_at.to_string()),
+        Span::new(Tone::Plain, webhook.id.to_string()),
+        Span::new(Tone::Plain, webhook.source),
+        Span::new(tone, state),
+        Span::new(Tone::Plain, why),
+    ]
 }
 
 fn state(state: &WebhookState) -> (Tone, &'static str, String) {

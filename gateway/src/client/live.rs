@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::dispatch::{Dispatch, NewEvent, Note, Run, Said};
+use crate::model::endpoint::DISABLE_AFTER;
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
@@ -57,18 +58,21 @@ impl Gateway {
             tokio::task::spawn_blocking(|| SledStore::open(Options::at(path))).await.unwrap().unwrap();
         let store: Shared = Arc::new(store);
         let ((dispatch, dispatch_woken), (deliver, deliver_woken)) = (Wake::new(), Wake::new());
+        let (replay, _) = Wake::new();
         let (ready, ready_seen) = watch::channel(true);
         let router = router(Admin {
             store: store.clone(),
             clock: Clock::manual(LATER),
             dispatch,
             deliver,
+            replay,
             readmit: Arc::new(|_| Box::pin(async { Ok(Readmission::Unknown) })),
             endpoints: vec![EndpointInfo {
                 id: EndpointId::derive("app"),
                 name: "app".to_owned(),
                 url: "https://app.example/?k=***".to_owned(),
                 public_keys: vec!["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=".to_owned()],
+                disable_after: DISABLE_AFTER,
             }],
             token: Secret::new(TOKEN),
             hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },

@@ -3,7 +3,7 @@
 use crate::config::mistake::{did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::{Names, headers, profile, schedule};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{DISABLE_AFTER, Endpoint};
 use crate::model::id::EndpointId;
 use crate::model::route;
 use std::time::Duration;
@@ -16,6 +16,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// Attempts that may be under way at once unless the file says so.
 const CONCURRENCY: u64 = 16;
 const CONCURRENCY_MAX: u64 = 1024;
+/// An endpoint is not disabled before it had trials, and by ten years it never is.
+const DISABLE_AFTER_MIN: Duration = Duration::from_secs(3600);
+const DISABLE_AFTER_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Reads one `[[endpoint]]`.
 pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> {
@@ -39,6 +42,8 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
     table.not_yet("livemode");
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
+    let disable_after =
+        table.item("disable_after").and_then(|item| item.duration(DISABLE_AFTER_MIN, DISABLE_AFTER_MAX));
     let schedule = table.item("schedule").and_then(|item| schedule::read(&item));
     headers::query(&mut table, url.as_mut());
     table.finish();
@@ -54,6 +59,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),
         manner,
+        disable_after: disable_after.unwrap_or(DISABLE_AFTER),
     })
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn attempt(
     at: Time,
     trial: bool,
 ) -> Attempt {
-    let webhook_id = lease.delivery.event.to_string();
+    let webhook_id = lease.webhook_id();
     let sent = match format::write(&target.endpoint, lease, &webhook_id, store).await {
         Ok(Content { body, headers }) => {
             let headers = with_ours(headers, target, &webhook_id, at, &body);

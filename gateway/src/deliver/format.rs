@@ -176,6 +176,7 @@ mod tests {
             schedule: Schedule::default(),
             timeout: Duration::from_secs(15),
             concurrency: 8,
+            disable_after: crate::model::endpoint::DISABLE_AFTER,
             manner: Manner::default(),
         }
     }

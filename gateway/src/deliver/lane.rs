@@ -8,6 +8,7 @@ use crate::model::delivery::Delivery;
 use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
 use crate::model::retry::{self, Next, Schedule};
 use crate::store::AfterAttempt;
+use std::time::Duration;
 
 /// Attempts of one endpoint that are being recorded at once; while there are as many, nothing more is sent.
 const RECORDING_MAX: usize = 256;
@@ -49,19 +50,32 @@ pub(super) enum Room {
 pub(super) enum Turn {
     /// There was a success.
     Succeeded,
-    /// There were so many failures in a row.
-    Failed(u32),
+    /// There were so many failures in a row; the last one.
+    Failed(u32, Failure),
     /// The endpoint is gone.
     Gone,
 }
 
 impl Turn {
     /// The gate after it.
-    pub(super) fn apply(&self, gate: &Gate, now: Time) -> Gate {
+    pub(super) fn apply(&self, gate: &Gate, now: Time, disable_after: Duration) -> Gate {
         match self {
             Turn::Succeeded => gate.after_success(),
-            Turn::Failed(in_row) => gate.after_failure(*in_row, now),
-            Turn::Gone => Gate::Disabled { why: "the endpoint answered 410 Gone".to_owned() },
+            Turn::Failed(in_row, _) => gate.after_failure(*in_row, now, disable_after),
+            Turn::Gone => Gate::Disabled,
+        }
+    }
+
+    /// Why the gate is then as it is.
+    pub(super) fn why(&self, after: &Gate, disable_after: Duration) -> String {
+        match self {
+            Turn::Succeeded => "a delivery got through".to_owned(),
+            Turn::Failed(_, last) if *after == Gate::Disabled => {
+                let hours = disable_after.as_secs() / 3600;
+                format!("nothing but failures for {hours} h, the last: {last}")
+            }
+            Turn::Failed(_, last) => format!("the last failure: {last}"),
+            Turn::Gone => "the endpoint answered 410 Gone".to_owned(),
         }
     }
 }
@@ -93,7 +107,7 @@ impl Lane {
         let (most, from, trial) = match &self.gate {
             Some(Gate::Open) => (concurrency.max(1).min(self.limit), oldest, false),
             Some(Gate::Trial { at, .. }) => (1, oldest.max(*at), true),
-            Some(Gate::Paused | Gate::Disabled { .. }) => return Room::Nothing,
+            Some(Gate::Paused | Gate::Disabled) => return Room::Nothing,
             // It could not be read, which is why the lane is blocked.
             None => return Room::At(oldest.max(self.blocked)),
         };
@@ -135,11 +149,11 @@ impl Lane {
             return (AfterAttempt::Held, Some(Turn::Gone));
         }
         if attempt.trial {
-            return (AfterAttempt::Held, Some(Turn::Failed(self.in_row)));
+            return (AfterAttempt::Held, Some(Turn::Failed(self.in_row, failure.clone())));
         }
         // Attempts that began before the gate closed do not make a trial's wait longer.
         let closes = self.in_row >= FAILURES_TO_TRIAL && self.gate == Some(Gate::Open) && self.turning == 0;
-        let turn = closes.then_some(Turn::Failed(self.in_row));
+        let turn = closes.then(|| Turn::Failed(self.in_row, failure.clone()));
         (after(delivery, failure, attempt, schedule, now, random), turn)
     }
 }
@@ -194,8 +208,8 @@ pub(super) fn share(wants: &mut [Want], mut extra: usize, first: usize) {
 mod tests {
     use super::*;
     use crate::model::delivery::DeliveryState;
+    use crate::model::endpoint::DISABLE_AFTER;
     use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
-    use std::time::Duration;
 
     const NOW: Time = Time::from_secs(1_000_000);
 
@@ -239,22 +253,23 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(decide(&mut lane, 500, false).1, None);
         }
-        assert_eq!(decide(&mut lane, 500, false).1, Some(Turn::Failed(5)));
+        assert_eq!(decide(&mut lane, 500, false).1, Some(Turn::Failed(5, Failure::Status(500))));
         lane.turning = 1;
         assert_eq!(decide(&mut lane, 500, false).1, None, "while it closes");
         assert_eq!(lane.room(8, NOW, NOW), Room::Nothing, "until it is closed in the store too");
         lane.turning = 0;
-        lane.observe(Gate::Trial { at: NOW, wait: Duration::from_secs(30) });
+        lane.observe(Gate::Trial { since: NOW, at: NOW, wait: Duration::from_secs(30) });
         assert_eq!(decide(&mut lane, 500, false).1, None, "a straggler");
     }
 
     #[test]
     fn a_trial_holds_the_delivery_or_opens_the_gate_for_a_slow_start() {
-        let mut lane =
-            lane(Gate::Trial { at: NOW.plus(Duration::from_secs(30)), wait: Duration::from_secs(30) });
+        let wait = Duration::from_secs(30);
+        let mut lane = lane(Gate::Trial { since: NOW, at: NOW.plus(wait), wait });
         assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_secs(30))));
         assert_eq!(lane.room(8, NOW, NOW.plus(Duration::from_secs(30))), Room::Now { n: 1, trial: true });
-        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(Turn::Failed(1))));
+        let failed = Turn::Failed(1, Failure::Status(500));
+        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(failed)));
         assert_eq!(decide(&mut lane, 204, true), (AfterAttempt::Delivered, Some(Turn::Succeeded)));
         lane.observe(Gate::Open);
         for n in [1, 2, 4, 8, 8] {
@@ -265,8 +280,8 @@ mod tests {
 
     #[test]
     fn a_closed_gate_leaves_no_room() {
-        let gone = Turn::Gone.apply(&Gate::Open, NOW);
-        assert!(matches!(gone, Gate::Disabled { .. }));
+        let gone = Turn::Gone.apply(&Gate::Open, NOW, DISABLE_AFTER);
+        assert_eq!(gone, Gate::Disabled);
         for gate in [Gate::Paused, gone] {
             assert_eq!(lane(gate).room(8, NOW, NOW), Room::Nothing);
         }
@@ -284,7 +299,11 @@ mod tests {
         for (outcome, expected) in cases {
             for trial in [false, true] {
                 let at = NOW.plus(Duration::from_secs(30));
-                let gate = if trial { Gate::Trial { at, wait: Duration::from_secs(30) } } else { Gate::Open };
+                let gate = if trial {
+                    Gate::Trial { at, wait: Duration::from_secs(30), since: at }
+                } else {
+                    Gate::Open
+                };
                 let mut lane = lane(gate);
                 let attempt = Attempt { outcome: outcome.clone(), ..attempt(200, trial) };
                 for _ in 0..=FAILURES_TO_TRIAL {

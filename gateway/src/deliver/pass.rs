@@ -1,8 +1,8 @@
 //! One look after another at what is due, and what is under way between them.
 
-use crate::deliver::Deliver;
 use crate::deliver::attempt::attempt;
 use crate::deliver::lane::{Lane, Room, Turn, Want, share};
+use crate::deliver::{Deliver, Endpoints, turning};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
@@ -13,6 +13,7 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 
@@ -28,8 +29,6 @@ const IN_VAIN_MAX: u32 = 3;
 /// How often a commit is tried while the store is busy, and the first wait, which doubles.
 const BUSY_TRIES: u32 = 6;
 const BUSY_WAIT: Duration = Duration::from_millis(50);
-/// How often a gate is read again because somebody else changed it meanwhile.
-const TURN_TRIES: u32 = 5;
 
 /// What the loop owns.
 pub(super) struct Pass<'a> {
@@ -225,6 +224,7 @@ impl<'a> Pass<'a> {
         lane.recording += 1;
         let Flight { place, lease, delivery, .. } = flight;
         tell(&delivery, &endpoint.name, &attempt, &after);
+        let turn = turn.map(|turn| (turn, Arc::clone(&self.deliver.endpoints), place));
         let recording = record(self.deliver.store.clone(), Finish { delivery, attempt, after }, turn, now);
         self.recordings
             .push(Box::pin(async move { Recorded { place, lease, turns, result: recording.await } }));
@@ -264,11 +264,10 @@ fn unmade(flight: &Flight) -> Attempt {
 async fn record(
     store: Shared,
     finish: Finish,
-    turn: Option<Turn>,
+    turn: Option<(Turn, Arc<Endpoints>, usize)>,
     now: Time,
 ) -> Result<Committed, StoreError> {
     crash_point(Point::SentNotFinished);
-    let endpoint = finish.delivery.endpoint;
     let mut wait = BUSY_WAIT;
     let mut tries = 1;
     let committed = loop {
@@ -278,14 +277,8 @@ async fn record(
         }
         (wait, tries) = (wait * 2, tries + 1);
     };
-    if let Some(turn) = turn {
-        for _ in 0..TURN_TRIES {
-            let row = store.gate(endpoint).await?;
-            let gate = turn.apply(&row.gate, now);
-            if gate == row.gate || store.set_gate(endpoint, gate, row.version, now).await?.is_some() {
-                break;
-            }
-        }
+    if let Some((turn, endpoints, place)) = turn {
+        turning::turn(&*store, &endpoints.target(place).endpoint, &turn, now).await?;
     }
     Ok(committed)
 }

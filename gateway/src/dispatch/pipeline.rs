@@ -15,6 +15,9 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Events of a webhook that its rerun takes for its own.
+const OWN_EVENTS_MAX: u32 = 64;
+
 /// Why a run gave nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin `{plugin}`: {source}")]
@@ -66,7 +69,8 @@ pub async fn run(
             None => BTreeMap::new(),
             Some(entity) => {
                 if !entities.contains_key(entity) {
-                    entities.insert(entity.clone(), store.entity(&lease.head.source, entity).await?);
+                    let row = store.entity(&lease.head.source, entity).await?;
+                    entities.insert(entity.clone(), as_at_first(row, lease));
                 }
                 let last = &entities[entity].last;
                 event.recovers = recovered(&event, last);
@@ -108,6 +112,16 @@ pub async fn run(
     let entities =
         entities.into_iter().map(|(entity, row)| EntityRead { entity, version: row.version }).collect();
     Ok(Ok(Dispatch { run, events, entities }))
+}
+
+/// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.
+/// The row keeps the last of each type alone, so where one came since, the one before is gone.
+fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
+    if lease.run > 0 {
+        let own: Vec<EventId> = (0..OWN_EVENTS_MAX).map(|index| EventId::derive(lease.id, index)).collect();
+        row.last.retain(|_, (_, event)| event.bytes()[..6] <= lease.id.bytes()[..6] && !own.contains(event));
+    }
+    row
 }
 
 /// The failed payment that a recovered one makes good: the last one of its entity, unless that was made good before.

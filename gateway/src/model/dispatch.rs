@@ -4,6 +4,7 @@ use crate::model::id::{EndpointId, EventId};
 use billhook_event::{PluginRef, Time};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// Everything that one run of the pipeline over one webhook commits.
@@ -79,6 +80,17 @@ pub struct NewEvent {
     pub endpoints: Vec<EndpointId>,
 }
 
+/// Whether two documents of an event say the same to whoever gets them. That it was made by a reprocess, and which
+/// versions of plugins made it, is about the event and not of it.
+pub fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+    let said = |json| {
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(json).ok()?;
+        fields.retain(|name, _| name != "replayed" && name != "plugins");
+        Some(fields.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect::<Vec<_>>())
+    };
+    one == other || said(one).is_some_and(|fields| Some(fields) == said(other))
+}
+
 /// The version of an entity row that a run read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityRead {
@@ -95,4 +107,24 @@ pub struct Entity {
     pub version: u64,
     /// The last event of each canonical type: when it happened, and which.
     pub last: BTreeMap<String, (Time, EventId)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rerun_says_the_same_unless_something_that_is_told_differs() {
+        let first = r#"{"id":"evt_1","total":0.10,"replayed":false,"plugins":[{"version":"1"}]}"#;
+        for (other, same) in [
+            (r#"{"id":"evt_1","total":0.10,"replayed":true,"plugins":[{"version":"2"}]}"#, true),
+            (r#"{"id":"evt_1","total":0.1,"replayed":false,"plugins":[{"version":"1"}]}"#, false),
+            (r#"{"id":"evt_1","total":0.10,"warnings":["x"]}"#, false),
+            (first, true),
+            ("no JSON", false),
+        ] {
+            assert_eq!(says_the_same(first.as_bytes(), other.as_bytes()), same, "{other}");
+        }
+        assert!(!says_the_same(b"no JSON", b"nor this"));
+    }
 }

@@ -33,6 +33,8 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// How its deliveries are put.
     pub manner: Manner,
+    /// How long it may stay on trial, with nothing but failure, before it is disabled.
+    pub disable_after: Duration,
 }
 
 impl Endpoint {
@@ -71,8 +73,11 @@ impl Endpoint {
 pub enum Gate {
     /// Deliveries pass. Moves to `Trial` after [`FAILURES_TO_TRIAL`] failures in a row.
     Open,
-    /// One delivery at a time is tried; a success opens the gate, a failure doubles the wait.
+    /// One delivery at a time is tried; a success opens the gate, a failure doubles the wait. After
+    /// [`Endpoint::disable_after`] of that the endpoint is disabled.
     Trial {
+        /// Since when there was nothing but failure: when it went to trial.
+        since: Time,
         /// When the next one may be tried.
         at: Time,
         /// How long the next wait is.
@@ -81,10 +86,27 @@ pub enum Gate {
     /// Closed by hand; opened by hand.
     Paused,
     /// Closed because the endpoint answered 410 or failed for too long; opened by hand.
-    Disabled {
-        /// Why.
-        why: String,
-    },
+    Disabled,
+}
+
+/// Who turns a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// The gateway, by what the endpoint answered.
+    Gateway,
+    /// A person.
+    Operator,
+}
+
+/// How a gate came to be as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turned {
+    /// Who did it.
+    pub by: By,
+    /// Why; a person need not say.
+    pub why: Option<String>,
+    /// When.
+    pub at: Time,
 }
 
 /// Failures in a row, with no success between, after which an endpoint goes to trial.
@@ -93,19 +115,37 @@ pub const FAILURES_TO_TRIAL: u32 = 5;
 pub const TRIAL_WAIT_MIN: Duration = Duration::from_secs(30);
 /// The longest wait of a trial.
 pub const TRIAL_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long an endpoint may stay on trial unless its configuration says so: longer than the default schedule lasts, and
+/// than a long weekend.
+pub const DISABLE_AFTER: Duration = Duration::from_secs(120 * 3600);
 
 impl Gate {
-    /// The gate after a failure: `in_row` counts it.
-    pub fn after_failure(&self, in_row: u32, now: Time) -> Gate {
+    /// The gate after a failure: `in_row` counts it. An endpoint is disabled only after a failure that
+    /// [`Gate::notice`] could be given before.
+    pub fn after_failure(&self, in_row: u32, now: Time, disable_after: Duration) -> Gate {
         match self {
             Gate::Open if in_row >= FAILURES_TO_TRIAL => {
-                Gate::Trial { at: now.plus(TRIAL_WAIT_MIN), wait: TRIAL_WAIT_MIN }
+                Gate::Trial { since: now, at: now.plus(TRIAL_WAIT_MIN), wait: TRIAL_WAIT_MIN }
             }
-            Gate::Trial { wait, .. } => {
+            Gate::Trial { since, at, wait } => {
+                let was_told = self.notice(at.minus(*wait), disable_after).is_some();
+                if was_told && now >= since.plus(disable_after) {
+                    return Gate::Disabled;
+                }
                 let wait = (*wait * 2).min(TRIAL_WAIT_MAX);
-                Gate::Trial { at: now.plus(wait), wait }
+                Gate::Trial { since: *since, at: now.plus(wait), wait }
             }
-            Gate::Open | Gate::Paused | Gate::Disabled { .. } => self.clone(),
+            Gate::Open | Gate::Paused | Gate::Disabled => self.clone(),
+        }
+    }
+
+    /// When the endpoint will be disabled if nothing changes; told once half of the time is over.
+    pub fn notice(&self, now: Time, disable_after: Duration) -> Option<Time> {
+        match self {
+            Gate::Trial { since, .. } if now >= since.plus(disable_after / 2) => {
+                Some(since.plus(disable_after))
+            }
+            Gate::Trial { .. } | Gate::Open | Gate::Paused | Gate::Disabled => None,
         }
     }
 
@@ -113,7 +153,7 @@ impl Gate {
     pub fn after_success(&self) -> Gate {
         match self {
             Gate::Trial { .. } => Gate::Open,
-            Gate::Open | Gate::Paused | Gate::Disabled { .. } => self.clone(),
+            Gate::Open | Gate::Paused | Gate::Disabled => self.clone(),
         }
     }
 }
@@ -125,18 +165,43 @@ mod tests {
     #[test]
     fn the_fifth_failure_in_a_row_closes_the_gate_and_waits_double_up_to_a_quarter_of_an_hour() {
         let now = Time::from_secs(1_000);
-        assert_eq!(Gate::Open.after_failure(4, now), Gate::Open);
-        let mut gate = Gate::Open.after_failure(5, now);
+        assert_eq!(Gate::Open.after_failure(4, now, DISABLE_AFTER), Gate::Open);
+        let mut gate = Gate::Open.after_failure(5, now, DISABLE_AFTER);
         let mut waits = Vec::new();
         for _ in 0..7 {
-            let Gate::Trial { at, wait } = gate else { panic!("{gate:?}") };
-            assert_eq!(at, now.plus(wait));
+            let Gate::Trial { since, at, wait } = gate else { panic!("{gate:?}") };
+            assert_eq!((since, at), (now, now.plus(wait)));
             waits.push(wait.as_secs());
-            gate = gate.after_failure(6, now);
+            gate = gate.after_failure(6, now, DISABLE_AFTER);
         }
         assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
         assert_eq!(gate.after_success(), Gate::Open);
-        assert_eq!(Gate::Paused.after_failure(9, now), Gate::Paused);
+        assert_eq!(Gate::Paused.after_failure(9, now, DISABLE_AFTER), Gate::Paused);
         assert_eq!(Gate::Paused.after_success(), Gate::Paused);
+    }
+
+    #[test]
+    fn nothing_but_failure_disables_and_never_without_a_notice() {
+        let since = Time::from_secs(1_000_000);
+        let hour = |n: u64| since.plus(Duration::from_secs(n * 3600));
+        let wait = TRIAL_WAIT_MAX;
+        // The last failure, this one, and whether there is a notice of it and an end.
+        let cases = [
+            (1, 59, false, false),
+            (1, 60, true, false),
+            (60, 119, true, false),
+            (61, 120, true, true),
+            (1, 500, true, false),
+            (500, 501, true, true),
+        ];
+        for (last, now, told, ends) in cases {
+            let gate = Gate::Trial { since, at: hour(last).plus(wait), wait };
+            let after = gate.after_failure(9, hour(now), DISABLE_AFTER);
+            assert_eq!(gate.notice(hour(now), DISABLE_AFTER), told.then_some(hour(120)), "{last} {now}");
+            assert_eq!(after == Gate::Disabled, ends, "{last} {now}");
+        }
+        let disabled = Gate::Disabled;
+        assert_eq!(disabled.after_failure(9, hour(1), DISABLE_AFTER), disabled);
+        assert_eq!(disabled.notice(hour(999), DISABLE_AFTER), None);
     }
 }

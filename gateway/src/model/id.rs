@@ -61,6 +61,8 @@ ids! {
     WebhookId "webhook" "whk_";
     /// A refused request: a ULID.
     RefusedId "refused request" "rfs_";
+    /// A job: a ULID.
+    JobId "job" "job_";
     /// An event: its webhook's time, and a hash of the webhook's id and the event's place in it.
     EventId "event" "evt_";
     /// An endpoint: a hash of its name.
@@ -90,11 +92,25 @@ impl RefusedId {
     }
 }
 
+impl JobId {
+    /// A new id from the time it is asked for and 80 random bits (the high bits of `random` are dropped).
+    pub fn new(now: Time, random: u128) -> JobId {
+        JobId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
+    }
+}
+
 impl EventId {
     /// The id of the event at `index` among those that the webhook gives. Neither type nor plugin is in it, so a
     /// rerun or a corrected mapping gives the same id.
     pub fn derive(webhook: WebhookId, index: u32) -> EventId {
         EventId(derive(&webhook.0, &[&webhook.0, &index.to_be_bytes()]))
+    }
+}
+
+impl EventId {
+    /// The `webhook-id` that a revision of the event is sent under: the id, and from the second on `-r2`, `-r3`.
+    pub fn webhook_id(&self, revision: u32) -> String {
+        if revision > 1 { format!("{self}-r{revision}") } else { self.to_string() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! How many requests are taken in a time.
 
 use billhook_event::Time;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,8 @@ pub const REQUESTS_MAX: u32 = 1_000_000;
 const NANOS_A_MILLI: u64 = 1_000_000;
 
 /// So many requests in a second or a minute. Its text form is `500/s` or `30/m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rate {
     requests: u32,
     per: Duration,
@@ -38,14 +41,39 @@ impl FromStr for Rate {
     }
 }
 
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.requests, if self.per.as_secs() == 1 { "s" } else { "m" })
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = NotARate;
+
+    fn try_from(text: String) -> Result<Rate, NotARate> {
+        text.parse()
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> String {
+        rate.to_string()
+    }
+}
+
 impl Rate {
+    /// How long `n` take that come as fast as may be.
+    pub fn lasting(self, n: u64) -> Duration {
+        Duration::from_nanos(self.interval_nanos().saturating_mul(n))
+    }
+
     /// Between two requests that come as fast as may be.
     fn interval_nanos(self) -> u64 {
         u64::try_from(self.per.as_nanos()).unwrap_or(u64::MAX) / u64::from(self.requests)
     }
 
     /// How many may come at once: what a second is worth, at least one.
-    fn burst(self) -> u64 {
+    pub fn burst(self) -> u64 {
         (u64::from(self.requests) / self.per.as_secs()).max(1)
     }
 }
@@ -145,7 +173,7 @@ mod tests {
     #[test]
     fn a_rate_is_a_number_and_a_unit() {
         for text in ["1/s", "500/s", "30/m", "1000000/m"] {
-            assert!(text.parse::<Rate>().is_ok(), "{text}");
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
         for text in ["", "500", "/s", "0/s", "-1/s", "+1/s", "1.5/s", "1000001/s", "5/h", "5 / s", "5/second"]
         {

@@ -25,6 +25,7 @@ fn matches(pattern: &str, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::model::Time;
+    use crate::model::endpoint::DISABLE_AFTER;
     use crate::model::id::EndpointId;
     use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
@@ -66,6 +67,7 @@ mod tests {
             timeout: Duration::from_secs(15),
             concurrency: 8,
             manner: Manner::default(),
+            disable_after: DISABLE_AFTER,
         }
     }
 

@@ -11,7 +11,8 @@
 //! # Layout, in the order an event meets it
 //!
 //! - `open`: the directory, the schema, the clean mark
-//! - `intake`, `refusing`, `dispatching`, `delivering`, `reading`: the verbs, pure over a view
+//! - `intake`, `refusing`, `dispatching`, `rerunning`, `delivering`, `resending`, `replaying`, `reading`: the verbs,
+//!   pure over a view
 //! - `committer`, `watchdog`, `ready`, `gates`: what runs them, what watches that, who works on what, what is open
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
@@ -27,6 +28,9 @@ mod pack;
 mod reading;
 mod ready;
 mod refusing;
+mod replaying;
+mod rerunning;
+mod resending;
 mod rows;
 mod view;
 mod watchdog;
@@ -34,23 +38,26 @@ mod watchdog;
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity};
-use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::model::endpoint::{Gate, Turned};
+use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
+use crate::model::job::Job;
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::webhook::{Accepted, NewWebhook};
 use crate::store::{
-    AfterFailure, Answer, Committed, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
-    EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Stats, Store,
-    StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+    AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
+    EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
+    Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
 };
 use billhook_event::Time;
 use bytes::Bytes;
 use committer::{Committer, Stage, When};
-use delivering::{Deliveries, Outcome, Redriven};
+use delivering::{Deliveries, Outcome};
 use dispatching::{Plan, Webhooks};
 use gates::Gates;
 use intake::Arrival;
 use ready::Ready;
+use rerunning::Seized;
+use resending::Again;
 use std::path::PathBuf;
 use std::sync::Arc;
 use view::View;
@@ -233,7 +240,8 @@ impl Dispatching for SledStore {
 
     fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
         let (id, mark) = (lease.id, dispatching::mark(lease));
-        let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch, now));
+        let mut seized = Seized::none(&self.deliveries);
+        let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch, now, &mut seized));
         let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
         Box::pin(async move {
             let plan = plan?;
@@ -244,6 +252,8 @@ impl Dispatching for SledStore {
             let verb = move |view: &mut View<'_>| dispatching::dispatched(view, &plan, now);
             let then = move |(committed, made): &(Committed, Vec<(u8, DeliveryLease)>)| {
                 free(&webhooks, id, &mark, *committed, None);
+                // What was seized is read again from here on.
+                drop(seized);
                 for (lane, lease) in made {
                     let line = (lease.delivery.endpoint, *lane);
                     deliveries.committed(line, 0, delivering::fresh(lease.clone()));
@@ -268,6 +278,26 @@ impl Dispatching for SledStore {
                 free(&webhooks, id, &mark, *committed, *again);
             };
             Ok(self.commit(When::Applied, None, verb, then).await?.0)
+        })
+    }
+
+    fn place(&self, webhook: NewWebhook, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
+        let arrival = Arrival::new(&webhook);
+        let NewWebhook { id, head, .. } = webhook;
+        let lease = WebhookLease { id, head, body: None, failures: 0, run: 0 };
+        let mut seized = Seized::none(&self.deliveries);
+        let plan = self.view().and_then(|view| Plan::new(&view, &lease, dispatch, now, &mut seized));
+        let deliveries = self.deliveries.clone();
+        Box::pin(async move {
+            self.vitals.room()?;
+            let plan = plan?;
+            let verb = move |view: &mut View<'_>| dispatching::place(view, &arrival, &plan, now);
+            let then = move |(_, made): &(Committed, Vec<(u8, DeliveryLease)>)| {
+                for (lane, lease) in made {
+                    deliveries.unread((lease.delivery.endpoint, *lane), now);
+                }
+            };
+            Ok(self.commit(When::Durable, None, verb, then).await?.0)
         })
     }
 
@@ -330,32 +360,83 @@ impl Delivering for SledStore {
         &self,
         endpoint: EndpointId,
         gate: Gate,
+        turned: Turned,
         expected: u64,
-        _now: Time,
     ) -> Answer<'_, Option<u64>> {
         let gates = self.gates.clone();
-        let row = gate.clone();
-        let verb = move |view: &mut View<'_>| delivering::set_gate(view, endpoint, gate, expected);
+        let (row, by) = (gate.clone(), turned.clone());
+        let verb = move |view: &mut View<'_>| delivering::set_gate(view, endpoint, gate, turned, expected);
         let then = move |version: &Option<u64>| {
             if let Some(version) = *version {
-                gates.set(endpoint, GateRow { gate: row, version });
+                gates.set(endpoint, GateRow { gate: row, turned: Some(by), version });
             }
         };
         Box::pin(self.commit(When::Applied, None, verb, then))
     }
 
-    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
-        let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
-        let verb = move |view: &mut View<'_>| delivering::redrive(view, &select, now, n);
-        let then = move |(_, redriven): &(Moved, Vec<Redriven>)| {
-            for redriven in redriven {
-                match *redriven {
-                    Redriven::Delivery(endpoint, lane) => deliveries.unread((endpoint, lane), now),
-                    Redriven::Webhook => webhooks.unread((), now),
-                }
-            }
+    fn resend(&self, id: DeliveryId, now: Time) -> Answer<'_, Resent> {
+        let deliveries = self.deliveries.clone();
+        let verb = move |view: &mut View<'_>| resending::resend(view, id, now);
+        let then = move |(_, line): &(Resent, Option<delivering::Line>)| {
+            line.iter().for_each(|line| deliveries.unread(*line, now));
         };
         Box::pin(async move { Ok(self.commit(When::Durable, None, verb, then).await?.0) })
+    }
+
+    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
+        let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
+        let verb = move |view: &mut View<'_>| resending::redrive(view, &select, now, n);
+        let then = move |(_, moved): &(Moved, Vec<Again>)| go_on(&webhooks, &deliveries, moved, now);
+        Box::pin(async move { Ok(self.commit(When::Durable, None, verb, then).await?.0) })
+    }
+}
+
+impl Replaying for SledStore {
+    fn add_job(&self, job: Job) -> Answer<'_, Job> {
+        Box::pin(self.commit(When::Durable, None, move |view| replaying::add(view, job), |_| ()))
+    }
+
+    fn step_job(&self, id: JobId, now: Time, n: usize) -> Answer<'_, Option<Job>> {
+        let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
+        Box::pin(async move {
+            let Some(job) = self.job(id).await?.filter(Job::is_running) else { return self.job(id).await };
+            let scan = self.read(move |view| replaying::scan(view, &job, n)).await?;
+            let verb = move |view: &mut View<'_>| replaying::step(view, id, &scan, now);
+            let then =
+                move |(_, moved): &(Option<Job>, Vec<Again>)| go_on(&webhooks, &deliveries, moved, now);
+            // Durable, so that nothing is sent of a step that may have to be taken again.
+            Ok(self.commit(When::Durable, None, verb, then).await?.0)
+        })
+    }
+
+    fn cancel_job(&self, id: JobId, now: Time) -> Answer<'_, Option<Job>> {
+        Box::pin(self.commit(When::Durable, None, move |view| replaying::cancel(view, id, now), |_| ()))
+    }
+
+    fn count_job(&self, job: Job, cap: u64) -> Answer<'_, Counted> {
+        Box::pin(self.read(move |view| replaying::count(view, &job, cap)))
+    }
+
+    fn running_jobs(&self, n: usize) -> Answer<'_, Vec<Job>> {
+        Box::pin(async move { replaying::running(&self.view()?, n) })
+    }
+
+    fn job(&self, id: JobId) -> Answer<'_, Option<Job>> {
+        Box::pin(async move { replaying::read(&self.view()?, id) })
+    }
+
+    fn list_jobs(&self, page: Page) -> Answer<'_, Listing<Job>> {
+        Box::pin(self.read(move |view| reading::jobs(view, &page)))
+    }
+}
+
+/// What was moved is in its line again.
+fn go_on(webhooks: &Webhooks, deliveries: &Deliveries, moved: &[Again], now: Time) {
+    for again in moved {
+        match *again {
+            Again::Delivery(line) => deliveries.unread(line, now),
+            Again::Webhook => webhooks.unread((), now),
+        }
     }
 }
 

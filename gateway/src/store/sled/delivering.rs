@@ -1,21 +1,20 @@
-//! The way out: what is due at an endpoint, attempts with what follows from them, gates, and dead letters redriven.
+//! The way out: what is due at an endpoint, attempts with what follows from them, and gates.
 
 use super::dispatching::LANES;
 use super::keys;
 use super::ready::{Ready, Row};
 use super::rows::{self, AttemptRow, DeliveryRow, GateDoc, Value};
 use super::view::View;
-use crate::model::delivery::{Delivery, DeliveryState};
-use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, WebhookId};
-use crate::model::webhook::WebhookState;
-use crate::store::{
-    AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, Moved, Redrive, StoreError,
-};
+use crate::model::delivery::DeliveryState;
+use crate::model::endpoint::{Gate, Turned};
+use crate::model::id::{DeliveryId, EndpointId};
+use crate::store::{AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, StoreError};
 use billhook_event::Time;
 
+/// One lane of an endpoint.
+pub(super) type Line = (EndpointId, u8);
 /// One line for each lane of an endpoint: the attempts recorded before tell one lease from the next.
-pub(super) type Deliveries = Ready<(EndpointId, u8), DeliveryId, u32, DeliveryLease>;
+pub(super) type Deliveries = Ready<Line, DeliveryId, u32, DeliveryLease>;
 
 /// About what a lease takes in memory beside its event.
 const LEASE_BYTES: usize = 512;
@@ -23,7 +22,7 @@ const LEASE_BYTES: usize = 512;
 const ANSWER_WITH_DELIVERY_MAX: usize = 256;
 
 /// Every line with waiting deliveries and when its first is due: two looks for each, however many wait.
-pub(super) fn lines(view: &View<'_>) -> Result<Vec<((EndpointId, u8), Time)>, StoreError> {
+pub(super) fn lines(view: &View<'_>) -> Result<Vec<(Line, Time)>, StoreError> {
     let mut found = Vec::new();
     let mut from = vec![keys::prefix::DUE];
     let end = keys::end_of(&from);
@@ -90,7 +89,7 @@ fn take(view: &View<'_>, id: DeliveryId, due: Time) -> Result<Option<DeliveryLea
     let Some(event) = view.stored_event(delivery.event)? else {
         return Err(StoreError::Damaged(format!("the event {} of delivery {id} is missing", delivery.event)));
     };
-    Ok(Some(DeliveryLease { delivery, kind: event.kind, event: event.json }))
+    Ok(Some(DeliveryLease { delivery, kind: event.kind, event: event.json, revision: event.revision }))
 }
 
 fn size(lease: &DeliveryLease) -> usize {
@@ -198,89 +197,14 @@ pub(super) fn set_gate(
     view: &mut View<'_>,
     endpoint: EndpointId,
     gate: Gate,
+    turned: Turned,
     expected: u64,
 ) -> Result<Option<u64>, StoreError> {
     let version = view.gate_row(endpoint)?.version;
     if version != expected {
         return Ok(None);
     }
-    let row = GateRow { gate, version: version + 1 };
+    let row = GateRow { gate, version: version + 1, turned: Some(turned) };
     view.write(keys::gate(endpoint), &GateDoc(row))?;
     Ok(Some(version + 1))
-}
-
-/// What a redrive put back into a line.
-pub(super) enum Redriven {
-    Delivery(EndpointId, u8),
-    Webhook,
-}
-
-/// Moves up to `n` dead letters on. What is redriven leaves the dead letters, so a repeat finds nothing.
-pub(super) fn redrive(
-    view: &mut View<'_>,
-    select: &Redrive,
-    now: Time,
-    n: usize,
-) -> Result<(Moved, Vec<Redriven>), StoreError> {
-    let (dead, more) = match select {
-        Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, false),
-        Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, false),
-        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(*endpoint), n)?,
-        Redrive::Webhooks => some(view, &keys::dead_webhooks(), n)?,
-    };
-    let mut redriven = Vec::new();
-    for key in dead {
-        let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
-        redriven.extend(match select {
-            Redrive::Delivery(_) | Redrive::Deliveries(_) => redrive_delivery(view, DeliveryId(id), now)?,
-            Redrive::Webhook(_) | Redrive::Webhooks => redrive_webhook(view, WebhookId(id), now)?,
-        });
-    }
-    Ok((Moved { count: redriven.len(), more }, redriven))
-}
-
-fn existing(view: &View<'_>, key: Vec<u8>) -> Result<Vec<Vec<u8>>, StoreError> {
-    Ok(if view.has(&key)? { vec![key] } else { Vec::new() })
-}
-
-fn some(view: &View<'_>, prefix: &[u8], n: usize) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-    let found = view.range(prefix, &keys::end_of(prefix)).take(n.saturating_add(1));
-    let mut found = found.map(|entry| Ok(entry?.0.to_vec())).collect::<Result<Vec<_>, StoreError>>()?;
-    let more = found.len() > n;
-    found.truncate(n);
-    Ok((found, more))
-}
-
-/// The next delivery of the same event to the same endpoint, from the start of the schedule.
-fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<Option<Redriven>, StoreError> {
-    let Some(DeliveryRow { lane, delivery: dead, .. }) = view.delivery_row(id)? else { return Ok(None) };
-    [None, Some(dead.endpoint)].into_iter().for_each(|of| view.remove(keys::dead(of, id)));
-    let mut resend = dead.resend + 1;
-    while view.has(&keys::delivery(DeliveryId::derive(dead.event, dead.endpoint, resend)))? {
-        resend += 1;
-    }
-    let id = DeliveryId::derive(dead.event, dead.endpoint, resend);
-    let state = DeliveryState::Waiting { due: now };
-    let endpoint = dead.endpoint;
-    let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, ..dead };
-    view.put(keys::due(endpoint, lane, now, id), &[]);
-    view.write_short(keys::delivery(id), &DeliveryRow { lane, delivery, first: None });
-    view.count(|totals| {
-        totals.dead -= 1;
-        totals.waiting += 1;
-    })?;
-    Ok(Some(Redriven::Delivery(endpoint, lane)))
-}
-
-/// Back to the pipeline, as the next run.
-fn redrive_webhook(view: &mut View<'_>, id: WebhookId, now: Time) -> Result<Option<Redriven>, StoreError> {
-    let Some(from) = view.state(id)? else { return Ok(None) };
-    let WebhookState::Dead { .. } = from.state else { return Ok(None) };
-    let state = WebhookState::Undispatched { failures: 0, due: now, last: None };
-    view.move_webhook(id, &from, &from.moved(from.run + 1, state))?;
-    view.count(|totals| {
-        totals.webhooks_dead -= 1;
-        totals.undispatched += 1;
-    })?;
-    Ok(Some(Redriven::Webhook))
 }

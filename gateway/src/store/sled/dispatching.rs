@@ -1,8 +1,10 @@
 //! The pipeline's verbs: a run's events, deliveries and memory are one commit, or none of it.
 
+use super::intake::{self, Arrival};
 use super::keys::{self, Part};
 use super::nouns::Long;
 use super::ready::{Ready, Row};
+use super::rerunning::{self, Before, Seized};
 use super::rows::{self, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
@@ -120,15 +122,17 @@ struct Standing<'p> {
 }
 
 #[derive(Clone)]
-struct PlannedEvent {
-    id: EventId,
+pub(super) struct PlannedEvent {
+    pub(super) id: EventId,
     value: Value,
-    kind: String,
+    pub(super) kind: String,
     json: Bytes,
     occurred_at: Time,
     entity: Option<String>,
     subjects: Vec<String>,
-    endpoints: Vec<EndpointId>,
+    pub(super) endpoints: Vec<EndpointId>,
+    pub(super) dropped: bool,
+    before: Before,
 }
 
 impl Plan {
@@ -139,18 +143,22 @@ impl Plan {
         lease: &WebhookLease,
         dispatch: Dispatch,
         now: Time,
+        seized: &mut Seized,
     ) -> Result<Plan, StoreError> {
         // Pieces of another run may be in use until this one commits: each run has a generation of its own.
         let generation = lease.run + 1;
         let source = lease.head.source.clone();
         let mut pieces = Vec::new();
         let mut events = Vec::with_capacity(dispatch.events.len());
-        for event in dispatch.events {
-            let before = if lease.run > 0 { view.event_row(event.id)? } else { None };
-            let mut known = before.map(|row| row.endpoints).unwrap_or_default();
-            let fresh: Vec<EndpointId> =
-                event.endpoints.iter().filter(|id| !known.contains(id)).copied().collect();
-            known.extend(fresh);
+        let rerun = if lease.run > 0 { view.state(lease.id)? } else { None };
+        for mut event in dispatch.events {
+            let before = match &rerun {
+                Some(state) => Before::of(view, &mut event, state.resend, seized)?,
+                None => Before::first(),
+            };
+            let mut known = before.endpoints.clone();
+            known.extend(event.endpoints.iter().filter(|id| !before.endpoints.contains(id)));
+            let dropped = event.dropped.is_some();
             let row = EventRow {
                 webhook: lease.id,
                 kind: event.kind.clone(),
@@ -159,6 +167,7 @@ impl Plan {
                 entity: event.entity.clone(),
                 dropped: event.dropped,
                 endpoints: known,
+                revision: before.revision,
             };
             let bytes = [&rows::encode(&row)[..], &event.json].concat();
             let value = Value::new(keys::event(event.id), bytes, generation);
@@ -172,12 +181,14 @@ impl Plan {
                 entity: event.entity,
                 subjects: event.subjects,
                 endpoints: event.endpoints,
+                dropped,
+                before,
             });
         }
         let (id, run, reads) = (lease.id, lease.run, dispatch.entities);
         let count = events.len().try_into().unwrap_or(u32::MAX);
         let state = WebhookState::Dispatched { events: count, at: now };
-        let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)) };
+        let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)), resend: false };
         let state = Value::new(keys::webhook(id, Part::State), rows::encode(&state), generation);
         pieces.extend(state.pieces.clone());
         let received_at = lease.head.received_at;
@@ -228,9 +239,11 @@ pub(super) fn dispatched(
             return Ok((refused, Vec::new()));
         }
     };
-    let (mut events, mut made) = (0, Vec::new());
+    let (mut events, mut waiting, mut made) = (0, 0, Vec::new());
     for event in &plan.events {
-        events += u64::from(write_event(view, event, now, &mut made)?);
+        let is_new = !view.has(&event.value.key)?;
+        events += u64::from(is_new);
+        waiting += write_event(view, event, is_new, now, &mut made)?;
     }
     write_entities(view, plan, entities)?;
     view.remove(keys::undispatched(due, plan.id));
@@ -242,29 +255,52 @@ pub(super) fn dispatched(
     view.count(|totals| {
         totals.undispatched -= 1;
         totals.events += events;
-        totals.waiting += made.len() as u64;
+        totals.waiting += waiting;
     })?;
     Ok((Committed::Done, made))
 }
 
-/// Writes an event, its indexes and its deliveries, and says whether it is new; adds deliveries that are to `made`.
+/// Commits a webhook together with its first run.
+pub(super) fn place(
+    view: &mut View<'_>,
+    arrival: &Arrival,
+    plan: &Plan,
+    now: Time,
+) -> Result<(Committed, Vec<(u8, DeliveryLease)>), StoreError> {
+    match intake::accept(view, arrival, now)? {
+        (_, true) => dispatched(view, plan, now),
+        (_, false) => Ok((Committed::LeaseLost, Vec::new())),
+    }
+}
+
+/// Writes an event, its indexes and its deliveries; adds those that are new to `made`, and answers how many are the
+/// first to their endpoints.
 fn write_event(
     view: &mut View<'_>,
     event: &PlannedEvent,
+    is_new: bool,
     now: Time,
     made: &mut Vec<(u8, DeliveryLease)>,
-) -> Result<bool, StoreError> {
-    let is_new = !view.has(&event.value.key)?;
+) -> Result<u64, StoreError> {
     match is_new {
         true => view.put_new_value(&event.value),
         false => view.put_value(&event.value)?,
     }
     view.put(keys::kind_event(&event.kind, event.id), &[]);
     event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
+    if !is_new {
+        rerunning::end_replaced(view, &event.before, event, now)?;
+    }
     let lane = lane(&event.kind);
+    let revision = event.before.revision;
+    let mut first = 0;
+    let lease =
+        |delivery| DeliveryLease { delivery, kind: event.kind.clone(), event: event.json.clone(), revision };
     for endpoint in &event.endpoints {
         let id = DeliveryId::derive(event.id, *endpoint, 0);
-        if !is_new && view.has(&keys::delivery(id))? {
+        if !is_new && let Some(row) = view.delivery_row(id)? {
+            let again = rerunning::owe_again(view, &event.before, event, row, now)?;
+            made.extend(again.map(|row| (row.lane, lease(row.delivery))));
             continue;
         }
         let state = DeliveryState::Waiting { due: now };
@@ -279,11 +315,12 @@ fn write_event(
             state,
         };
         view.put(keys::due(*endpoint, lane, now, id), &[]);
-        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None };
+        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None, job: None };
         view.write_short(keys::delivery(id), &row);
-        made.push((lane, DeliveryLease { delivery, kind: event.kind.clone(), event: event.json.clone() }));
+        made.push((lane, lease(delivery)));
+        first += 1;
     }
-    Ok(is_new)
+    Ok(first)
 }
 
 /// Writes the row of each entity once: the last event of each type, by when it happened.
@@ -374,9 +411,10 @@ mod tests {
     use super::*;
     use crate::model::dispatch::NewEvent;
     use crate::model::webhook::{NewWebhook, WebhookHead};
-    use crate::store::sled::intake::{self, Arrival};
+    use crate::store::sled::delivering::Deliveries;
     use billhook_event::Verified;
     use bytes::Bytes;
+    use std::sync::Arc;
 
     #[test]
     fn what_cannot_wait_has_a_lane_of_its_own() {
@@ -396,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rerun_replaces_events_and_leaves_deliveries_alone() {
+    fn a_rerun_replaces_what_was_not_sent_and_its_pieces() {
         let db = sled::Config::new().temporary(true).open().unwrap();
         let mut view = View::of(&db);
         let [app, crm] = ["app", "crm"].map(EndpointId::derive);
@@ -439,7 +477,8 @@ mod tests {
             let lease = WebhookLease { id, head: head.clone(), body: None, failures: 0, run };
             let now = Time::from_secs(u64::from(run) + 10);
             let dispatch = Dispatch { events: vec![fresh], ..Dispatch::default() };
-            let plan = Plan::new(&view, &lease, dispatch, now).unwrap();
+            let deliveries = Arc::new(Deliveries::new([]));
+            let plan = Plan::new(&view, &lease, dispatch, now, &mut Seized::none(&deliveries)).unwrap();
             assert_eq!(dispatched(&mut view, &plan, now).unwrap().0, Committed::Done);
             assert_eq!(view.stored_event(event).unwrap().unwrap().json, json);
             let created = |endpoint| {
@@ -454,7 +493,8 @@ mod tests {
         let (_, created, _) = run(1, vec![b'b'; 5000].into(), &[app, crm]);
         assert_eq!(created, [Some(10), Some(11)]);
         let (totals, created, endpoints) = run(2, Bytes::from_static(b"{}"), &[crm]);
-        assert_eq!((totals.events, totals.waiting, created), (1, 2, [Some(10), Some(11)]));
+        assert_eq!((totals.events, created), (1, [Some(10), Some(11)]));
+        assert_eq!(totals.waiting, 1, "the app gets it no more");
         assert_eq!(endpoints, [app, crm], "those of earlier runs are still found");
         assert!(view.first(&[keys::prefix::PIECE]).unwrap().is_none(), "no piece of an earlier run is left");
     }

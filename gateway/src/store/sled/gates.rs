@@ -30,7 +30,7 @@ impl Gates {
     pub(super) fn get(&self, endpoint: EndpointId) -> GateRow {
         // Each change is one call on the map, so a panic elsewhere leaves it whole.
         let gates = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        gates.get(&endpoint).cloned().unwrap_or(GateRow { gate: Gate::Open, version: 0 })
+        gates.get(&endpoint).cloned().unwrap_or(GateRow { gate: Gate::Open, version: 0, turned: None })
     }
 
     /// Takes note of a change that is applied.

@@ -1,7 +1,7 @@
 //! Every key of the one tree: a prefix byte, then fields of fixed length, big endian, so that the order of keys is
 //! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
 
-use crate::model::id::{DeliveryId, EndpointId, EventId, RefusedId, WebhookId};
+use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::store::StoreError;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
@@ -43,7 +43,7 @@ pub(super) mod prefix {
     pub(crate) const LETTER: u8 = b'l';
     /// *Reserved*: bucket, key: what plugins keep.
     pub(crate) const KV: u8 = b'j';
-    /// Kind, id: documents; so far the gates.
+    /// Kind, id: documents: gates, jobs, which jobs go on, and jobs by what their askers called them.
     pub(crate) const DOC: u8 = b'g';
     /// *Reserved*: sequence: changes in the order of commits.
     pub(crate) const FEED: u8 = b'f';
@@ -95,6 +95,9 @@ pub(super) enum Part {
 const DEAD: u8 = 1;
 const DEAD_WEBHOOK: u8 = 2;
 const GATE: u8 = 1;
+const JOB: u8 = 2;
+const RUNNING_JOB: u8 = 3;
+const JOB_KEY: u8 = 4;
 const REFUSED_HEAD: u8 = 1;
 const REFUSED_BODY: u8 = 2;
 const REFUSED_BY: u8 = 3;
@@ -251,6 +254,38 @@ pub(super) fn gates() -> Vec<u8> {
 /// The gate of an endpoint.
 pub(super) fn gate(endpoint: EndpointId) -> Vec<u8> {
     key(prefix::DOC, &[&[GATE], endpoint.bytes()])
+}
+
+/// What the keys of all jobs begin with.
+pub(super) fn all_jobs() -> Vec<u8> {
+    key(prefix::DOC, &[&[JOB]])
+}
+
+/// A job.
+pub(super) fn job(id: JobId) -> Vec<u8> {
+    key(prefix::DOC, &[&[JOB], id.bytes()])
+}
+
+/// What the keys of the jobs that go on begin with.
+pub(super) fn running_jobs() -> Vec<u8> {
+    key(prefix::DOC, &[&[RUNNING_JOB]])
+}
+
+/// A job that goes on.
+pub(super) fn running_job(id: JobId) -> Vec<u8> {
+    key(prefix::DOC, &[&[RUNNING_JOB], id.bytes()])
+}
+
+/// The job that its asker called so.
+pub(super) fn job_key(hash: &[u8; 16]) -> Vec<u8> {
+    key(prefix::DOC, &[&[JOB_KEY], hash])
+}
+
+/// The least id of a thing whose webhook arrived at `at` or later.
+pub(super) fn least_id(at: Time) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&at.millis().to_be_bytes()[2..]);
+    id
 }
 
 /// What the keys of all refused requests begin with.

@@ -77,9 +77,9 @@ impl View<'_> {
     pub(super) fn stored_event(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
         let Some(value) = self.value(&keys::event(id))? else { return Ok(None) };
         let (row, json) = rows::decode_and_rest::<EventRow>("event", &value)?;
-        let EventRow { webhook, kind, source, occurred_at, dropped, .. } = row;
+        let EventRow { webhook, kind, source, occurred_at, dropped, revision, .. } = row;
         let json = Bytes::copy_from_slice(json);
-        Ok(Some(StoredEvent { id, webhook, kind, source, occurred_at, dropped, json }))
+        Ok(Some(StoredEvent { id, webhook, kind, source, occurred_at, dropped, revision, json }))
     }
 
     /// A delivery with its lane.
@@ -108,7 +108,7 @@ impl View<'_> {
     /// The gate of an endpoint.
     pub(super) fn gate_row(&self, endpoint: EndpointId) -> Result<GateRow, StoreError> {
         let row = self.read::<GateDoc>("gate", &keys::gate(endpoint))?;
-        Ok(row.map_or(GateRow { gate: Gate::Open, version: 0 }, |row| row.0))
+        Ok(row.map_or(GateRow { gate: Gate::Open, version: 0, turned: None }, |row| row.0))
     }
 
     /// The counters.
@@ -148,7 +148,7 @@ impl View<'_> {
 /// The state of a webhook whose state row was never written.
 fn first_state(head: &WebhookHead) -> StateRow {
     let state = WebhookState::Undispatched { failures: 0, due: head.received_at, last: None };
-    StateRow { run: 0, state, newest: None }
+    StateRow { run: 0, state, newest: None, resend: false }
 }
 
 /// The pieces that a verb shows, and whether they are written ahead of it.

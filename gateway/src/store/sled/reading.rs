@@ -1,10 +1,11 @@
 //! Reading for people: lists from the newest to the oldest, and the whole story of a webhook.
 
 use super::view::View;
-use super::{keys, refusing};
+use super::{keys, refusing, replaying};
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
-use crate::model::id::{DeliveryId, EventId, RefusedId, WebhookId};
+use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
+use crate::model::job::Job;
 use crate::model::refused::RefusedHead;
 use crate::store::{
     DeliveryFilter, EventFilter, EventStory, Listing, Page, StoreError, StoredEvent, StoredWebhook, Story,
@@ -101,6 +102,11 @@ pub(super) fn refused(
     })
 }
 
+/// Jobs, newest first.
+pub(super) fn jobs(view: &View<'_>, asked: &Page) -> Result<Listing<Job>, StoreError> {
+    page(view, &keys::all_jobs(), asked, |id| replaying::read(view, JobId(id)))
+}
+
 /// Everything about one webhook.
 pub(super) fn story(view: &View<'_>, id: WebhookId) -> Result<Option<Story>, StoreError> {
     let Some(webhook) = view.stored_webhook(id)? else { return Ok(None) };
@@ -125,7 +131,7 @@ fn deliveries_of(view: &View<'_>, id: EventId) -> Result<Vec<(Delivery, Vec<Atte
             deliveries.push((row.delivery, attempts));
         }
     }
-    deliveries.sort_by_key(|(delivery, _)| (delivery.created, delivery.id));
+    deliveries.sort_by_key(|(delivery, _)| (delivery.created, delivery.resend, delivery.id));
     Ok(deliveries)
 }
 

@@ -159,6 +159,19 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
         Ok(())
     }
 
+    /// Takes a row from the workers until it is freed; false: one of them has it.
+    pub(super) fn seize(&self, line: L, key: K, due: Time) -> bool {
+        let mut inner = self.inner();
+        if inner.held.contains_key(&key) {
+            let ready = &mut inner.line(line).ready;
+            let Some(at) = ready.iter().position(|row| row.key == key) else { return false };
+            let bytes = ready.remove(at).map_or(0, |row| row.bytes);
+            (inner.rows, inner.bytes) = (inner.rows - 1, inner.bytes - bytes);
+        }
+        inner.held.insert(key, Held { line, due, mark: None });
+        true
+    }
+
     fn is_held(&self, key: &K) -> bool {
         self.inner().held.contains_key(key)
     }
@@ -334,6 +347,25 @@ mod tests {
         ready.free_if(&2, &0, None);
         rows.borrow_mut().retain(|(_, key)| *key != 2);
         assert!(lease(&ready, &rows, 9).is_empty());
+    }
+
+    #[test]
+    fn what_is_seized_is_handed_out_to_nobody_until_it_is_freed() {
+        let rows = Rows::new(vec![(10, 1), (11, 2), (12, 3)]);
+        let ready = Lines::new([]);
+        ready.committed(0, 0, row(10, 1));
+        ready.committed(0, 0, row(11, 2));
+        assert_eq!(ready.take(0, NOW, 1), [1]);
+        assert!(!ready.seize(0, 1, Time::from_secs(10)), "a worker has it");
+        for (due, key) in [(11, 2), (12, 3)] {
+            assert!(ready.seize(0, key, Time::from_secs(due)), "{key}");
+        }
+        assert_eq!(ready.inner().rows, 0);
+        assert_eq!(ready.inner().bytes, 0);
+        assert!(lease(&ready, &rows, 9).is_empty());
+        ready.free(&2);
+        ready.free(&3);
+        assert_eq!(lease(&ready, &rows, 9), [2, 3]);
     }
 
     #[test]

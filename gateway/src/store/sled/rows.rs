@@ -8,8 +8,8 @@ use super::pack::pack;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Entity, Note, Run};
-use crate::model::endpoint::Gate;
-use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::endpoint::{By, Gate, Turned};
+use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, WebhookId};
 use crate::model::refused::{Presented, RefusedHead};
 use crate::model::source::Place;
 use crate::model::webhook::{Header, WebhookHead, WebhookState};
@@ -40,12 +40,14 @@ pub(super) struct StateRow {
     pub(super) state: WebhookState,
     /// The newest run that was committed.
     pub(super) newest: Option<RunRow>,
+    /// Whether the next run sends again what stays as it is.
+    pub(super) resend: bool,
 }
 
 impl StateRow {
     /// The row after a move: what the newest run said stays.
     pub(super) fn moved(&self, run: u32, state: WebhookState) -> StateRow {
-        StateRow { run, state, newest: self.newest.clone() }
+        StateRow { run, state, newest: self.newest.clone(), resend: self.resend }
     }
 }
 
@@ -80,6 +82,7 @@ pub(super) struct EventRow {
     pub(super) dropped: Option<(String, String)>,
     /// Every endpoint it was ever owed to: with the resend number they give the ids of its deliveries.
     pub(super) endpoints: Vec<EndpointId>,
+    pub(super) revision: u32,
 }
 
 /// A delivery, its lane, and its first attempt: most have no other. An attempt with a long answer is a row of its
@@ -90,6 +93,8 @@ pub(super) struct DeliveryRow {
     #[serde(with = "DeliveryDef")]
     pub(super) delivery: Delivery,
     pub(super) first: Option<AttemptRow>,
+    /// The job that made it.
+    pub(super) job: Option<JobId>,
 }
 
 /// A row that is a noun of the model and nothing else.
@@ -416,6 +421,31 @@ struct GateRowDef {
     #[serde(with = "GateDef")]
     gate: Gate,
     version: u64,
+    #[serde(with = "turned")]
+    turned: Option<Turned>,
+}
+
+/// How a gate was turned, as its fields.
+mod turned {
+    use super::{By, Deserialize, Serialize, Time, Turned};
+    use serde::{Deserializer, Serializer};
+
+    type Fields = (By, Option<String>, u64);
+
+    pub(super) fn serialize<S: Serializer>(
+        turned: &Option<Turned>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let fields = turned.clone().map(|Turned { by, why, at }| (by, why, at.millis()));
+        fields.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Turned>, D::Error> {
+        let fields = Option::<Fields>::deserialize(deserializer)?;
+        Ok(fields.map(|(by, why, at)| Turned { by, why, at: Time::from_millis(at) }))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -424,13 +454,13 @@ enum GateDef {
     Open,
     Trial {
         #[serde(with = "millis")]
+        since: Time,
+        #[serde(with = "millis")]
         at: Time,
         wait: Duration,
     },
     Paused,
-    Disabled {
-        why: String,
-    },
+    Disabled,
 }
 
 #[cfg(test)]
@@ -463,7 +493,10 @@ mod tests {
         let id = EventId([1; 16]);
         round_trip(&EntityRow(Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() }));
         let wait = Duration::from_secs(30);
-        round_trip(&GateDoc(GateRow { gate: Gate::Trial { at: Time::ZERO, wait }, version: 2 }));
+        let gate = Gate::Trial { since: Time::ZERO, at: Time::ZERO, wait };
+        let turned = Turned { by: By::Operator, why: None, at: Time::ZERO };
+        round_trip(&GateDoc(GateRow { gate, version: 2, turned: Some(turned) }));
+        round_trip(&GateDoc(GateRow { gate: Gate::Disabled, version: 2, turned: None }));
         round_trip(&AttemptRow(Attempt {
             n: 1,
             at: Time::ZERO,
@@ -479,8 +512,8 @@ mod tests {
     #[test]
     fn the_bytes_of_a_row_stay_as_they_are() {
         let dead = WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) };
-        let row = StateRow { run: 2, state: dead, newest: None };
-        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2, 0]);
+        let row = StateRow { run: 2, state: dead, newest: None, resend: false };
+        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2, 0, 0]);
         let row = LedgerRow { first: WebhookId([9; 16]), until: Time::from_millis(1), body: [8; 16] };
         assert_eq!(encode(&row), [&[1][..], &[9; 16], &[1], &[8; 16]].concat());
     }

@@ -1,0 +1,39 @@
+//! Prints a list that comes in pages.
+
+use crate::api::page::{LIMIT_MAX, Page};
+use crate::cli::table::Table;
+use crate::cli::terminal::{Span, Style, print, print_json};
+use crate::client::ClientError;
+use serde::Serialize;
+
+/// Prints up to `limit` items under `columns`, a row each, or as JSON, one a line. `page` asks for the items after a
+/// cursor, at most so many.
+pub async fn list<T: Serialize, const N: usize>(
+    columns: [&str; N],
+    limit: usize,
+    json: bool,
+    page: impl AsyncFn(Option<String>, usize) -> Result<Page<T>, ClientError>,
+    row: impl Fn(T) -> [Span; N],
+) -> anyhow::Result<()> {
+    let mut table = Table::new(&columns);
+    let (mut left, mut after) = (limit, None);
+    while left > 0 {
+        let Page { items, next } = page(after, left.min(LIMIT_MAX)).await?;
+        left = left.saturating_sub(items.len());
+        for item in items {
+            if json {
+                print_json(&item)?;
+            } else {
+                table.row(row(item));
+            }
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if !json {
+        print(&table.draw(Style::detect()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! `billhook replay`: sends again, redrives and reprocesses in bulk, as a job.
+
+use crate::api::job::{NewJob, What};
+use crate::cli::job::described;
+use crate::cli::terminal::print;
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::model::Time;
+use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+
+/// What to do again.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send deliveries that have ended again: each gets a new number, the same webhook-id and the whole schedule
+    Resend {
+        #[command(flatten)]
+        filter: Filter,
+        /// Only deliveries in this state
+        #[arg(long, value_parser = PossibleValuesParser::new(["delivered", "skipped", "dead"]))]
+        state: Option<String>,
+    },
+    /// Send dead deliveries again
+    Redrive {
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Put webhooks through the plugins again; what that changes is sent again, under a webhook-id with -r2, -r3
+    Reprocess {
+        #[command(flatten)]
+        filter: Filter,
+        /// Only webhooks in this state
+        #[arg(long, value_parser = PossibleValuesParser::new(["dispatched", "dead"]))]
+        state: Option<String>,
+        /// Send what stays as it is again too
+        #[arg(long)]
+        resend: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Of webhooks that arrived then or later: a time, a date, or a span before now such as 2h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Time>,
+    /// Of webhooks that arrived then or before
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Time>,
+    /// Only of this source
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Only of this canonical type, such as subscription.canceled
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only what is or was owed to this endpoint
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// How many in a second or a minute
+    #[arg(long, default_value = "100/s")]
+    rate: String,
+    /// Only count what would be moved
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    if let Ok(span) = humantime::parse_duration(text) {
+        return Ok(Clock::system().now().minus(span));
+    }
+    Time::parse(text).ok_or_else(|| "write a time (2026-08-10T12:00:00Z), a date or a span (2h)".to_owned())
+}
+
+/// Runs the command.
+pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
+    let (what, filter, state, resend) = match args.command {
+        Command::Resend { filter, state } => (What::Resend, filter, state, false),
+        Command::Redrive { filter } => (What::Redrive, filter, None, false),
+        Command::Reprocess { filter, state, resend } => (What::Reprocess, filter, state, resend),
+    };
+    let Filter { since, until, source, kind, endpoint, rate, dry_run } = filter;
+    let asked = NewJob { what, since, until, source, kind, endpoint, state, rate: Some(rate), resend };
+    let text = if dry_run {
+        let counted = client.count_job(&asked).await?;
+        let more = if counted.more { " or more" } else { "" };
+        format!("would {}: {}{more}; nothing was moved\n", described(&asked), counted.count)
+    } else {
+        let job = client.add_job(&asked).await?;
+        format!("{} begins to {}\nhow far it is: billhook job show {}\n", job.id, described(&asked), job.id)
+    };
+    Ok(print(&text)?)
+}

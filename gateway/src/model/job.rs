@@ -1,0 +1,96 @@
+//! A replay: a job that sends again, redrives or reprocesses in bulk.
+
+use crate::model::id::{EndpointId, JobId};
+use crate::model::rate::Rate;
+use billhook_event::Time;
+use serde::{Deserialize, Serialize};
+
+/// A replay. It is stored as JSON, so that it may gain fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What it does to what it selects.
+    pub what: What,
+    /// What it is done to.
+    pub select: Select,
+    /// How many it moves in a time.
+    pub rate: Rate,
+    /// When it was asked for. What came later is not part of it.
+    pub created: Time,
+    /// A hash of what the asker called it: asked for again under the same name, it is not done twice.
+    pub key: Option<[u8; 16]>,
+    /// Where it stands.
+    pub state: JobState,
+    /// The last id that was looked at; committed together with what was moved up to there.
+    pub cursor: Option<[u8; 16]>,
+    /// How many were looked at.
+    pub looked: u64,
+    /// How many were moved.
+    pub moved: u64,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// Makes a new delivery of each that has ended.
+    Resend,
+    /// Makes a new delivery of each that is dead.
+    Redrive,
+    /// Puts webhooks through the pipeline again.
+    Reprocess {
+        /// Whether events that stay as they are are sent again too.
+        resend: bool,
+    },
+}
+
+/// What a job is done to: everything for which all that is set holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// The webhook arrived then or later.
+    pub since: Option<Time>,
+    /// The webhook arrived then or before.
+    pub until: Option<Time>,
+    /// It came through this source.
+    pub source: Option<String>,
+    /// The event is of this canonical type; of a webhook, one of its events.
+    pub kind: Option<String>,
+    /// The event was owed to this endpoint; of a webhook, one of its events.
+    pub endpoint: Option<EndpointId>,
+    /// The name of the state of the delivery, or of the webhook.
+    pub state: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// The replay pass takes it on, step by step; after a crash from the last step that was committed.
+    Running,
+    /// Everything was looked at. Final.
+    Done {
+        /// When.
+        at: Time,
+    },
+    /// An operator ended it; what was moved stays moved. Final.
+    Canceled {
+        /// When.
+        at: Time,
+    },
+}
+
+impl Job {
+    /// Whether it goes on.
+    pub fn is_running(&self) -> bool {
+        self.state == JobState::Running
+    }
+
+    /// The last time of arrival that it looks at.
+    pub fn until(&self) -> Time {
+        self.select.until.unwrap_or(self.created).min(self.created)
+    }
+
+    /// Whether somebody who asks for `other` asks for the same.
+    pub fn is_as(&self, other: &Job) -> bool {
+        (self.what, &self.select, self.rate) == (other.what, &other.select, other.rate)
+    }
+}

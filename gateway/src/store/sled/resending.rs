@@ -1,0 +1,138 @@
+//! Once more: one delivery again, dead letters redriven.
+//!
+//! Of the deliveries of one event to one endpoint only the newest counts: it alone may wait or be a dead letter, and
+//! the next one follows it.
+
+use super::delivering::Line;
+use super::keys;
+use super::rows::{DeliveryRow, StateRow};
+use super::view::View;
+use crate::model::delivery::{Delivery, DeliveryState};
+use crate::model::id::{DeliveryId, JobId, WebhookId};
+use crate::model::webhook::WebhookState;
+use crate::store::{Moved, Redrive, Resent, StoreError};
+use billhook_event::Time;
+
+/// What goes through a line again.
+pub(super) enum Again {
+    Delivery(Line),
+    Webhook,
+}
+
+/// Sends the event of a delivery to its endpoint again. Answers the line that has the new delivery.
+pub(super) fn resend(
+    view: &mut View<'_>,
+    id: DeliveryId,
+    now: Time,
+) -> Result<(Resent, Option<Line>), StoreError> {
+    let Some(row) = view.delivery_row(id)? else { return Ok((Resent::Unknown, None)) };
+    let newest = newest(view, row)?;
+    if let DeliveryState::Waiting { .. } = newest.delivery.state {
+        return Ok((Resent::Waits(newest.delivery.id), None));
+    }
+    let (id, line) = again(view, newest, None, now)?;
+    Ok((Resent::New(id), Some(line)))
+}
+
+/// The last delivery of the same event to the same endpoint.
+pub(super) fn newest(view: &View<'_>, mut row: DeliveryRow) -> Result<DeliveryRow, StoreError> {
+    while let Some(later) = view.delivery_row(next_id(&row.delivery))? {
+        row = later;
+    }
+    Ok(row)
+}
+
+/// The id of the delivery that follows.
+pub(super) fn next_id(delivery: &Delivery) -> DeliveryId {
+    DeliveryId::derive(delivery.event, delivery.endpoint, delivery.resend + 1)
+}
+
+/// Makes the delivery that follows `newest`, which has ended: from the start of the schedule.
+pub(super) fn again(
+    view: &mut View<'_>,
+    newest: DeliveryRow,
+    job: Option<JobId>,
+    now: Time,
+) -> Result<(DeliveryId, Line), StoreError> {
+    let DeliveryRow { lane, delivery: before, .. } = newest;
+    if let DeliveryState::Dead { .. } = before.state {
+        [None, Some(before.endpoint)].into_iter().for_each(|of| view.remove(keys::dead(of, before.id)));
+        view.count(|totals| totals.dead -= 1)?;
+    }
+    let (id, endpoint, state) = (next_id(&before), before.endpoint, DeliveryState::Waiting { due: now });
+    let resend = before.resend + 1;
+    let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, ..before };
+    view.put(keys::due(endpoint, lane, now, id), &[]);
+    view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None, job })?;
+    view.count(|totals| totals.waiting += 1)?;
+    Ok((id, (endpoint, lane)))
+}
+
+/// Moves up to `n` dead letters on. What is redriven leaves the dead letters, so a repeat finds nothing.
+pub(super) fn redrive(
+    view: &mut View<'_>,
+    select: &Redrive,
+    now: Time,
+    n: usize,
+) -> Result<(Moved, Vec<Again>), StoreError> {
+    let (dead, more) = match select {
+        Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, false),
+        Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, false),
+        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(*endpoint), n)?,
+        Redrive::Webhooks => some(view, &keys::dead_webhooks(), n)?,
+    };
+    let mut redriven = Vec::new();
+    for key in dead {
+        let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
+        redriven.extend(match select {
+            Redrive::Delivery(_) | Redrive::Deliveries(_) => redrive_delivery(view, DeliveryId(id), now)?,
+            Redrive::Webhook(_) | Redrive::Webhooks => redrive_webhook(view, WebhookId(id), now)?,
+        });
+    }
+    Ok((Moved { count: redriven.len(), more }, redriven))
+}
+
+fn existing(view: &View<'_>, key: Vec<u8>) -> Result<Vec<Vec<u8>>, StoreError> {
+    Ok(if view.has(&key)? { vec![key] } else { Vec::new() })
+}
+
+fn some(view: &View<'_>, prefix: &[u8], n: usize) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
+    let found = view.range(prefix, &keys::end_of(prefix)).take(n.saturating_add(1));
+    let mut found = found.map(|entry| Ok(entry?.0.to_vec())).collect::<Result<Vec<_>, StoreError>>()?;
+    let more = found.len() > n;
+    found.truncate(n);
+    Ok((found, more))
+}
+
+fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<Option<Again>, StoreError> {
+    let Some(dead) = view.delivery_row(id)? else { return Ok(None) };
+    Ok(Some(Again::Delivery(again(view, dead, None, now)?.1)))
+}
+
+/// Back to the pipeline, as the next run.
+fn redrive_webhook(view: &mut View<'_>, id: WebhookId, now: Time) -> Result<Option<Again>, StoreError> {
+    let Some(from) = view.state(id)? else { return Ok(None) };
+    let WebhookState::Dead { .. } = from.state else { return Ok(None) };
+    let resend = from.resend;
+    rerun(view, id, from, resend, now)?;
+    Ok(Some(Again::Webhook))
+}
+
+/// Puts a webhook that is through, or was given up, before the pipeline again. `resend`: what stays as it is is sent
+/// again too.
+pub(super) fn rerun(
+    view: &mut View<'_>,
+    id: WebhookId,
+    from: StateRow,
+    resend: bool,
+    now: Time,
+) -> Result<(), StoreError> {
+    let state = WebhookState::Undispatched { failures: 0, due: now, last: None };
+    let to = StateRow { resend, ..from.moved(from.run + 1, state) };
+    view.move_webhook(id, &from, &to)?;
+    let was_dead = matches!(from.state, WebhookState::Dead { .. });
+    view.count(|totals| {
+        totals.webhooks_dead -= u64::from(was_dead);
+        totals.undispatched += 1;
+    })
+}

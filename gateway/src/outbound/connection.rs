@@ -19,14 +19,17 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// What moves the bytes of a connection.
+type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
+
 /// A request as it is sent.
 pub(super) type Sending = Request<Full<Bytes>>;
 
 /// A connection. Dropping it closes it.
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// What moves the bytes; `None` once it has ended.
-    driver: Option<http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>>,
+    /// `None` once it has ended.
+    driver: Option<Driver>,
 }
 
 /// Why there is no response.
@@ -89,10 +92,7 @@ impl Connection {
 
 /// Polls what waits for the connection, the connection, and what waits again: what it asks for is written at once, and
 /// what comes in is seen at once.
-async fn drive<F: Future>(
-    driver: &mut Option<http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>>,
-    waits: F,
-) -> F::Output {
+async fn drive<F: Future>(driver: &mut Option<Driver>, waits: F) -> F::Output {
     let mut waits = pin!(waits);
     poll_fn(|context| {
         if let Poll::Ready(output) = waits.as_mut().poll(context) {

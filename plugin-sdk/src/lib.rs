@@ -45,6 +45,7 @@
 //! - [`json`], [`number`]: JSON read in place, with exact numbers
 //! - [`host`]: the clock and the log
 //! - [`check`]: what the generated tests hold (native only)
+//! - `testing`: bodies that nobody should send, for the tests of a normalizer (native only, feature `testing`)
 
 mod macros;
 
@@ -62,6 +63,8 @@ pub mod webhook;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod check;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

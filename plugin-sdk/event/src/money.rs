@@ -1,6 +1,6 @@
 //! Exact money: minor units, a currency and the exponent that relates them.
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 /// An amount of money in minor units.
@@ -35,18 +35,15 @@ impl Money {
     pub fn from_major(text: &str, currency: &str) -> Option<Money> {
         let currency = code(currency)?;
         let exponent = exponent(&currency);
-        let amount = decimal(text)?;
-        let rounded = amount.round_dp_with_strategy(exponent.into(), RoundingStrategy::MidpointNearestEven);
-        let minor = rounded.checked_mul(Decimal::from(10i64.pow(exponent.into())))?;
-        let amount_minor =
-            i64::try_from(minor.trunc().mantissa() / 10i128.pow(minor.trunc().scale())).ok()?;
+        let (amount_minor, _) = minor_units(text.trim(), exponent)?;
         Some(Money { amount_minor, currency, exponent, original: text.trim().to_owned() })
     }
 
     /// Whether `original`, read as major units, is finer than the currency, so that `amount_minor` was rounded.
     pub fn is_rounded(&self) -> bool {
-        self.original.contains('.')
-            && decimal(&self.original).is_some_and(|d| d.normalize().scale() > u32::from(self.exponent))
+        // What `from_minor` made has neither.
+        self.original.contains(['.', 'e', 'E'])
+            && minor_units(&self.original, self.exponent).is_some_and(|(_, is_rounded)| is_rounded)
     }
 
     /// The amount in major units, exactly.
@@ -55,13 +52,52 @@ impl Money {
     }
 }
 
-/// Reads a JSON number's or a string's text as an exact decimal; exponents as in `1e2` are accepted.
+/// Decimal text in major units as minor units, rounded half to even, and whether it had to be rounded.
+///
+/// Digit by digit, since a [`Decimal`] holds 28 of them and a provider may send more.
+fn minor_units(text: &str, exponent: u8) -> Option<(i64, bool)> {
+    let (is_negative, text) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (digits, power) = match text.split_once(['e', 'E']) {
+        Some((digits, power)) => (digits, i64::from(power.parse::<i32>().ok()?)),
+        None => (text, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let count = whole.len() + fraction.len();
+    let mut digits = whole.bytes().chain(fraction.bytes());
+    if count == 0 || !digits.clone().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    // How many digits stand before the point once the amount is in minor units.
+    let kept = i64::try_from(whole.len()).ok()? + power + i64::from(exponent);
+    let mut minor = 0u64;
+    for _ in 0..kept {
+        match digits.next() {
+            Some(digit) => minor = minor.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?,
+            None if minor == 0 => break,
+            None => minor = minor.checked_mul(10)?,
+        }
+    }
+    // The first digit after the point decides, then the others; below zero digits kept it is a zero of its own.
+    let first = if kept < 0 { b'0' } else { digits.next().unwrap_or(b'0') };
+    let has_more = digits.any(|digit| digit != b'0');
+    let is_up = first > b'5' || (first == b'5' && (has_more || minor % 2 == 1));
+    let minor = i128::from(minor) + i128::from(is_up);
+    let minor = i64::try_from(if is_negative { -minor } else { minor }).ok()?;
+    Some((minor, first != b'0' || has_more))
+}
+
+/// Reads a JSON number's or a string's text as a decimal; exponents as in `1e2` are accepted. It is exact up to 28
+/// digits; those after the point that are too many are rounded.
 pub fn decimal(text: &str) -> Option<Decimal> {
     let text = text.trim();
     if text.contains(['e', 'E']) {
         return Decimal::from_scientific(text).ok();
     }
-    Decimal::from_str_exact(text).ok()
+    Decimal::from_str_exact(text).or_else(|_| text.parse()).ok()
 }
 
 /// The number of decimal digits of a currency (ISO 4217, list of 2024; two where it is not listed).
@@ -84,7 +120,109 @@ pub fn code(currency: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Money;
+    use super::{Money, exponent};
+    use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+    use proptest::sample::select;
+    use rust_decimal::Decimal;
+    use std::collections::BTreeMap;
+
+    /// A currency, each exponent as often as any other.
+    fn currency() -> impl Strategy<Value = String> {
+        let letters = || b'A'..=b'Z';
+        let mut of_exponent = BTreeMap::<u8, Vec<String>>::new();
+        for (a, b, c) in
+            letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| (a, b, c))))
+        {
+            let code: String = [a, b, c].map(char::from).iter().collect();
+            of_exponent.entry(exponent(&code)).or_default().push(code);
+        }
+        assert_eq!(of_exponent.keys().copied().collect::<Vec<_>>(), [0, 2, 3, 4]);
+        select(of_exponent.into_values().collect::<Vec<_>>()).prop_flat_map(select)
+    }
+
+    /// Minor units by whole numbers alone: `digits` are those of an amount with `scale` digits after the point.
+    fn minor(negative: bool, digits: u128, scale: u32, exponent: u8) -> Option<i64> {
+        let finer = match scale.checked_sub(exponent.into()) {
+            Some(finer) => finer,
+            None => return minor(negative, digits * 10, scale + 1, exponent),
+        };
+        let unit = 10u128.pow(finer);
+        let (whole, rest) = (digits / unit, digits % unit);
+        let up = rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1);
+        let whole = i128::try_from(whole + u128::from(up)).ok()?;
+        i64::try_from(if negative { -whole } else { whole }).ok()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn minor_units_survive_their_text_in_major_units(amount in any::<i64>(), currency in currency()) {
+            let money = Money::from_minor(amount, &currency).unwrap();
+            let text = money.major().to_string();
+            let again = Money::from_major(&text, &currency.to_lowercase()).unwrap();
+            prop_assert_eq!((again.amount_minor, again.exponent), (amount, exponent(&currency)), "{}", text);
+            prop_assert_eq!(again.major(), money.major());
+            prop_assert!(!again.is_rounded());
+            let json = serde_json::to_string(&again).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), again);
+        }
+
+        #[test]
+        fn text_of_any_fineness_is_rounded_half_to_even_and_tells_so(
+            negative in any::<bool>(),
+            whole in 0u64..=10_000_000_000_000_000_000,
+            fraction in "[0-9]{0,18}|[0-9]{0,4}50{0,12}",
+            currency in currency(),
+        ) {
+            let point = if fraction.is_empty() { "" } else { "." };
+            let text = format!("{}{whole}{point}{fraction}", if negative { "-" } else { "" });
+            let digits: u128 = format!("{whole}{fraction}").parse().unwrap();
+            let exponent = exponent(&currency);
+            let expected = minor(negative, digits, fraction.len().try_into().unwrap(), exponent);
+            let money = Money::from_major(&text, &currency);
+            prop_assert_eq!(money.as_ref().map(|money| money.amount_minor), expected, "{} {}", text, currency);
+            if let Some(money) = money {
+                let finer = fraction.trim_end_matches('0').len() > usize::from(exponent);
+                prop_assert_eq!(money.is_rounded(), finer, "{} {}", text, currency);
+                prop_assert_eq!(money.original, text);
+            }
+        }
+
+        #[test]
+        fn whatever_is_a_decimal_is_an_amount_near_it_or_too_large(
+            text in "-?[0-9]{0,40}([.][0-9]{0,40})?([eE][+-]?[0-9]{0,12})?|\\PC*",
+            currency in currency(),
+        ) {
+            let Some(exact) = super::decimal(&text) else { return Ok(()) };
+            let exponent = exponent(&currency);
+            match Money::from_major(&text, &currency) {
+                Some(money) => {
+                    let half = Decimal::new(5, u32::from(exponent) + 1);
+                    prop_assert!((money.major() - exact).abs() <= half, "{} {:?}", text, money);
+                }
+                None => {
+                    let max = Decimal::from_i128_with_scale(i64::MAX.into(), exponent.into());
+                    prop_assert!(exact.abs() >= max, "{}", text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn amounts_written_with_more_digits_than_a_decimal_holds_are_not_lost() {
+        let cases = [
+            ("33.3333333333333333333333333333333333", Some(3333)),
+            ("0.1000000000000000055511151231257827", Some(10)),
+            ("0.12500000000000000000000000000000000000001", Some(13)),
+            ("0.125000000000000000000000000000000000000000", Some(12)),
+            ("0000000000000000000000000000000000000000001.50", Some(150)),
+            ("100000000000000000000000000000000000000000.50", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Money::from_major(text, "usd").map(|money| money.amount_minor), expected, "{text}");
+        }
+    }
 
     #[test]
     fn decimal_text_becomes_minor_units() {
@@ -113,7 +251,9 @@ mod tests {
     #[test]
     fn rounding_is_told() {
         assert!(Money::from_major("0.00123", "usd").unwrap().is_rounded());
+        assert!(Money::from_major("1e-3", "usd").unwrap().is_rounded());
         assert!(!Money::from_major("1.500", "usd").unwrap().is_rounded());
+        assert!(!Money::from_major("1.5e3", "usd").unwrap().is_rounded());
         assert!(!Money::from_minor(1234, "usd").unwrap().is_rounded());
     }
 }

@@ -5,6 +5,8 @@
 //! that every choice can be explained. Nothing is learned and nothing is random.
 
 mod config;
+#[cfg(test)]
+mod properties;
 mod rank;
 mod reason;
 mod strategy;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// The keyword table of Windback's custom webhook page, in its order: the first row that is found wins. Plurals
 /// and adjectives stand beside the page's own words; "need X" is tried after all of them.
-const ROWS: [(Strategy, &[&str]); 6] = [
+pub(crate) const ROWS: [(Strategy, &[&str]); 6] = [
     (Strategy::Discount, &["too expensive", "cost|costs|costly", "price|prices|priced|pricey|pricy|pricing"]),
     (Strategy::UnusedFeature, &["not using", "aren't|isn't using", "don't|dont use", "do not use"]),
     (Strategy::PainPointFix, &["missing feature|features", "missing * feature|features"]),
@@ -16,7 +16,7 @@ const ROWS: [(Strategy, &[&str]); 6] = [
 ];
 
 /// Windback's table for the reasons that a customer picks from a list, and the canonical reason codes beside it.
-const CODES: [(&str, Strategy); 18] = [
+pub(crate) const CODES: [(&str, Strategy); 18] = [
     ("too_expensive", Strategy::Discount),
     ("not_using_enough", Strategy::ValueRecap),
     ("missing_features", Strategy::UnusedFeature),

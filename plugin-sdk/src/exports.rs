@@ -10,6 +10,9 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::thread::LocalKey;
 
+/// The room that is made for a document at first: few are longer.
+const DOCUMENT_BYTES: usize = 2048;
+
 /// A plugin type with a place for its only value; implemented by [`crate::plugin!`].
 pub trait Instance: Plugin + 'static {
     /// Where the value is kept once it is built.
@@ -44,7 +47,9 @@ fn config<C: serde::de::DeserializeOwned>() -> Result<C, Failure> {
 
 /// JSON for the gateway. A document that cannot be written is a defect of the plugin.
 fn json(document: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
-    Ok(serde_json::to_vec(document)?)
+    let mut text = Vec::with_capacity(DOCUMENT_BYTES);
+    serde_json::to_writer(&mut text, document)?;
+    Ok(text)
 }
 
 impl<P: Instance + Verify> bindings::verify::exports::billhook::plugin::verify::Guest for Exports<P> {

@@ -4,6 +4,7 @@
 //! tenure and revenue then move strategies up and down ([`rank`]). All nine are ranked, each with its reasons, so
 //! that every choice can be explained. Nothing is learned and nothing is random.
 
+mod about;
 mod config;
 #[cfg(test)]
 mod properties;
@@ -15,13 +16,11 @@ mod words;
 pub use config::Config;
 pub use strategy::Strategy;
 
-use billhook_plugin::model::subscription::reason_group;
-use billhook_plugin::model::{self, Cancellation, CancellationKind, Retention};
+use about::About;
+use billhook_plugin::model::Retention;
 use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
 use config::Settings;
-use rank::Facts;
-use reason::Said;
-use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
 const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
@@ -53,7 +52,7 @@ impl Map for CancelStrategy {
         if decided_before {
             return Ok(None);
         }
-        Ok(Some(patch(self.choose(event.typed()?))?))
+        Ok(Some(patch(self.choose(&kind, event.parse()?))?))
     }
 }
 
@@ -64,8 +63,8 @@ fn pending(scheduled: Option<Time>, unscheduled: Option<Time>) -> bool {
 
 impl CancelStrategy {
     /// What to do about an event whose type asks for it: retention for a decision, dunning for a failure.
-    fn choose(&self, event: &model::Event) -> Retention {
-        if event.kind == PAYMENT_FAILED || event.cancellation.as_ref().is_some_and(is_involuntary) {
+    fn choose(&self, kind: &str, about: About) -> Retention {
+        if kind == PAYMENT_FAILED || about.is_involuntary() {
             return Retention {
                 kind: "dunning".to_owned(),
                 primary: None,
@@ -75,51 +74,15 @@ impl CancelStrategy {
                 skipped_rules: Vec::new(),
             };
         }
-        let cancellation = event.cancellation.as_ref();
-        let said = Said {
-            reason: cancellation.and_then(|c| c.provider_reason.as_deref()),
-            comment: cancellation.and_then(|c| c.comment.as_deref()),
-            code: cancellation.and_then(|c| c.reason_code.as_deref()),
-        };
-        rank::rank(&self.settings, &self.settings.tables.read(said), &facts(event))
+        let reading = self.settings.tables.read(about.said());
+        rank::rank(&self.settings, &reading, &about.facts())
     }
 }
-
-/// A cancellation that nobody wanted; where the provider does not say so, its reason code may.
-fn is_involuntary(cancellation: &Cancellation) -> bool {
-    match cancellation.kind {
-        CancellationKind::Involuntary => true,
-        CancellationKind::Voluntary => false,
-        CancellationKind::Unknown => {
-            cancellation.reason_code.as_deref().and_then(reason_group) == Some("involuntary")
-        }
-    }
-}
-
-fn facts(event: &model::Event) -> Facts {
-    let Some(subscription) = &event.subscription else {
-        return Facts::default();
-    };
-    let now = event.occurred_at.unwrap_or(event.received_at);
-    let since_start = |start| u32::try_from(now.since(start).as_secs() / SECONDS_PER_DAY).ok();
-    let plan = subscription.plan.as_ref();
-    Facts {
-        tenure_days: subscription.tenure_days.or_else(|| since_start(subscription.started_at?)),
-        trialing: subscription.status.as_deref() == Some("trialing")
-            || subscription.trial_end.is_some_and(|end| end > now),
-        mrr: subscription.mrr.clone(),
-        interval: plan.and_then(|plan| plan.interval.clone()),
-        plan: plan.into_iter().flat_map(|plan| [plan.id.clone(), plan.name.clone()]).flatten().collect(),
-    }
-}
-
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// The patch for a choice, with a sentence for people.
 fn patch(retention: Retention) -> Result<Patch, Failure> {
-    let summary = summary(&retention);
-    let annotations: Box<RawValue> =
-        serde_json::value::to_raw_value(&serde_json::json!({ "summary": summary }))?;
+    let note = BTreeMap::from([("summary", summary(&retention))]);
+    let annotations = serde_json::value::to_raw_value(&note)?;
     Ok(Patch { retention: Some(retention), annotations: Some(annotations), warnings: Vec::new() })
 }
 

@@ -13,13 +13,17 @@ use serde_json::{Value, json};
 
 /// What customers say: words of the tables, whole phrases, codes, and anything.
 fn text() -> impl Values<Value = String> + Clone {
-    let phrases: Vec<_> = ROWS.iter().flat_map(|(_, phrases)| phrases.iter().copied()).collect();
-    let words: Vec<_> = phrases.iter().flat_map(|phrase| phrase.split([' ', '|'])).collect();
+    let phrases: Vec<_> = ROWS.iter().flat_map(|(_, phrases)| phrases.iter()).collect();
+    let words: Vec<_> = phrases.iter().flat_map(|phrase| phrase.iter().copied().flatten().copied()).collect();
+    let phrases: Vec<_> = phrases
+        .iter()
+        .map(|phrase| phrase.iter().map(|choices| choices[0]).collect::<Vec<_>>().join(" "))
+        .collect();
     let codes: Vec<_> = CODES.iter().map(|(code, _)| *code).collect();
     let glue = ["need", "needs", "to", "not", "n't", "and", ":", ".", ",", "'", "\u{2019}", "other:", "  "];
     let piece = prop_oneof![
         6 => select([words, glue.to_vec()].concat()).prop_map(str::to_owned),
-        2 => select(phrases).prop_map(str::to_owned),
+        2 => select(phrases),
         1 => select(codes).prop_map(|code| code.to_uppercase()),
         1 => any::<String>(),
     ];

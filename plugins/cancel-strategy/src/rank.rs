@@ -36,9 +36,8 @@ pub(crate) fn rank(settings: &Settings, reading: &Reading, facts: &Facts) -> Ret
     ranking.skipped.push("rule 6 (an earlier discount): offers made before are not known".to_owned());
 
     let percent = if long_standing { config.discount_percent_long_tenure } else { config.discount_percent };
-    let extension =
-        facts.trialing.then(|| ("trial_extension_days".to_owned(), i64::from(config.trial_extension_days)));
-    let params = |strategy| -> BTreeMap<String, i64> {
+    let extension = facts.trialing.then(|| ("trial_extension_days", i64::from(config.trial_extension_days)));
+    let params = |strategy| {
         let own: &[(&str, i64)] = match strategy {
             Strategy::Discount => {
                 &[("percent", i64::from(percent)), ("months", i64::from(config.discount_months))]
@@ -53,15 +52,18 @@ pub(crate) fn rank(settings: &Settings, reading: &Reading, facts: &Facts) -> Ret
             | Strategy::DowngradeOffer => &[],
         };
         let extends = matches!(strategy, Strategy::UnusedFeature | Strategy::ValueRecap);
-        let own = own.iter().map(|(name, value)| ((*name).to_owned(), *value));
-        own.chain(extension.clone().filter(|_| extends)).collect()
+        let mut params = BTreeMap::new();
+        for (name, value) in own.iter().copied().chain(extension.filter(|_| extends)) {
+            params.insert(name.to_owned(), value);
+        }
+        params
     };
     let Ranking { order, mut reasons, skipped } = ranking;
     let variants: Vec<Variant> = (1..)
         .zip(order)
         .map(|(rank, strategy)| {
             let eligible = !config.never.contains(&strategy);
-            let mut reasons = reasons.remove(&strategy).unwrap_or_default();
+            let mut reasons = std::mem::take(&mut reasons[strategy as usize]);
             if !eligible {
                 reasons.push("the configuration says never to offer it".to_owned());
             }
@@ -91,7 +93,8 @@ pub(crate) fn rank(settings: &Settings, reading: &Reading, facts: &Facts) -> Ret
 /// The order so far and why it is so.
 struct Ranking {
     order: Vec<Strategy>,
-    reasons: BTreeMap<Strategy, Vec<String>>,
+    /// By strategy, in the order of [`Strategy::ALL`].
+    reasons: [Vec<String>; Strategy::ALL.len()],
     skipped: Vec<String>,
 }
 
@@ -105,7 +108,7 @@ impl Ranking {
                 order.push(strategy);
             }
         }
-        let mut ranking = Ranking { order, reasons: BTreeMap::new(), skipped: Vec::new() };
+        let mut ranking = Ranking { order, reasons: Default::default(), skipped: Vec::new() };
         ranking.say(
             reading.primary,
             match &reading.matched {
@@ -232,7 +235,7 @@ impl Ranking {
     }
 
     fn say(&mut self, strategy: Strategy, reason: String) {
-        self.reasons.entry(strategy).or_default().push(reason);
+        self.reasons[strategy as usize].push(reason);
     }
 
     fn skip(&mut self, rule: &str) {

@@ -1,18 +1,42 @@
 //! From a cancel reason to the strategy it calls for: a code first, then keywords, then a question.
 
 use crate::strategy::Strategy;
-use crate::words::Words;
+use crate::words::{Phrase, Words, phrase};
 use std::collections::BTreeMap;
+
+/// A phrase: word after word, each with what may stand in its place; `*` is any word.
+type Published = &'static [&'static [&'static str]];
 
 /// The keyword table of Windback's custom webhook page, in its order: the first row that is found wins. Plurals
 /// and adjectives stand beside the page's own words; "need X" is tried after all of them.
-pub(crate) const ROWS: [(Strategy, &[&str]); 6] = [
-    (Strategy::Discount, &["too expensive", "cost|costs|costly", "price|prices|priced|pricey|pricy|pricing"]),
-    (Strategy::UnusedFeature, &["not using", "aren't|isn't using", "don't|dont use", "do not use"]),
-    (Strategy::PainPointFix, &["missing feature|features", "missing * feature|features"]),
-    (Strategy::ValueRecap, &["switching", "competitor|competitors|competitor's", "alternative|alternatives"]),
-    (Strategy::PauseOption, &["temporary|temporarily", "pause", "break"]),
-    (Strategy::FounderEmail, &["bad experience|experiences", "bug|bugs|buggy", "broken"]),
+#[rustfmt::skip]
+pub(crate) const ROWS: [(Strategy, &[Published]); 6] = [
+    (Strategy::Discount, &[
+        &[&["too"], &["expensive"]],
+        &[&["cost", "costs", "costly"]],
+        &[&["price", "prices", "priced", "pricey", "pricy", "pricing"]],
+    ]),
+    (Strategy::UnusedFeature, &[
+        &[&["not"], &["using"]],
+        &[&["aren't", "isn't"], &["using"]],
+        &[&["don't", "dont"], &["use"]],
+        &[&["do"], &["not"], &["use"]],
+    ]),
+    (Strategy::PainPointFix, &[
+        &[&["missing"], &["feature", "features"]],
+        &[&["missing"], &["*"], &["feature", "features"]],
+    ]),
+    (Strategy::ValueRecap, &[
+        &[&["switching"]],
+        &[&["competitor", "competitors", "competitor's"]],
+        &[&["alternative", "alternatives"]],
+    ]),
+    (Strategy::PauseOption, &[&[&["temporary", "temporarily"]], &[&["pause"]], &[&["break"]]]),
+    (Strategy::FounderEmail, &[
+        &[&["bad"], &["experience", "experiences"]],
+        &[&["bug", "bugs", "buggy"]],
+        &[&["broken"]],
+    ]),
 ];
 
 /// Windback's table for the reasons that a customer picks from a list, and the canonical reason codes beside it.
@@ -43,11 +67,12 @@ const OTHER: &str = "other";
 /// Codes about money.
 const PRICE_CODES: [&str; 2] = ["too_expensive", "price_increase"];
 
-/// Which codes and words call for which strategy.
+/// Which codes and words call for which strategy: what the configuration adds to the published tables, which are not
+/// copied, since a plugin is built for every call.
 #[derive(Debug)]
 pub(crate) struct Tables {
     codes: BTreeMap<String, Strategy>,
-    phrases: BTreeMap<Strategy, Vec<String>>,
+    phrases: BTreeMap<Strategy, Vec<Phrase>>,
 }
 
 /// What is known of a reason.
@@ -91,31 +116,38 @@ impl Tables {
         codes: &BTreeMap<String, Strategy>,
         phrases: &BTreeMap<Strategy, Vec<String>>,
     ) -> Tables {
-        let published = CODES.iter().map(|(code, strategy)| ((*code).to_owned(), *strategy));
-        let own = codes.iter().map(|(code, strategy)| (code.trim().to_lowercase(), *strategy));
-        let lower = |phrases: &Vec<String>| phrases.iter().map(|phrase| phrase.to_lowercase()).collect();
-        let phrases = phrases.iter().map(|(strategy, phrases)| (*strategy, lower(phrases))).collect();
-        Tables { codes: published.chain(own).collect(), phrases }
+        let codes = codes.iter().map(|(code, strategy)| (code.trim().to_lowercase(), *strategy));
+        let read = |phrases: &Vec<String>| phrases.iter().map(|text| phrase(&text.to_lowercase())).collect();
+        let phrases = phrases.iter().map(|(strategy, phrases)| (*strategy, read(phrases)));
+        Tables { codes: codes.collect(), phrases: phrases.collect() }
+    }
+
+    /// What `code` calls for, in lower case.
+    fn strategy(&self, code: &str) -> Option<Strategy> {
+        let published = || CODES.iter().find(|(known, _)| *known == code).map(|(_, strategy)| *strategy);
+        self.codes.get(code).copied().or_else(published)
     }
 
     /// Reads a reason. Total: every text, and none, has an answer, and always the same.
     pub(crate) fn read(&self, said: Said<'_>) -> Reading {
-        let reason = said.reason.unwrap_or_default();
-        let (head, rest) = reason.split_once(':').unwrap_or((reason, ""));
-        let head = head.trim().to_lowercase();
-        let own_code = self.codes.contains_key(&head).then_some(head);
-        let given_code = said.code.map(str::to_lowercase).filter(|code| self.codes.contains_key(code));
+        let lower = |text: Option<&str>| text.unwrap_or_default().to_lowercase();
+        let (reason, comment, given) = (lower(said.reason), lower(said.comment), lower(said.code));
+        let (head, rest) = reason.split_once(':').unwrap_or((&reason, ""));
+        let known = |code| Some((code, self.strategy(code)?));
+        let (own_code, given_code) = (known(head.trim()), known(&given));
 
         let mut words = Words::default();
-        words.add(if own_code.is_some() { rest } else { reason });
-        words.add(said.comment.unwrap_or_default());
+        words.add(if own_code.is_some() { rest } else { &reason });
+        words.add(&comment);
         let mut rows = self.rows(&words);
 
-        let specific = |code: &Option<String>| code.as_deref().is_some_and(|code| code != OTHER);
+        let specific = |code: Option<(&str, Strategy)>| code.is_some_and(|(code, _)| code != OTHER);
         let code =
-            if specific(&given_code) && !specific(&own_code) { given_code } else { own_code.or(given_code) };
+            if specific(given_code) && !specific(own_code) { given_code } else { own_code.or(given_code) };
         let (primary, matched) = match code {
-            Some(code) if code != OTHER || rows.is_empty() => (self.codes[&code], Match::Code(code)),
+            Some((code, strategy)) if code != OTHER || rows.is_empty() => {
+                (strategy, Match::Code(code.to_owned()))
+            }
             Some(_) | None if !rows.is_empty() => {
                 let (strategy, words) = rows.remove(0);
                 (strategy, Match::Keyword(words))
@@ -132,7 +164,7 @@ impl Tables {
     }
 
     /// Every strategy whose row matches, once, in the table's order, with the words that matched.
-    fn rows(&self, words: &Words) -> Vec<(Strategy, String)> {
+    fn rows(&self, words: &Words<'_>) -> Vec<(Strategy, String)> {
         let mut found: Vec<(Strategy, String)> = Vec::new();
         let mut add = |strategy, hit: Option<String>| {
             if let Some(hit) = hit
@@ -142,8 +174,9 @@ impl Tables {
             }
         };
         for (strategy, phrases) in ROWS {
-            let own = self.phrases.get(&strategy).into_iter().flatten().map(String::as_str);
-            add(strategy, phrases.iter().copied().chain(own).find_map(|phrase| words.find(phrase)));
+            let mut own = self.phrases.get(&strategy).into_iter().flatten();
+            let published = phrases.iter().find_map(|phrase| words.find(phrase));
+            add(strategy, published.or_else(|| own.find_map(|phrase| words.find(phrase))));
         }
         for (strategy, phrases) in &self.phrases {
             add(*strategy, phrases.iter().find_map(|phrase| words.find(phrase)));

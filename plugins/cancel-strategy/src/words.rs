@@ -1,5 +1,7 @@
 //! Free text as words, so that `bug` is not found in "budget" nor `cost` in "Costco".
 
+use std::borrow::Cow;
+
 /// Characters of a text that are looked at; what follows them is ignored.
 const CHARS_MAX: usize = 2000;
 
@@ -18,69 +20,76 @@ const CONJUNCTIONS: &[&str] = &["and", "but", "so", "because", "since", "as", "w
 /// What is said after "need to" when the customer only announces the cancellation.
 const LEAVING: &[&str] = &["cancel", "stop", "leave", "quit", "end", "unsubscribe", "go"];
 
-/// The words of a text in lower case, clause by clause.
+/// The words of a text, clause by clause.
 ///
 /// A word is letters, digits, `_` and inner apostrophes; typographic apostrophes count as `'`. Punctuation that
 /// parts sentences parts clauses, and no phrase is found across it.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
-    clauses: Vec<Vec<String>>,
+pub(crate) struct Words<'a> {
+    clauses: Vec<Vec<Cow<'a, str>>>,
 }
 
-impl Words {
-    /// Adds the words of `text`, which begin a clause of their own.
-    pub(crate) fn add(&mut self, text: &str) {
+impl<'a> Words<'a> {
+    /// Adds the words of `text`, which is in lower case. They begin a clause of their own.
+    pub(crate) fn add(&mut self, text: &'a str) {
         let mut clause = Vec::new();
-        let mut word = String::new();
-        for c in text.chars().take(CHARS_MAX).chain(['\n']) {
-            match c {
-                '\'' | '\u{2018}' | '\u{2019}' | '\u{02bc}' | '\u{ff07}' | '`' | '\u{b4}' => word.push('\''),
-                c if c.is_alphanumeric() || c == '_' => word.extend(c.to_lowercase()),
-                c => {
-                    let whole = word.trim_matches('\'');
-                    if !whole.is_empty() {
-                        clause.push(whole.to_owned());
-                    }
-                    word.clear();
-                    if parts_clauses(c) && !clause.is_empty() {
-                        self.clauses.push(std::mem::take(&mut clause));
-                    }
+        let mut start = None;
+        let end = text.char_indices().nth(CHARS_MAX).map_or(text.len(), |(at, _)| at);
+        for (at, c) in text[..end].char_indices().chain([(end, '\n')]) {
+            if c.is_alphanumeric() || c == '_' || is_apostrophe(c) {
+                start.get_or_insert(at);
+                continue;
+            }
+            if let Some(start) = start.take() {
+                let word = text[start..at].trim_matches(is_apostrophe);
+                if !word.is_empty() {
+                    clause.push(with_plain_apostrophes(word));
                 }
+            }
+            if parts_clauses(c) && !clause.is_empty() {
+                self.clauses.push(std::mem::take(&mut clause));
             }
         }
     }
 
-    /// The first place where `phrase` stands, as it is written there.
-    ///
-    /// A phrase is words with spaces between; `a|b` is either word and `*` is any one.
-    pub(crate) fn find(&self, phrase: &str) -> Option<String> {
-        let slots: Vec<&str> = phrase.split_whitespace().collect();
-        if slots.is_empty() {
+    /// The first place where a phrase stands, as it is written there; see [`phrase`].
+    pub(crate) fn find<A: AsRef<[S]>, S: AsRef<str>>(&self, phrase: &[A]) -> Option<String> {
+        if phrase.is_empty() {
             return None;
         }
-        let fits = |words: &&[String]| words.iter().zip(&slots).all(|(word, slot)| slot_takes(slot, word));
+        let fits = |words: &&[Cow<'_, str>]| {
+            words.iter().zip(phrase).all(|(word, choices)| takes(choices.as_ref(), word))
+        };
         self.clauses
             .iter()
-            .find_map(|clause| clause.windows(slots.len()).find(fits))
+            .find_map(|clause| clause.windows(phrase.len()).find(fits))
             .map(|words| words.join(" "))
     }
 
     /// "need X", unless it is negated or says no more than that the customer leaves.
     pub(crate) fn find_need(&self) -> Option<String> {
         self.clauses.iter().find_map(|clause| {
-            let needs = |at: &usize| matches!(clause[*at].as_str(), "need" | "needs");
+            let needs = |at: &usize| matches!(clause[*at].as_ref(), "need" | "needs");
             (0..clause.len()).filter(needs).find_map(|at| {
                 let what = clause.get(at + 1)?;
                 let leaves =
-                    what == "to" && clause.get(at + 2).is_some_and(|verb| LEAVING.contains(&&**verb));
+                    what == "to" && clause.get(at + 2).is_some_and(|verb| LEAVING.contains(&verb.as_ref()));
                 let before = &clause[at.saturating_sub(NEGATION_REACH)..at];
                 let thought =
-                    before.rsplit(|word| CONJUNCTIONS.contains(&&**word)).next().unwrap_or_default();
+                    before.rsplit(|word| CONJUNCTIONS.contains(&word.as_ref())).next().unwrap_or_default();
                 let negated = negates(what) || thought.iter().any(|word| negates(word));
                 (!leaves && !negated).then(|| format!("{} {what}", clause[at]))
             })
         })
     }
+}
+
+/// A phrase: word after word, each with what may stand in its place.
+pub(crate) type Phrase = Vec<Vec<String>>;
+
+/// Reads a phrase: words with spaces between; `a|b` is either word and `*` is any one.
+pub(crate) fn phrase(text: &str) -> Phrase {
+    text.split_whitespace().map(|word| word.split('|').map(str::to_owned).collect()).collect()
 }
 
 fn parts_clauses(c: char) -> bool {
@@ -90,8 +99,19 @@ fn parts_clauses(c: char) -> bool {
     )
 }
 
-fn slot_takes(slot: &str, word: &str) -> bool {
-    slot == "*" || slot.split('|').any(|choice| choice == word)
+fn is_apostrophe(c: char) -> bool {
+    matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{02bc}' | '\u{ff07}' | '`' | '\u{b4}')
+}
+
+fn with_plain_apostrophes(word: &str) -> Cow<'_, str> {
+    match word.contains(|c| is_apostrophe(c) && c != '\'') {
+        true => Cow::Owned(word.replace(is_apostrophe, "'")),
+        false => Cow::Borrowed(word),
+    }
+}
+
+fn takes<S: AsRef<str>>(choices: &[S], word: &str) -> bool {
+    choices.iter().map(AsRef::as_ref).any(|choice| choice == "*" || choice == word)
 }
 
 fn negates(word: &str) -> bool {
@@ -102,7 +122,7 @@ fn negates(word: &str) -> bool {
 mod tests {
     use super::Words;
 
-    fn words(text: &str) -> Words {
+    fn words(text: &str) -> Words<'_> {
         let mut words = Words::default();
         words.add(text);
         words
@@ -124,7 +144,11 @@ mod tests {
             ("price", "", None),
         ];
         for (text, phrase, found) in cases {
-            assert_eq!(words(text).find(phrase).as_deref(), found, "{phrase:?} in {text:?}");
+            assert_eq!(
+                words(&text.to_lowercase()).find(&super::phrase(phrase)).as_deref(),
+                found,
+                "{phrase:?} in {text:?}"
+            );
         }
     }
 
@@ -146,13 +170,13 @@ mod tests {
             ("needless", None),
         ];
         for (text, found) in cases {
-            assert_eq!(words(text).find_need().as_deref(), found, "{text:?}");
+            assert_eq!(words(&text.to_lowercase()).find_need().as_deref(), found, "{text:?}");
         }
     }
 
     #[test]
     fn only_the_beginning_of_a_long_text_is_read() {
         let text = format!("{} price", "a ".repeat(super::CHARS_MAX));
-        assert_eq!(words(&text).find("price"), None);
+        assert_eq!(words(&text).find(&[["price"]]), None);
     }
 }

@@ -20,11 +20,12 @@ type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
 
 /// The drafts of a body: one, and a refund beside a credit note that gives money back.
 pub(crate) fn drafts(envelope: &Envelope<'_>, sent_at: SentAt<'_>) -> Vec<Draft> {
-    let first = draft(envelope, classify::kind(envelope), sent_at);
-    let refund = (first.kind == "credit_note.created"
-        && envelope.object("credit_note").is_some_and(is_refund))
-    .then(|| draft(envelope, "refund.created", sent_at));
-    [Some(first), refund].into_iter().flatten().collect()
+    let kind = classify::kind(envelope);
+    let mut drafts = vec![draft(envelope, kind, sent_at)];
+    if kind == "credit_note.created" && envelope.object("credit_note").is_some_and(is_refund) {
+        drafts.push(draft(envelope, "refund.created", sent_at));
+    }
+    drafts
 }
 
 fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Draft {

@@ -2,6 +2,7 @@
 
 use super::Handle;
 use crate::bindings::imports as wit;
+use crate::event::unexpected;
 use crate::json::Scalar;
 use crate::{Event, Failure, Webhook};
 use billhook_event::Time;
@@ -52,8 +53,7 @@ impl EventHost<'_> {
     }
 
     pub(crate) fn typed(&self) -> Result<billhook_event::Event, Failure> {
-        serde_json::from_slice(&self.json())
-            .map_err(|error| Failure::Other(format!("the gateway's event is not as expected: {error}")))
+        serde_json::from_slice(&self.json()).map_err(unexpected)
     }
 
     pub(crate) fn json(&self) -> Vec<u8> {

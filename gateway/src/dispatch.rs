@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Webhooks in the pipeline at once.
-pub const CONCURRENCY: usize = 32;
+pub const CONCURRENCY: usize = 128;
 /// Waits before a failed run is repeated; after the last one the plugin's `on_failure` decides.
 pub const RETRY_WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];

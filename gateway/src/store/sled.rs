@@ -1,7 +1,7 @@
-//! The embedded store: sled 0.34.7, one tree, one thread that writes.
+//! The embedded store: sled 0.34.7, one tree, one thread that writes and one that syncs.
 //!
-//! A verb that writes goes to the committer, which runs verbs one after another, writes groups of them as one batch
-//! and syncs each group (see [`committer`]). Verbs that only read look into the tree themselves and see what is
+//! A verb that writes goes to the committer, which runs verbs one after another and writes groups of them as one batch
+//! (see [`committer`]); what was written is made durable beside it (see [`syncer`]). Verbs that only read look into the tree themselves and see what is
 //! applied, whether it is durable yet or not; each row they read is whole, two rows may be of two moments. A story
 //! is one snapshot: the committer reads it, between two commits.
 //!
@@ -13,7 +13,8 @@
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `rerunning`, `delivering`, `resending`, `replaying`, `reading`: the verbs,
 //!   pure over a view
-//! - `committer`, `watchdog`, `ready`, `gates`: what runs them, what watches that, who works on what, what is open
+//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`: what runs them, what makes them durable, what watches both, who
+//!   works on what, what is open
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
@@ -32,6 +33,7 @@ mod replaying;
 mod rerunning;
 mod resending;
 mod rows;
+mod syncer;
 mod view;
 mod watchdog;
 

@@ -1,12 +1,15 @@
 //! The one thread that writes. It runs verbs in the order they came, each over the tree and what the verbs before it
-//! in the same group have written, applies the group as one batch, makes it durable and answers.
+//! in the same group have written, applies the group as one batch and hands it to the `syncer`, which makes it
+//! durable and answers.
 //!
-//! There is no timer: while one group is made durable the next one gathers. A verb that fails writes nothing. A write
+//! There is no timer: a group is applied as soon as nothing more is there, while those before it are made durable, and
+//! when [`UNSYNCED_MAX`] of them are not durable yet it gathers until one is. A verb that fails writes nothing. A write
 //! or a sync that fails is final: nobody is answered and the process ends with [`EXIT_CODE`], since what the disk then
 //! holds is known only after a restart.
 
 use super::keys;
 use super::rows::Pieces;
+use super::syncer::{Applied, Disk, Syncer};
 use super::view::{View, Writes};
 use super::watchdog::Vitals;
 use crate::store::StoreError;
@@ -14,7 +17,7 @@ use crate::store::crash::{Point, crash_point};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 use tracing::error;
@@ -28,6 +31,9 @@ pub(super) const GROUP_BYTES_MAX: usize = 256 << 10;
 pub(super) const STAGE_BYTES_MIN: usize = 128 << 10;
 /// Most bytes of staged pieces in a group, so that others have room in it.
 const STAGE_BYTES_A_GROUP: usize = 128 << 10;
+/// Most groups that are applied and not durable yet. With more, groups are smaller and cost more; with fewer, a verb
+/// waits for the sync of what came before it.
+pub(super) const UNSYNCED_MAX: usize = 4;
 /// How the process ends when a write or sync failed: `EX_SOFTWARE` of sysexits.h.
 pub(super) const EXIT_CODE: i32 = 70;
 
@@ -53,10 +59,11 @@ pub(super) struct Stage {
 
 /// A yes or no that the rows decide.
 pub(super) type Question = Box<dyn Fn(&View<'_>) -> Result<bool, StoreError> + Send>;
-type Callback = Box<dyn FnOnce() + Send>;
+/// Tells whoever asked.
+pub(super) type Callback = Box<dyn FnOnce() + Send>;
 
 /// A verb on its way.
-struct Job {
+pub(super) struct Job {
     stage: Option<Stage>,
     run: Box<dyn FnOnce(&mut View<'_>) -> Ran + Send>,
 }
@@ -68,15 +75,19 @@ struct Ran {
     answer: Callback,
 }
 
-enum Work {
+/// What the thread is told.
+pub(super) enum Work {
     Verb(Job),
-    Close(oneshot::Sender<()>),
+    /// So many of the groups that were applied first are durable.
+    Synced(usize),
+    /// Nothing comes after this. Whoever closes in order is told once the clean mark is durable.
+    End(Option<oneshot::Sender<()>>),
 }
 
 /// The way to the committer.
 pub(super) struct Committer {
-    /// `None` only while it is dropped.
-    queue: Option<SyncSender<Work>>,
+    /// Bounded by `bound` verbs that are not answered.
+    queue: Sender<Work>,
     bound: usize,
     vitals: Arc<Vitals>,
     thread: Option<JoinHandle<()>>,
@@ -90,15 +101,16 @@ impl Committer {
         bound: usize,
         vitals: Arc<Vitals>,
     ) -> std::io::Result<Committer> {
-        Committer::start_on(Disk { db, file, trace: Trace::default() }, bound, vitals)
+        Committer::start_on(Disk::new(db, file), bound, vitals)
     }
 
     fn start_on(disk: Disk, bound: usize, vitals: Arc<Vitals>) -> std::io::Result<Committer> {
-        let (queue, work) = sync_channel(bound);
-        let line =
-            Line { disk, work, vitals: vitals.clone(), staging: VecDeque::new(), held: None, close: None };
+        let (queue, work) = channel();
+        let disk = Arc::new(disk);
+        let syncer = Syncer::start(disk.clone(), queue.clone(), vitals.clone())?;
+        let line = Line::new(disk, work, syncer, vitals.clone());
         let thread = std::thread::Builder::new().name("store-committer".into()).spawn(move || line.run())?;
-        Ok(Committer { queue: Some(queue), bound, vitals, thread: Some(thread) })
+        Ok(Committer { queue, bound, vitals, thread: Some(thread) })
     }
 
     /// Commits what `verb` writes, runs `then` and answers, both at `when`. Dropping the future does not undo it.
@@ -127,33 +139,27 @@ impl Committer {
     }
 
     fn send(&self, job: Job) -> Result<(), StoreError> {
-        let queue = self.queue.as_ref().ok_or_else(closed)?;
-        self.vitals.begin();
-        queue.try_send(Work::Verb(job)).map_err(|error| {
+        if !self.vitals.begin(self.bound) {
+            return Err(StoreError::Busy(self.bound));
+        }
+        self.queue.send(Work::Verb(job)).map_err(|_| {
             self.vitals.end();
-            match error {
-                TrySendError::Full(_) => StoreError::Busy(self.bound),
-                TrySendError::Disconnected(_) => closed(),
-            }
+            closed()
         })
     }
 
     /// Commits what is queued, marks the store as clean and ends the thread.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        let queue = self.queue.clone().ok_or_else(closed)?;
         let (sender, done) = oneshot::channel();
-        // The queue may be full: closing waits for its turn, where no task of the runtime is held up.
-        let sent = tokio::task::spawn_blocking(move || queue.send(Work::Close(sender)).is_ok()).await;
-        match sent {
-            Ok(true) => done.await.map_err(|_| closed()),
-            Ok(false) | Err(_) => Err(closed()),
-        }
+        self.queue.send(Work::End(Some(sender))).map_err(|_| closed())?;
+        done.await.map_err(|_| closed())
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.queue = None;
+        // Fails when it was closed before.
+        let _ = self.queue.send(Work::End(None));
         if let Some(thread) = self.thread.take() {
             // A panic of the thread ends the process by itself.
             let _ = thread.join();
@@ -166,63 +172,7 @@ pub(super) fn closed() -> StoreError {
     StoreError::Closed("it was closed".into())
 }
 
-/// Where groups go.
-struct Disk {
-    db: sled::Db,
-    file: File,
-    trace: Trace,
-}
-
-impl Disk {
-    fn apply(&self, writes: Writes) {
-        let mut batch = sled::Batch::default();
-        for (key, row) in writes {
-            match row {
-                Some(row) => batch.insert(key, row),
-                None => batch.remove(key),
-            }
-        }
-        if let Err(error) = self.db.apply_batch(batch) {
-            end_process("write", &error);
-        }
-        self.trace.note("applied");
-    }
-
-    /// `flush` alone hands the data to the kernel and no further on Linux: it ends in `sync_file_range`.
-    fn sync(&self) {
-        if let Err(error) = self.db.flush() {
-            end_process("write", &error);
-        }
-        if let Err(error) = self.file.sync_data() {
-            end_process("sync", &error);
-        }
-        self.trace.note("synced");
-    }
-}
-
-fn end_process(what: &str, error: &dyn std::fmt::Display) -> ! {
-    error!(%error, "the store cannot {what}: ending the process, a restart is the recovery");
-    std::process::exit(EXIT_CODE)
-}
-
-/// What tests see of the order of things.
-#[derive(Clone, Default)]
-struct Trace {
-    #[cfg(test)]
-    steps: Arc<std::sync::Mutex<Vec<&'static str>>>,
-}
-
-impl Trace {
-    #[cfg(test)]
-    fn note(&self, step: &'static str) {
-        self.steps.lock().unwrap().push(step);
-    }
-
-    #[cfg(not(test))]
-    fn note(&self, _: &'static str) {}
-}
-
-/// A group of verbs: one batch, one sync.
+/// A group of verbs: one batch.
 #[derive(Default)]
 struct Group {
     writes: Writes,
@@ -260,23 +210,34 @@ struct Staging {
 
 /// The thread.
 struct Line {
-    disk: Disk,
+    disk: Arc<Disk>,
     work: Receiver<Work>,
+    /// What came while it waited for the syncer.
+    waiting: VecDeque<Work>,
+    syncer: Syncer,
+    /// Groups that the syncer has.
+    unsynced: usize,
     vitals: Arc<Vitals>,
     staging: VecDeque<Staging>,
     /// A verb that has run and did not fit into the group it ran in: it saw exactly what is committed next, so its
     /// writes hold for the group after.
     held: Option<(Writes, Ran)>,
-    close: Option<oneshot::Sender<()>>,
+    end: Option<Option<oneshot::Sender<()>>>,
 }
 
 impl Line {
+    fn new(disk: Arc<Disk>, work: Receiver<Work>, syncer: Syncer, vitals: Arc<Vitals>) -> Line {
+        let (waiting, staging) = (VecDeque::new(), VecDeque::new());
+        Line { disk, work, waiting, syncer, unsynced: 0, vitals, staging, held: None, end: None }
+    }
+
     fn run(mut self) {
-        let _guard = EndOnPanic;
+        let _guard = EndOnPanic("committer");
         while let Some(group) = self.gather() {
             self.commit(group);
         }
-        if let Some(answer) = self.close.take() {
+        self.syncer.finish();
+        if let Some(Some(answer)) = self.end.take() {
             let mark = Writes::from([(keys::CLEAN.into(), Some(sled::IVec::from(&[1])))]);
             self.disk.apply(mark);
             self.disk.sync();
@@ -285,17 +246,18 @@ impl Line {
         }
     }
 
-    /// The next group: waits for the first verb, then takes what is there. `None`: nothing is left and none will come.
+    /// The next group: waits for the first verb, then takes what is there, and goes on while the syncer has no room.
+    /// `None`: nothing is left and none will come.
     fn gather(&mut self) -> Option<Group> {
         let mut group = Group::default();
         if let Some((writes, ran)) = self.held.take() {
             group.add(writes, Some(ran));
         }
         self.stage(&mut group);
-        while !group.is_full() && self.held.is_none() && self.close.is_none() {
-            let work = if group.is_empty() { self.work.recv().ok() } else { self.work.try_recv().ok() };
-            match work {
-                Some(Work::Close(answer)) => self.close = Some(answer),
+        while !group.is_full() && self.held.is_none() && self.end.is_none() {
+            match self.next(group.is_empty() || !self.has_room()) {
+                Some(Work::End(answer)) => self.end = Some(answer),
+                Some(Work::Synced(groups)) => self.unsynced -= groups,
                 Some(Work::Verb(mut job)) => match job.stage.take() {
                     None => self.verb(job, &mut group),
                     Some(stage) => {
@@ -311,9 +273,18 @@ impl Line {
         (!group.is_empty()).then_some(group)
     }
 
+    fn next(&mut self, wait: bool) -> Option<Work> {
+        let waiting = self.waiting.pop_front();
+        waiting.or_else(|| if wait { self.work.recv().ok() } else { self.work.try_recv().ok() })
+    }
+
+    fn has_room(&self) -> bool {
+        self.unsynced < UNSYNCED_MAX
+    }
+
     fn verb(&mut self, job: Job, group: &mut Group) {
         self.vitals.progress();
-        let mut view = View::over(&self.disk.db, &group.writes);
+        let mut view = View::over(self.disk.db(), &group.writes);
         let ran = (job.run)(&mut view);
         if ran.when == When::Read {
             return self.answer(ran.answer);
@@ -330,7 +301,7 @@ impl Line {
     fn stage(&mut self, group: &mut Group) {
         let Some(mut staging) = self.staging.pop_front() else { return };
         self.vitals.progress();
-        let mut view = View::over(&self.disk.db, &group.writes);
+        let mut view = View::over(self.disk.db(), &group.writes);
         let pieces = staging.stage.pieces.clone();
         let mut at = match staging.at {
             Some(at) => at,
@@ -360,6 +331,14 @@ impl Line {
     }
 
     fn commit(&mut self, group: Group) {
+        while !self.has_room() {
+            match self.work.recv() {
+                Ok(Work::Synced(groups)) => self.unsynced -= groups,
+                Ok(work) => self.waiting.push_back(work),
+                // The syncer has a sender.
+                Err(_) => return,
+            }
+        }
         let wrote = !group.writes.is_empty();
         if wrote {
             crash_point(Point::BeforeApply);
@@ -372,14 +351,11 @@ impl Line {
                 When::Durable => durable.push(ran.answer),
             }
         }
-        if wrote {
-            crash_point(Point::AppliedNotSynced);
-            self.disk.sync();
-            crash_point(Point::SyncedNotAnswered);
-        }
-        // A group without writes rests on the groups before it, which are durable.
-        durable.into_iter().for_each(|answer| self.answer(answer));
         self.vitals.progress();
+        if wrote || !durable.is_empty() {
+            self.unsynced += 1;
+            self.syncer.take(Applied { wrote, answers: durable });
+        }
     }
 
     fn answer(&self, answer: Callback) {
@@ -388,21 +364,28 @@ impl Line {
     }
 }
 
-/// Ends the process when the committer panics: what is queued would wait for ever.
-struct EndOnPanic;
+/// Ends the process when a thread of the store panics: what is queued would wait for ever.
+pub(super) struct EndOnPanic(pub(super) &'static str);
 
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            end_process("go on", &"its committer panicked");
+            end_process("go on", &format_args!("its {} panicked", self.0));
         }
     }
+}
+
+/// Ends the process: what the disk holds is known only after a restart.
+pub(super) fn end_process(what: &str, error: &dyn std::fmt::Display) -> ! {
+    error!(%error, "the store cannot {what}: ending the process, a restart is the recovery");
+    std::process::exit(EXIT_CODE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::sled::rows::ROW_BYTES_MAX;
+    use crate::store::sled::syncer::Trace;
     use bytes::Bytes;
 
     fn put(view: &mut View<'_>, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
@@ -415,7 +398,8 @@ mod tests {
         let db = sled::open(dir.path()).unwrap();
         let file = File::options().read(true).write(true).open(dir.path().join("db")).unwrap();
         let trace = Trace::default();
-        let disk = Disk { db: db.clone(), file, trace: trace.clone() };
+        let mut disk = Disk::new(db.clone(), file);
+        disk.trace = trace.clone();
         let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
         (Committer::start_on(disk, 1000, vitals).unwrap(), trace, db, dir)
     }
@@ -423,30 +407,35 @@ mod tests {
     #[tokio::test]
     async fn every_durable_answer_comes_after_the_sync_of_its_group() {
         let (committer, trace, _db, _dir) = start();
+        let mut line = tokio::task::JoinSet::new();
+        let committer = Arc::new(committer);
         for n in 0..20_u8 {
-            let both = [When::Durable, When::Applied].map(|when| {
-                let trace = trace.clone();
-                let step = if when == When::Durable { "durable answer" } else { "applied answer" };
-                committer.commit(when, None, move |view| put(view, &[n], &[n]), move |()| trace.note(step))
-            });
-            let [durable, applied] = both;
-            let (durable, applied) = tokio::join!(durable, applied);
-            durable.unwrap();
-            applied.unwrap();
-        }
-        drop(committer);
-        let steps = trace.steps.lock().unwrap().clone();
-        let (mut applied, mut synced) = (0, 0);
-        for step in &steps {
-            match *step {
-                "applied" => applied += 1,
-                "synced" => synced = applied,
-                "applied answer" => assert!(applied > 0, "{steps:?}"),
-                _ => assert_eq!((synced, applied), (applied, applied), "{steps:?}"),
+            for when in [When::Durable, When::Applied] {
+                let (committer, ran, told) = (committer.clone(), trace.clone(), trace.clone());
+                let name = if when == When::Durable { "durable" } else { "applied" };
+                line.spawn(async move {
+                    let verb = move |view: &mut View<'_>| {
+                        ran.note("ran", usize::from(n));
+                        put(view, &[n], &[n])
+                    };
+                    committer.commit(when, None, verb, move |()| told.note(name, usize::from(n))).await
+                });
+            }
+            if n % 5 == 0 {
+                line.join_next().await.unwrap().unwrap().unwrap();
             }
         }
-        assert_eq!(steps.iter().filter(|step| **step == "durable answer").count(), 20);
-        assert!(applied >= 20 && synced == applied, "{steps:?}");
+        line.join_all().await;
+        drop(committer);
+        let steps = trace.steps.lock().unwrap().clone();
+        let at = |step, from: usize| steps[from..].iter().position(|at| *at == step).map(|at| from + at);
+        for n in 0..20 {
+            let ran = at(("ran", n), 0).unwrap();
+            let applied = at(("apply", 0), ran).unwrap();
+            let synced = at(("synced", 0), at(("sync", 0), applied).unwrap()).unwrap();
+            assert!(at(("durable", n), 0).unwrap() > synced, "{n} of {steps:?}");
+            assert!(at(("applied", n), 0).unwrap() > applied, "{n} of {steps:?}");
+        }
     }
 
     #[tokio::test]
@@ -487,9 +476,10 @@ mod tests {
         let mut group = Group::default();
         let vitals = Arc::new(Vitals::new(".".into(), 0));
         let file = File::open("/dev/null").unwrap();
-        let disk = Disk { db, file, trace: Trace::default() };
-        let (_queue, work) = sync_channel(1);
-        let mut line = Line { disk, work, vitals, staging: VecDeque::new(), held: None, close: None };
+        let disk = Arc::new(Disk::new(db, file));
+        let (queue, work) = channel();
+        let syncer = Syncer::start(disk.clone(), queue, vitals.clone()).unwrap();
+        let mut line = Line::new(disk, work, syncer, vitals);
         while line.held.is_none() {
             let n = group.answers.len() as u8;
             let run = Box::new(move |view: &mut View<'_>| {
@@ -545,7 +535,7 @@ mod tests {
         let seen = committer.commit(When::Durable, Some(stage), seen, |_| ()).await.unwrap();
         assert_eq!(seen.unwrap().len(), 1 << 20);
         drop(committer);
-        let groups = trace.steps.lock().unwrap().iter().filter(|step| **step == "synced").count();
+        let groups = trace.steps.lock().unwrap().iter().filter(|step| step.0 == "apply").count();
         assert!(groups >= 8, "{groups}");
         assert!(db.get(keys::staged(b"bx")).unwrap().is_none());
     }

@@ -34,9 +34,13 @@ impl Vitals {
         Vitals { path, floor, free, pending, beats, closed }
     }
 
-    /// A verb is on its way to the committer.
-    pub(super) fn begin(&self) {
-        self.pending.fetch_add(1, Relaxed);
+    /// A verb is on its way to the committer, unless `bound` are.
+    pub(super) fn begin(&self, bound: usize) -> bool {
+        let begins = self.pending.fetch_add(1, Relaxed) < bound;
+        if !begins {
+            self.end();
+        }
+        begins
     }
 
     /// A verb is answered.

@@ -8,7 +8,14 @@ use billhook_event::{Money, Time};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// How many entries of a provider's metadata [`Fields::to_metadata`] keeps.
+pub const METADATA_ENTRIES_MAX: usize = 50;
+
+/// How much of the name and of the text of each, in characters.
+pub const METADATA_CHARS_MAX: usize = 1000;
 
 /// A JSON scalar; a number is the document's own text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,6 +246,29 @@ impl<'a> Fields<'a> {
         self.get(name)?.fields()
     }
 
+    /// The value at a JSON pointer (RFC 6901) below the object; `None` if it is absent or `null`.
+    pub fn pointer(&self, pointer: &str) -> Option<Json<'a>> {
+        let path = pointer.strip_prefix('/')?;
+        let (name, rest) = path.find('/').map_or((path, ""), |at| path.split_at(at));
+        let name = name.replace("~1", "/").replace("~0", "~");
+        self.any(&name)?.pointer(rest).filter(|value| value.0 != "null")
+    }
+
+    /// As [`Json::text`] of the value at a pointer, owned.
+    pub fn text_at(&self, pointer: &str) -> Option<String> {
+        self.pointer(pointer)?.text().map(Cow::into_owned)
+    }
+
+    /// The members as text, for [`Draft::metadata`](billhook_event::Draft::metadata): strings and numbers as they are,
+    /// all else as its JSON, `null` left out. At most [`METADATA_ENTRIES_MAX`], each cut to
+    /// [`METADATA_CHARS_MAX`].
+    pub fn to_metadata(&self) -> BTreeMap<String, String> {
+        let cut = |text: &str| text.chars().take(METADATA_CHARS_MAX).collect::<String>();
+        let text = |value: Json<'_>| value.text().map_or_else(|| cut(value.raw()), |text| cut(&text));
+        let entries = self.iter().filter(|(_, value)| value.raw() != "null");
+        entries.take(METADATA_ENTRIES_MAX).map(|(name, value)| (cut(name), text(value))).collect()
+    }
+
     /// Every member, as it stands.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
@@ -293,7 +323,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fields, Json};
+    use super::{Fields, Json, METADATA_CHARS_MAX, METADATA_ENTRIES_MAX};
     use crate::Failure;
 
     const BODY: &str =
@@ -320,6 +350,30 @@ mod tests {
         assert_eq!(json.pointer("/a/b~1c").and_then(Json::count), Some(2));
         assert_eq!(json.pointer("/a").and_then(Json::count), Some(2));
         assert_eq!(json.pointer("/price").and_then(Json::count), None);
+    }
+
+    #[test]
+    fn an_object_answers_pointers_as_its_document_does() {
+        let fields = Fields::parse(BODY.as_bytes()).unwrap();
+        assert_eq!(fields.text_at("/a/b~1c/1/~0").as_deref(), Some("xA"));
+        assert_eq!(fields.text_at("/price").as_deref(), Some("1.10"));
+        assert_eq!(fields.pointer("/k").map(Json::raw), Some("2"));
+        for absent in ["", "/", "price", "/a/n", "/a/x", "/price/x", "/€"] {
+            assert!(fields.pointer(absent).is_none(), "{absent}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_text_without_null_and_bounded() {
+        let fields = Fields::parse(BODY.as_bytes()).unwrap();
+        let metadata = fields.to_metadata();
+        assert_eq!((metadata["price"].as_str(), metadata["paid"].as_str()), ("1.10", "true"));
+        assert_eq!(metadata["a"], r#"{"b/c":[10,{"~":"x\u0041"}],"n":null}"#);
+        let many: String = (0..200).map(|n| format!(r#","k{n}":"{}""#, "é".repeat(2000))).collect();
+        let many = format!(r#"{{"none":null{many}}}"#);
+        let metadata = Fields::parse(many.as_bytes()).unwrap().to_metadata();
+        assert_eq!(metadata.len(), METADATA_ENTRIES_MAX);
+        assert!(metadata.values().all(|text| text.chars().count() == METADATA_CHARS_MAX));
     }
 
     #[test]

@@ -43,6 +43,7 @@
 //! - [`request`], [`webhook`], [`event`], [`outgoing`]: what a call is given
 //! - [`secret`]: what only those use who are granted it
 //! - [`json`], [`number`]: JSON read in place, with exact numbers
+//! - [`notes`]: what was odd and kept, and amounts that are noted where they cannot be read
 //! - [`host`]: the clock and the log
 //! - [`check`]: what the generated tests hold (native only)
 //! - `testing`: bodies that nobody should send, for the tests of a normalizer (native only, feature `testing`)
@@ -52,6 +53,7 @@ mod macros;
 pub mod event;
 pub mod host;
 pub mod json;
+pub mod notes;
 pub mod number;
 pub mod outgoing;
 pub mod plugin;
@@ -77,6 +79,7 @@ pub use billhook_event::{self as model, Draft, Money, Patch, Time};
 pub use event::Event;
 pub use host::{Level, log, now};
 pub use json::{Fields, Json, Scalar};
+pub use notes::Notes;
 pub use number::Number;
 pub use outgoing::Outgoing;
 pub use plugin::{Failure, Filter, Map, Normalize, Plugin, Verdict};

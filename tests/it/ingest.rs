@@ -173,18 +173,18 @@ fn pairs(separator: char, timestamp: &str, signature: &str) -> Grammar {
 
 /// One published vector.
 #[derive(serde::Deserialize)]
-struct Vector {
-    name: String,
-    secret: String,
-    headers: BTreeMap<String, String>,
-    body: Option<String>,
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Option<String>,
     body_repeat: Option<Value>,
-    expected: String,
-    now: Option<u64>,
+    pub(crate) expected: String,
+    pub(crate) now: Option<u64>,
 }
 
 impl Vector {
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         match (&self.body, &self.body_repeat) {
             (Some(body), _) => body.clone().into_bytes(),
             (None, Some(repeat)) => {
@@ -201,7 +201,7 @@ impl Vector {
 }
 
 /// The published vectors of a provider; none where they are not at hand.
-fn vectors(provider: &str) -> Vec<Vector> {
+pub(crate) fn vectors(provider: &str) -> Vec<Vector> {
     let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
         println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
         return Vec::new();

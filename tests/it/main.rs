@@ -10,6 +10,7 @@ mod ingest;
 mod line;
 mod plugins;
 mod profiles;
+mod providers;
 mod receivers;
 mod refused;
 mod replays;

@@ -70,6 +70,14 @@ pub struct Subscription {
     pub parent_id: Option<String>,
 }
 
+impl Subscription {
+    /// Whole days from its start to `now`; `None` where the start is not known or lies ahead.
+    pub fn days_since_start(&self, now: Option<Time>) -> Option<u32> {
+        let (start, now) = (self.started_at?, now?);
+        (now >= start).then(|| u32::try_from(now.since(start).as_secs() / 86_400).ok())?
+    }
+}
+
 /// What is subscribed to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -95,6 +103,53 @@ pub struct Plan {
     /// Price of one unit for one period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit_amount: Option<Money>,
+}
+
+impl Plan {
+    /// What `plans` bring in a month together: unit amounts by quantities (one, where none is told) over the months of
+    /// their intervals, a year being 12 months, 52 weeks or 365 days. Exact, and rounded half to even at the end;
+    /// discounts are not in it.
+    ///
+    /// A plan that is paid once brings nothing. `None` without plans, where one of them has no amount or interval,
+    /// where their currencies differ, and where the sum does not fit.
+    pub fn mrr(plans: &[Plan]) -> Option<Money> {
+        let first = plans.first()?.unit_amount.as_ref()?;
+        let (mut sum, mut unit) = (0i128, 1i128);
+        for plan in plans {
+            let amount = plan.unit_amount.as_ref()?;
+            if (&amount.currency, amount.exponent) != (&first.currency, first.exponent) {
+                return None;
+            }
+            // Periods in a year.
+            let periods = match plan.interval.as_deref()? {
+                "day" => 365,
+                "week" => 52,
+                "month" => 12,
+                "quarter" => 4,
+                "half_year" => 2,
+                "year" => 1,
+                "one_time" => 0,
+                _ => return None,
+            };
+            let months = 12 * i128::from(plan.interval_count.unwrap_or(1).max(1));
+            let amount = i128::from(amount.amount_minor)
+                .checked_mul(plan.quantity.unwrap_or(1).into())?
+                .checked_mul(periods)?;
+            sum = sum.checked_mul(months)?.checked_add(amount.checked_mul(unit)?)?;
+            unit = unit.checked_mul(months)?;
+            let common = divisor(sum, unit);
+            (sum, unit) = (sum / common, unit / common);
+        }
+        let (whole, rest) = (sum.div_euclid(unit), sum.rem_euclid(unit));
+        let is_up = rest > unit - rest || (rest == unit - rest && whole % 2 != 0);
+        let amount_minor = i64::try_from(whole + i128::from(is_up)).ok()?;
+        Some(Money { amount_minor, original: amount_minor.to_string(), ..first.clone() })
+    }
+}
+
+/// The greatest common divisor; `b` is positive, and so is it.
+fn divisor(a: i128, b: i128) -> i128 {
+    if a == 0 { b } else { divisor(b % a, a).abs() }
 }
 
 /// How and why a subscription ends.
@@ -195,4 +250,61 @@ pub fn reason_group(code: &str) -> Option<&'static str> {
         "merchant_initiated" | "refunded" | "retention_policy" | "replaced" => "merchant",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, Subscription};
+    use crate::{Money, Time};
+
+    fn plan(amount: i64, quantity: u64, interval: &str, count: u32) -> Plan {
+        Plan {
+            interval: Some(interval.to_owned()),
+            interval_count: Some(count),
+            quantity: Some(quantity),
+            unit_amount: Money::from_minor(amount, "USD"),
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn revenue_is_reckoned_for_a_month_and_rounded_once() {
+        let cases: [(&[Plan], Option<i64>); 15] = [
+            (&[plan(1000, 1, "month", 1)], Some(1000)),
+            (&[plan(1000, 3, "month", 1)], Some(3000)),
+            (&[plan(12_000, 1, "year", 1)], Some(1000)),
+            (&[plan(100, 1, "year", 1)], Some(8)),
+            (&[plan(6, 1, "year", 1)], Some(0)),
+            (&[plan(18, 1, "year", 1)], Some(2)),
+            (&[plan(-18, 1, "year", 1)], Some(-2)),
+            (&[plan(900, 1, "quarter", 1), plan(600, 1, "half_year", 1)], Some(400)),
+            (&[plan(300, 1, "month", 3)], Some(100)),
+            (&[plan(1200, 1, "week", 1)], Some(5200)),
+            (&[plan(12, 1, "day", 1)], Some(365)),
+            // A third of a cent three times is a cent.
+            (&[plan(1, 1, "quarter", 1), plan(1, 1, "quarter", 1), plan(1, 1, "quarter", 1)], Some(1)),
+            (&[plan(1000, 1, "month", 1), plan(5000, 1, "one_time", 1)], Some(1000)),
+            (&[plan(1000, 1, "fortnight", 1)], None),
+            (&[plan(i64::MAX, u64::MAX, "day", 1), plan(i64::MAX, u64::MAX, "day", 1)], None),
+        ];
+        for (plans, expected) in cases {
+            assert_eq!(Plan::mrr(plans).map(|money| money.amount_minor), expected, "{plans:?}");
+        }
+        assert_eq!(Plan::mrr(&[]), None);
+        let euros = Plan { unit_amount: Money::from_minor(1, "EUR"), ..plan(1, 1, "month", 1) };
+        assert_eq!(Plan::mrr(&[plan(1, 1, "month", 1), euros]), None);
+        assert_eq!(Plan::mrr(&[Plan { unit_amount: None, ..plan(1, 1, "month", 1) }]), None);
+    }
+
+    #[test]
+    fn days_are_whole_and_never_negative() {
+        let since = |start: Option<u64>, now: Option<u64>| {
+            let started_at = start.map(Time::from_secs);
+            Subscription { started_at, ..Subscription::default() }.days_since_start(now.map(Time::from_secs))
+        };
+        assert_eq!(since(Some(1000), Some(1000 + 86_400 * 3 - 1)), Some(2));
+        assert_eq!(since(Some(1000), Some(1000 + 86_400 * 3)), Some(3));
+        assert_eq!(since(Some(1000), Some(999)), None);
+        assert_eq!((since(None, Some(1)), since(Some(1), None)), (None, None));
+    }
 }

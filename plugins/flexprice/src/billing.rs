@@ -1,8 +1,7 @@
 //! Invoices, payments, refunds and credit notes.
 
-use crate::notes::Notes;
-use billhook_plugin::Fields;
 use billhook_plugin::model::{CreditNote, Failure, Invoice, Payment, Refund};
+use billhook_plugin::{Fields, Notes};
 
 /// Flexprice's payment status, of a payment and of an invoice alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +49,12 @@ pub(crate) fn invoice(
         number: object.text("invoice_number").or_else(|| object.text("number")),
         status: status(object, kind, notes).map(str::to_owned),
         billing_reason: billing_reason(object, name, notes),
-        total: notes.money(object, "total", currency),
-        subtotal: notes.money(object, "subtotal", currency),
-        tax: notes.money(object, "total_tax", currency).or_else(|| notes.money(object, "tax", currency)),
-        amount_due: notes.money(object, "amount_due", currency),
-        amount_paid: notes.money(object, "amount_paid", currency),
-        amount_remaining: notes.money(object, "amount_remaining", currency),
+        total: notes.major(object, "total", currency),
+        subtotal: notes.major(object, "subtotal", currency),
+        tax: notes.major(object, "total_tax", currency).or_else(|| notes.major(object, "tax", currency)),
+        amount_due: notes.major(object, "amount_due", currency),
+        amount_paid: notes.major(object, "amount_paid", currency),
+        amount_remaining: notes.major(object, "amount_remaining", currency),
         due_at: object.time("due_date"),
         period_start: object.time("period_start"),
         period_end: object.time("period_end"),
@@ -159,7 +158,7 @@ pub(crate) fn payment(object: &Fields<'_>, kind: &str, currency: Option<&str>, n
         id: object.text("id"),
         status: status.map(str::to_owned),
         direction: Some("inbound".to_owned()),
-        amount: notes.money(object, "amount", currency),
+        amount: notes.major(object, "amount", currency),
         fee: None,
         method: object.text("payment_method_type").map(|method| method_of(&method).to_owned()),
         card_brand: None,
@@ -172,11 +171,11 @@ pub(crate) fn payment(object: &Fields<'_>, kind: &str, currency: Option<&str>, n
 
 /// The payment block of an invoice whose payment failed: Flexprice does not tell which payment it was.
 pub(crate) fn failed_payment(invoice: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Payment {
-    let amount = notes.money(invoice, "amount_remaining", currency);
+    let amount = notes.major(invoice, "amount_remaining", currency);
     Payment {
         status: Some("failed".to_owned()),
         direction: Some("inbound".to_owned()),
-        amount: amount.or_else(|| notes.money(invoice, "amount_due", currency)),
+        amount: amount.or_else(|| notes.major(invoice, "amount_due", currency)),
         failure: Some(failure(invoice)),
         ..Payment::default()
     }
@@ -215,9 +214,9 @@ fn failure(object: &Fields<'_>) -> Failure {
 
 /// The refund block of a payment that was given back. In part, without a word how much: no amount.
 pub(crate) fn refund_of_payment(payment: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Refund {
-    let stated = notes.money(payment, "refunded_amount", currency);
+    let stated = notes.major(payment, "refunded_amount", currency);
     let whole = || {
-        if paid(payment) == Some(Paid::Refunded) { notes.money(payment, "amount", currency) } else { None }
+        if paid(payment) == Some(Paid::Refunded) { notes.major(payment, "amount", currency) } else { None }
     };
     Refund {
         id: None,
@@ -259,7 +258,7 @@ pub(crate) fn refund_of_credit_note(
     Refund {
         id: object.text("id"),
         payment_id: object.text("payment_id"),
-        amount: notes.money(object, "total_amount", currency),
+        amount: notes.major(object, "total_amount", currency),
         status: Some(status.to_owned()),
         reason: reason.map(str::to_owned),
         provider_reason,
@@ -276,7 +275,7 @@ pub(crate) fn credit_note(object: &Fields<'_>, currency: Option<&str>, notes: &m
         id: object.text("id"),
         number: object.text("credit_note_number").or_else(|| object.text("number")),
         invoice_id: object.text("invoice_id"),
-        amount: notes.money(object, "total_amount", currency),
+        amount: notes.major(object, "total_amount", currency),
         kind: kind.filter(|kind| ["adjustment", "refund"].contains(&kind.as_str())),
         reason: object.text("reason").map(|reason| reason.to_lowercase()),
     }

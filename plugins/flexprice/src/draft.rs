@@ -3,17 +3,9 @@
 use crate::billing::{self, is_refund};
 use crate::catalogue::kind_of;
 use crate::envelope::Envelope;
-use crate::notes::Notes;
 use crate::{classify, extension, subscription};
 use billhook_plugin::model::{Customer, Draft, Invoice, Phase, Subscription};
-use billhook_plugin::{Fields, Time};
-use std::collections::BTreeMap;
-
-/// How many entries of the provider's metadata are kept.
-const METADATA_ENTRIES_MAX: usize = 50;
-
-/// How much of each entry is kept, in characters.
-const METADATA_CHARS_MAX: usize = 1000;
+use billhook_plugin::{Fields, Notes, Time};
 
 /// When the request was signed, for bodies that bear no time.
 type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
@@ -45,14 +37,14 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
             }
         },
         occurred_at: occurred_at(envelope, kind, key, main).or_else(sent_at),
-        metadata: metadata(main),
+        metadata: main.fields("metadata").map(|metadata| metadata.to_metadata()).unwrap_or_default(),
         ..Draft::default()
     };
 
     match (envelope.object("subscription"), envelope.text("subscription_id")) {
         (Some(object), _) => {
             let mut block = subscription::subscription(object, kind, &mut notes);
-            block.tenure_days = tenure_days(block.started_at, draft.occurred_at);
+            block.tenure_days = block.days_since_start(draft.occurred_at);
             draft.subscription = Some(block);
             let phase = match kind {
                 "subscription.canceled" => Some(Phase::Effective),
@@ -102,7 +94,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
     draft.provider_account_id = envelope.text("environment_id").or_else(environment);
     draft.semantic_key = semantic_key(envelope, kind, key, main);
     check_ids(&draft, &mut notes);
-    draft.warnings = notes.finish();
+    draft.warnings = notes.into_warnings();
     draft
 }
 
@@ -126,21 +118,6 @@ fn customer_block(
         country: country.filter(|code| code.len() == 2).map(|code| code.to_ascii_uppercase()),
     };
     (block != Customer::default()).then_some(block)
-}
-
-fn metadata(main: &Fields<'_>) -> BTreeMap<String, String> {
-    let Some(metadata) = main.fields("metadata") else { return BTreeMap::new() };
-    let cut = |text: &str| text.chars().take(METADATA_CHARS_MAX).collect::<String>();
-    let entries = metadata.iter().filter(|(_, value)| value.raw() != "null");
-    let text =
-        |value: billhook_plugin::Json<'_>| value.text().map_or_else(|| cut(value.raw()), |text| cut(&text));
-    entries.take(METADATA_ENTRIES_MAX).map(|(name, value)| (cut(name), text(value))).collect()
-}
-
-/// Whole days from the start to the event.
-fn tenure_days(started_at: Option<Time>, occurred_at: Option<Time>) -> Option<u32> {
-    let (start, end) = (started_at?, occurred_at?);
-    (end >= start).then(|| u32::try_from(end.since(start).as_secs() / 86_400).ok())?
 }
 
 /// When it happened, from the one field that means it.

@@ -1,9 +1,8 @@
 //! The smaller objects: wallets, usage, entitlements, products, meters, checkouts, fees, integrations.
 
 use crate::envelope::Envelope;
-use crate::notes::Notes;
 use billhook_plugin::model::{Draft, Object};
-use billhook_plugin::{Fields, Json};
+use billhook_plugin::{Fields, Json, Notes};
 
 /// Fills the extension block of `draft`'s type.
 pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<&str>, notes: &mut Notes) {
@@ -39,7 +38,7 @@ pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<
         }
         "fee" => {
             let kind = main.text("fee_type").or_else(|| main.text("type"));
-            let amount = notes.money(main, "amount", currency);
+            let amount = notes.major(main, "amount", currency);
             draft.fee = Some(Object { kind, amount, quantity: decimal(main, "units"), ..named(main) });
         }
         "notification" => {
@@ -88,9 +87,9 @@ fn wallet(
         status: object.text("wallet_status").or_else(|| object.text("status")),
         scope: scope.map(str::to_owned),
         amount: if object.get(balance).is_some() {
-            notes.money(object, balance, currency)
+            notes.major(object, balance, currency)
         } else {
-            notes.money(object, "balance", currency)
+            notes.major(object, "balance", currency)
         },
         quantity: decimal(object, "credit_balance"),
         message: envelope.body.text("alert_status").or_else(|| alert?.text("state")),
@@ -112,7 +111,7 @@ fn transaction(
         kind: object.text("type").or_else(|| object.text("transaction_type")).map(|kind| kind.to_lowercase()),
         status: object.text("transaction_status").or_else(|| object.text("status")),
         scope: Some("transaction".to_owned()),
-        amount: notes.money(object, "amount", currency),
+        amount: notes.major(object, "amount", currency),
         quantity: decimal(object, "credit_amount"),
         method: object.text("transaction_reason").map(|reason| reason.to_lowercase()),
         message: object.text("error_message").or_else(|| object.text("description")),
@@ -133,14 +132,14 @@ fn usage(envelope: &Envelope<'_>, name: &str, currency: Option<&str>, notes: &mu
         _ => "feature",
     };
     let body = &envelope.body;
-    let amount = notes.money(usage, "current_usage_amount", currency);
+    let amount = notes.major(usage, "current_usage_amount", currency);
     Object {
         id: body.text("alert_id").or_else(|| feature.text("id")),
         name: feature.text("name"),
         kind: body.text("alert_type"),
         status: body.text("alert_status"),
         scope: Some(scope.to_owned()),
-        amount: amount.or_else(|| notes.money(body, "current_spend", currency)),
+        amount: amount.or_else(|| notes.major(body, "current_spend", currency)),
         quantity: decimal(usage, "current_usage").or_else(|| decimal(body, "usage_ratio")),
         message: body.text("message"),
         ..Object::default()
@@ -183,7 +182,7 @@ fn feature(object: &Fields<'_>) -> Object {
 fn checkout(object: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Object {
     Object {
         status: object.text("checkout_status").or_else(|| object.text("status")),
-        amount: notes.money(object, "amount", currency),
+        amount: notes.major(object, "amount", currency),
         url: ["checkout_url", "payment_url", "url"].iter().find_map(|field| object.text(field)),
         expected_at: object.time("expires_at"),
         message: object.text("failure_reason").or_else(|| object.text("error_message")),

@@ -2,7 +2,7 @@
 //!
 //! [`envelope`] finds the event's name and its objects, [`classify`] the canonical type, [`draft`] puts the draft
 //! together out of the blocks that [`subscription`], [`billing`] and [`extension`] make. What is odd is noted
-//! ([`notes`]) and never refused: only a body that is not a JSON object is invalid.
+//! ([`Notes`](billhook_plugin::Notes)) and never refused: only a body that is not a JSON object is invalid.
 
 pub mod catalogue;
 
@@ -11,7 +11,6 @@ mod classify;
 mod draft;
 mod envelope;
 mod extension;
-mod notes;
 mod subscription;
 
 use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};

@@ -1,9 +1,8 @@
 //! Subscriptions and their cancellation.
 
-use crate::notes::Notes;
 use billhook_plugin::model::subscription::{COMMENT_CHARS_MAX, reason_group};
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Plan, Subscription};
-use billhook_plugin::{Fields, Time};
+use billhook_plugin::{Fields, Notes, Time};
 
 /// Where Flexprice keeps what a customer said.
 const REASON_FIELD: &str = "subscription.metadata.cancellation_reason";

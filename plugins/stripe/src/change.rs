@@ -1,0 +1,111 @@
+//! What an update of a subscription was about. Stripe has one event for all updates and puts what stood there before
+//! into `previous_attributes`.
+
+use crate::envelope::Envelope;
+use crate::subscription::{items, period};
+use billhook_plugin::Fields;
+use std::collections::BTreeSet;
+
+/// The canonical types of an event of a subscription, most telling last; `of_name` if nothing tells more.
+pub(crate) fn kinds(envelope: &Envelope<'_>, of_name: &'static str) -> Vec<&'static str> {
+    let object = &envelope.object;
+    let status = object.text("status").unwrap_or_default();
+    match (of_name, &envelope.previous) {
+        ("subscription.created", _) => match status.as_str() {
+            "trialing" => vec![of_name, "subscription.trial_started"],
+            "active" => vec![of_name, "subscription.activated"],
+            _ => vec![of_name],
+        },
+        ("subscription.updated", Some((_, previous))) => {
+            let kinds = changes(object, previous, &status);
+            if kinds.is_empty() { vec![of_name] } else { kinds }
+        }
+        _ => vec![of_name],
+    }
+}
+
+fn changes(object: &Fields<'_>, previous: &Fields<'_>, status: &str) -> Vec<&'static str> {
+    let before = previous.text("status");
+    let mut kinds = match (before.as_deref(), status) {
+        (Some("trialing"), "active") => vec!["subscription.trial_ended", "subscription.activated"],
+        (Some("trialing"), "past_due") => vec!["subscription.trial_ended", "subscription.past_due"],
+        (Some("incomplete"), "active") => vec!["subscription.activated"],
+        (Some("incomplete"), "trialing") => vec!["subscription.trial_started"],
+        (Some("incomplete"), "incomplete_expired") => vec!["subscription.expired"],
+        (Some(before), "past_due") if before != "past_due" => vec!["subscription.past_due"],
+        _ => Vec::new(),
+    };
+    // The first period that is paid is no renewal.
+    let begins = matches!(before.as_deref(), Some("trialing" | "incomplete"));
+    if !begins && is_renewed(object, previous) {
+        kinds.push("subscription.renewed");
+    }
+    if is_other_plan(object, previous) {
+        kinds.push("subscription.plan_changed");
+    }
+    match (was_ending(object, previous), is_ending(object)) {
+        (false, true) => kinds.push("subscription.cancel_scheduled"),
+        (true, false) => kinds.push("subscription.cancel_unscheduled"),
+        // Who cancels in the customer portal is asked why afterwards: the decision is told again, with its reason.
+        (true, true) if is_reason_new(object, previous) => kinds.push("subscription.cancel_scheduled"),
+        _ => {}
+    }
+    kinds
+}
+
+/// Whether the end is decided.
+fn is_ending(object: &Fields<'_>) -> bool {
+    object.flag("cancel_at_period_end") == Some(true) || object.get("cancel_at").is_some()
+}
+
+/// Whether it was before: what is not in `previous` is as it was.
+fn was_ending(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let flag = match previous.flag("cancel_at_period_end") {
+        Some(flag) => flag,
+        None => object.flag("cancel_at_period_end") == Some(true),
+    };
+    let has_date = match previous.iter().any(|(name, _)| name == "cancel_at") {
+        true => previous.get("cancel_at").is_some(),
+        false => object.get("cancel_at").is_some(),
+    };
+    flag || has_date
+}
+
+fn is_reason_new(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let Some(before) = previous.fields("cancellation_details") else { return false };
+    let now = object.fields("cancellation_details").unwrap_or_default();
+    let told = |field: &str| {
+        before.iter().any(|(name, _)| name == field)
+            && now.text(field).is_some()
+            && now.text(field) != before.text(field)
+    };
+    told("feedback") || told("comment")
+}
+
+/// Whether a new period follows the one before. A period that begins before the last one ended is that of another plan
+/// or of an anchor that was moved.
+fn is_renewed(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let Some(start) = period(object).0 else { return false };
+    match period(previous) {
+        (_, Some(end_before)) => start >= end_before,
+        (Some(start_before), None) => start > start_before,
+        (None, None) => false,
+    }
+}
+
+/// Whether the prices are others; another quantity of the same is no other plan.
+fn is_other_plan(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let before = prices(previous);
+    !before.is_empty() && before != prices(object)
+}
+
+fn prices(object: &Fields<'_>) -> BTreeSet<String> {
+    let of_items: BTreeSet<_> = items(object)
+        .iter()
+        .filter_map(|item| item.text_at("/price/id").or_else(|| item.text_at("/plan/id")))
+        .collect();
+    match of_items.is_empty() {
+        true => object.text_at("/plan/id").into_iter().collect(),
+        false => of_items,
+    }
+}

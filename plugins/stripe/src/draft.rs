@@ -1,0 +1,214 @@
+//! Puts the drafts together.
+
+use crate::catalogue::kind_of;
+use crate::envelope::{Envelope, id_of};
+use crate::{billing, change, subscription};
+use billhook_plugin::model::{Customer, Invoice, Phase};
+use billhook_plugin::{Draft, Fields, Notes, Time};
+
+/// The longest `previous` that is kept, in bytes.
+const PREVIOUS_BYTES_MAX: usize = 64 << 10;
+
+/// The drafts of an event: one, or one for each thing that an update of a subscription changed.
+pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
+    let kind = kind_of(&envelope.name);
+    let kinds = match envelope.about() {
+        "customer.subscription" => change::kinds(envelope, kind),
+        "refund" | "charge.refund" => vec![refund_kind(kind, &envelope.object)],
+        "charge" if kind == "refund.created" => {
+            vec![refund_kind(kind, &billing::refund_in_charge(&envelope.object).unwrap_or_default())]
+        }
+        "charge.dispute" if kind == "dispute.closed" => {
+            vec![match envelope.object.text("status").as_deref() {
+                Some("won") => "dispute.won",
+                Some("lost") => "dispute.lost",
+                _ => kind,
+            }]
+        }
+        _ => vec![kind],
+    };
+    kinds.into_iter().map(|kind| draft(envelope, kind)).collect()
+}
+
+/// The type of an event about a refund: by its state, except that a failure is one whatever the state says.
+fn refund_kind(of_name: &'static str, refund: &Fields<'_>) -> &'static str {
+    match refund.text("status").as_deref() {
+        _ if !of_name.starts_with("refund.") || of_name == "refund.failed" => of_name,
+        Some("succeeded") => "refund.succeeded",
+        Some("failed" | "canceled") => "refund.failed",
+        Some("pending" | "requires_action") => "refund.created",
+        _ => of_name,
+    }
+}
+
+fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
+    let mut notes = Notes::default();
+    let object = &envelope.object;
+    let about = envelope.about();
+    let mut draft = Draft {
+        kind: kind.to_owned(),
+        provider_event_type: envelope.name.clone(),
+        provider_event_id: envelope.id.clone(),
+        provider_account_id: envelope.account.clone(),
+        provider_api_version: envelope.api_version.clone(),
+        livemode: envelope.livemode,
+        occurred_at: envelope.created,
+        thin: envelope.thin,
+        customer: customer(object, about),
+        metadata: object.fields("metadata").map(|metadata| metadata.to_metadata()).unwrap_or_default(),
+        ..Draft::default()
+    };
+    match about {
+        "customer.subscription" => {
+            draft.subscription = Some(subscription::subscription(object, envelope.created, &mut notes));
+            let phase = match kind {
+                "subscription.canceled" => Some(Phase::Effective),
+                "subscription.cancel_scheduled" => Some(Phase::Requested),
+                _ => None,
+            };
+            draft.cancellation = phase.map(|phase| subscription::cancellation(object, phase, &mut notes));
+            if phase == Some(Phase::Requested) {
+                draft.effective_at = subscription::effective_at(object, Phase::Requested);
+            }
+        }
+        "invoice" => {
+            draft.invoice = Some(billing::invoice(object, kind, &mut notes));
+            draft.subscription = billing::subscription_of(object);
+            let is_outside = kind == "invoice.paid" && object.flag("paid_out_of_band") == Some(true);
+            if kind.starts_with("payment.") || is_outside {
+                draft.payment = Some(billing::payment_of_invoice(object, kind, &mut notes));
+            }
+        }
+        "charge" => {
+            draft.payment = Some(billing::charge(object, kind, &mut notes));
+            draft.invoice = invoice_of(object);
+            if kind.starts_with("refund.") {
+                let none = Fields::default();
+                let previous = envelope.previous.as_ref().map_or(&none, |(_, previous)| previous);
+                draft.refund = Some(match billing::refund_in_charge(object) {
+                    Some(refund) => billing::refund(&refund, kind, &mut notes),
+                    None => billing::refund_of_charge(object, previous, &mut notes),
+                });
+            }
+        }
+        "payment_intent" => {
+            draft.payment = Some(billing::payment_intent(object, kind, &mut notes));
+            draft.invoice = invoice_of(object);
+        }
+        "invoice_payment" => {
+            draft.payment = Some(billing::invoice_payment(object, kind, &mut notes));
+            draft.invoice = invoice_of(object);
+        }
+        "refund" | "charge.refund" => draft.refund = Some(billing::refund(object, kind, &mut notes)),
+        "charge.dispute" => draft.dispute = Some(billing::dispute(object, &mut notes)),
+        "credit_note" => {
+            draft.credit_note = Some(billing::credit_note(object, &mut notes));
+            draft.invoice = invoice_of(object);
+        }
+        "payment_method" | "customer.source" => draft.payment_method = Some(billing::payment_method(object)),
+        "checkout.session" => {
+            draft.checkout = Some(billing::checkout(object, &mut notes));
+            draft.subscription = billing::subscription_of(object);
+            draft.invoice = invoice_of(object);
+        }
+        "payout" => draft.payout = Some(billing::payout(object, &mut notes)),
+        "product" | "price" => draft.product = Some(billing::product(object, about, &mut notes)),
+        "entitlements.active_entitlement_summary" => draft.entitlement = Some(billing::entitlement(object)),
+        "billing.alert" => draft.usage = Some(billing::usage(object)),
+        _ => {}
+    }
+    draft.semantic_key = semantic_key(envelope, kind);
+    if let Some((json, _)) = envelope.previous {
+        match json.raw().len() > PREVIOUS_BYTES_MAX {
+            true => notes.add(format!(
+                "`previous_attributes` has more than {PREVIOUS_BYTES_MAX} bytes and is left out"
+            )),
+            false => draft.previous = Some(json.to_raw()),
+        }
+    }
+    draft.warnings = notes.into_warnings();
+    draft
+}
+
+/// Who it is about: the object itself, or whom it names.
+fn customer(object: &Fields<'_>, about: &str) -> Option<Customer> {
+    let none = Fields::default();
+    let nested = ["customer", "customer_details", "billing_details"].map(|name| object.fields(name));
+    let country_of = |person: &Fields<'_>| person.text_at("/address/country");
+    let is_customer = about == "customer";
+    let own = if is_customer { object } else { &none };
+    let of = |field: &str| {
+        own.text(field).or_else(|| nested.iter().flatten().find_map(|person| person.text(field)))
+    };
+    let email = ["customer_email", "receipt_email"].iter().find_map(|field| object.text(field));
+    let country = country_of(own)
+        .or_else(|| object.text_at("/customer_address/country"))
+        .or_else(|| nested.iter().flatten().find_map(country_of));
+    let customer = Customer {
+        id: if is_customer { object.text("id") } else { id_of(object, "customer") },
+        external_id: object.text("client_reference_id"),
+        email: email.or_else(|| of("email")),
+        name: object.text("customer_name").or_else(|| of("name")),
+        country: country.filter(|code| code.len() == 2).map(|code| code.to_ascii_uppercase()),
+    };
+    (customer != Customer::default()).then_some(customer)
+}
+
+fn invoice_of(object: &Fields<'_>) -> Option<Invoice> {
+    Some(Invoice { id: Some(id_of(object, "invoice")?), ..Invoice::default() })
+}
+
+/// The key that one fact has in all the events that tell it: a payment is told by its invoice, its intent and its
+/// charge. `None` for what may happen to an object again and again.
+fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
+    let object = &envelope.object;
+    let id = object.text("id");
+    let day = |time: Option<Time>| time.map(|time| time.to_string()[..10].to_owned()).unwrap_or_default();
+    let key = |id: Option<String>| Some(format!("{kind}:{}", id?));
+    match (envelope.about(), kind) {
+        (_, "payment.succeeded") | ("invoice", "invoice.paid") => {
+            let payment = match envelope.about() {
+                "invoice" => billing::payment_of(object),
+                "invoice_payment" => {
+                    let payment = object.fields("payment").unwrap_or_default();
+                    id_of(&payment, "payment_intent").or_else(|| id_of(&payment, "charge"))
+                }
+                "charge" => id_of(object, "payment_intent"),
+                _ => None,
+            };
+            match payment {
+                Some(payment) => Some(format!("payment.succeeded:{payment}")),
+                None => key(id),
+            }
+        }
+        // Each attempt has a charge of its own.
+        (about, "payment.failed") => {
+            let error = object.fields("last_payment_error").unwrap_or_default();
+            let charge = match about {
+                "charge" => id,
+                "payment_intent" => id_of(object, "latest_charge").or_else(|| error.text("charge")),
+                _ => id_of(object, "charge")
+                    .or_else(|| Some(format!("{}:{}", id?, object.whole::<u32>("attempt_count")?))),
+            };
+            key(charge)
+        }
+        (_, "subscription.cancel_scheduled") => {
+            key(id).map(|key| format!("{key}:{}", day(subscription::effective_at(object, Phase::Requested))))
+        }
+        (_, "subscription.renewed") => {
+            key(id).map(|key| format!("{key}:{}", day(subscription::period(object).0)))
+        }
+        ("charge", _) if kind.starts_with("refund.") => {
+            key(billing::refund_in_charge(object).and_then(|refund| refund.text("id")))
+        }
+        (_, "subscription.created" | "subscription.activated" | "subscription.trial_started")
+        | (_, "subscription.trial_ended" | "subscription.canceled" | "subscription.expired")
+        | (_, "invoice.finalized" | "invoice.voided" | "invoice.uncollectible" | "invoice.overdue")
+        | (_, "payment.canceled" | "refund.succeeded" | "refund.failed" | "customer.deleted")
+        | (_, "dispute.opened" | "dispute.won" | "dispute.lost" | "dispute.closed")
+        | (_, "credit_note.voided" | "checkout.completed" | "checkout.expired" | "checkout.failed")
+        | (_, "payout.started" | "payout.paid" | "payout.failed" | "product.archived") => key(id),
+        _ if kind.ends_with(".created") => key(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,170 @@
+//! Subscriptions and their cancellation.
+
+use crate::envelope::id_of;
+use crate::money;
+use billhook_plugin::model::subscription::{COMMENT_CHARS_MAX, reason_group};
+use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Plan, Subscription};
+use billhook_plugin::{Fields, Json, Notes, Time};
+
+/// How many items of a subscription are read: as many as Stripe puts into an event.
+const ITEMS_MAX: usize = 20;
+
+/// The items of a subscription.
+pub(crate) fn items<'a>(object: &Fields<'a>) -> Vec<Fields<'a>> {
+    let data = object.pointer("/items/data").and_then(Json::items).unwrap_or_default();
+    data.into_iter().take(ITEMS_MAX).filter_map(Json::fields).collect()
+}
+
+/// The current period. Since 2025-03-31 (basil) the items have it, before that the subscription.
+pub(crate) fn period(object: &Fields<'_>) -> (Option<Time>, Option<Time>) {
+    let items = items(object);
+    let read = |field: &str| object.time(field).or_else(|| items.iter().find_map(|item| item.time(field)));
+    (read("current_period_start"), read("current_period_end"))
+}
+
+/// The subscription block.
+pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut Notes) -> Subscription {
+    let provider_status = object.text("status");
+    let status = provider_status.as_deref().map(|status| match status {
+        "incomplete" => "incomplete",
+        "incomplete_expired" => "expired",
+        "trialing" => "trialing",
+        "active" => "active",
+        "past_due" => "past_due",
+        "unpaid" => "unpaid",
+        "paused" => "paused",
+        "canceled" => "canceled",
+        _ => {
+            notes.unknown("status", status);
+            "unknown"
+        }
+    });
+    let currency = object.text("currency");
+    let plans = plans(object, currency.as_deref(), notes);
+    let mrr = Plan::mrr(&plans);
+    let (current_period_start, current_period_end) = period(object);
+    let mut block = Subscription {
+        id: object.text("id"),
+        status: status.map(str::to_owned),
+        provider_status,
+        plan: plans.into_iter().next(),
+        started_at: ["start_date", "start", "created"].iter().find_map(|field| object.time(field)),
+        trial_start: object.time("trial_start"),
+        trial_end: object.time("trial_end"),
+        current_period_start,
+        current_period_end,
+        cancel_at: object.time("cancel_at"),
+        cancel_at_period_end: object.flag("cancel_at_period_end"),
+        canceled_at: object.time("canceled_at"),
+        ended_at: object.time("ended_at"),
+        resumes_at: object.fields("pause_collection").and_then(|pause| pause.time("resumes_at")),
+        mrr_source: mrr.is_some().then(|| "computed".to_owned()),
+        mrr,
+        ..Subscription::default()
+    };
+    block.tenure_days = block.days_since_start(now);
+    block
+}
+
+/// What is subscribed to, a plan for each item.
+fn plans(object: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Vec<Plan> {
+    let items = items(object);
+    // Before items there was one plan.
+    let of = if items.is_empty() && object.get("plan").is_some() { vec![object.clone()] } else { items };
+    of.iter().map(|item| plan(item, currency, notes)).collect()
+}
+
+fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Plan {
+    let price = item.fields("price").unwrap_or_default();
+    let plan = item.fields("plan").unwrap_or_default();
+    let recurring = price.fields("recurring").unwrap_or_default();
+    let interval = recurring.text("interval").or_else(|| plan.text("interval"));
+    let interval = interval.filter(|interval| {
+        let is_known = ["day", "week", "month", "year"].contains(&interval.as_str());
+        if !is_known {
+            notes.unknown("interval", interval);
+        }
+        is_known
+    });
+    // A price below a cent has a decimal only, and one in tiers has none.
+    let unit_amount = match (price.get("unit_amount").is_some(), plan.get("amount").is_some()) {
+        (true, _) => money::amount(notes, &price, "unit_amount", currency),
+        (false, true) => money::amount(notes, &plan, "amount", currency),
+        (false, false) => None,
+    };
+    Plan {
+        id: price.text("id").or_else(|| plan.text("id")),
+        name: price.text("nickname").or_else(|| plan.text("nickname")).or_else(|| price.text("lookup_key")),
+        product_id: id_of(&price, "product").or_else(|| id_of(&plan, "product")),
+        interval,
+        interval_count: recurring.whole("interval_count").or_else(|| plan.whole("interval_count")),
+        quantity: item.whole("quantity"),
+        unit_amount,
+    }
+}
+
+/// When access ends or ended.
+pub(crate) fn effective_at(object: &Fields<'_>, phase: Phase) -> Option<Time> {
+    let at_period_end =
+        || object.flag("cancel_at_period_end").filter(|at_end| *at_end).and_then(|_| period(object).1);
+    match phase {
+        Phase::Effective => object.time("ended_at").or_else(|| object.time("canceled_at")),
+        Phase::Requested => object.time("cancel_at").or_else(at_period_end),
+    }
+}
+
+/// The cancellation block. `feedback` is what the customer chose, `reason` the mechanism that led to the end.
+pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes) -> Cancellation {
+    let details = object.fields("cancellation_details").unwrap_or_default();
+    let (feedback, reason) = (details.text("feedback"), details.text("reason"));
+    let code_of_feedback = feedback.as_deref().map(|feedback| match feedback {
+        "too_expensive" => "too_expensive",
+        "missing_features" => "missing_features",
+        "low_quality" => "low_quality",
+        "too_complex" => "too_complex",
+        "unused" => "unused",
+        "switched_service" => "switched_service",
+        "customer_service" => "customer_service",
+        "other" => "other",
+        _ => {
+            notes.unknown("cancellation_details.feedback", feedback);
+            "other"
+        }
+    });
+    let of_customer = (CancellationKind::Voluntary, Initiator::Customer);
+    let ((kind, initiator), code_of_reason) = match reason.as_deref() {
+        Some("payment_failed") => {
+            ((CancellationKind::Involuntary, Initiator::System), Some("payment_failed"))
+        }
+        Some("payment_disputed") => ((CancellationKind::Involuntary, Initiator::Bank), Some("dispute")),
+        Some("canceled_by_retention_policy") => {
+            ((CancellationKind::Voluntary, Initiator::Merchant), Some("retention_policy"))
+        }
+        _ if feedback.is_some() => (of_customer, None),
+        Some("cancellation_requested") => ((CancellationKind::Voluntary, Initiator::Unknown), None),
+        Some(reason) => {
+            notes.unknown("cancellation_details.reason", reason);
+            ((CancellationKind::Unknown, Initiator::Unknown), None)
+        }
+        None => ((CancellationKind::Unknown, Initiator::Unknown), None),
+    };
+    let code = code_of_reason.or(code_of_feedback).unwrap_or("unspecified");
+    let (provider_reason, field) = match (code_of_reason, feedback, reason) {
+        (None, Some(feedback), _) => (Some(feedback), Some("cancellation_details.feedback")),
+        (_, _, Some(reason)) => (Some(reason), Some("cancellation_details.reason")),
+        (_, _, None) => (None, None),
+    };
+    Cancellation {
+        kind,
+        initiator,
+        phase,
+        requested_at: object.time("canceled_at"),
+        effective_at: effective_at(object, phase),
+        at_period_end: object.flag("cancel_at_period_end"),
+        reason_code: Some(code.to_owned()),
+        reason_group: reason_group(code).map(str::to_owned),
+        provider_reason,
+        provider_reason_field: field.map(str::to_owned),
+        comment: details.text("comment").map(|text| text.chars().take(COMMENT_CHARS_MAX).collect()),
+    }
+}

@@ -1,0 +1,532 @@
+//! What the normalizer makes of bodies.
+
+use crate::Stripe;
+use crate::catalogue::CATALOGUE;
+use billhook_plugin::model::kind;
+use billhook_plugin::testing::{self, Sample};
+use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
+use serde_json::{Value, json};
+
+const NOW: u64 = 1_780_000_000;
+const MONTH: u64 = 30 * 86_400;
+
+fn normalize(body: impl ToString) -> Result<Vec<Draft>, Failure> {
+    Stripe.normalize(&Webhook::new("billing", "stripe").with_body(body.to_string()))
+}
+
+fn event(name: &str, object: &Value) -> Value {
+    json!({
+        "id": "evt_1", "object": "event", "api_version": "2025-04-30.basil", "created": NOW, "livemode": false,
+        "type": name, "data": { "object": object }, "pending_webhooks": 1, "request": { "id": "req_1" },
+    })
+}
+
+fn updated(object: &Value, previous: &Value) -> Value {
+    let mut body = event("customer.subscription.updated", object);
+    body["data"]["previous_attributes"] = previous.clone();
+    body
+}
+
+fn read(body: &Value) -> Draft {
+    normalize(body).unwrap().remove(0)
+}
+
+fn kinds(body: &Value) -> Vec<String> {
+    normalize(body).unwrap().into_iter().map(|draft| draft.kind).collect()
+}
+
+/// `base` with the members of `more` laid over it.
+fn with(base: Value, more: Value) -> Value {
+    let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("objects") };
+    base.extend(more);
+    base.into()
+}
+
+fn item(price: &str, amount: i64, start: u64) -> Value {
+    json!({
+        "id": "si_1", "quantity": 2, "current_period_start": start, "current_period_end": start + MONTH,
+        "price": {
+            "id": price, "currency": "usd", "unit_amount": amount, "nickname": "Team", "product": "prod_1",
+            "recurring": { "interval": "year", "interval_count": 1 },
+        },
+    })
+}
+
+fn subscription() -> Value {
+    json!({
+        "id": "sub_1", "object": "subscription", "customer": "cus_1", "currency": "usd", "status": "active",
+        "start_date": NOW - 90 * 86_400, "created": NOW - 90 * 86_400, "cancel_at_period_end": false,
+        "items": { "object": "list", "data": [item("price_1", 6000, NOW)] }, "metadata": { "team": "7" },
+    })
+}
+
+fn invoice() -> Value {
+    json!({
+        "id": "in_1", "object": "invoice", "number": "A-1", "status": "open", "currency": "usd",
+        "billing_reason": "subscription_cycle", "customer": "cus_1", "customer_email": "ada@example.com",
+        "customer_address": { "country": "gb" }, "total": 1200, "subtotal": 1000, "amount_due": 1200,
+        "amount_paid": 0, "amount_remaining": 1200, "attempt_count": 2, "next_payment_attempt": NOW + 86_400,
+        "parent": { "subscription_details": { "subscription": "sub_1" } },
+        "total_taxes": [{ "amount": 150 }, { "amount": 50 }],
+        "status_transitions": { "finalized_at": NOW - 60 }, "hosted_invoice_url": "https://pay.example.com/1",
+    })
+}
+
+fn charge() -> Value {
+    json!({
+        "id": "ch_1", "object": "charge", "amount": 1200, "currency": "usd", "customer": "cus_1",
+        "payment_intent": "pi_1", "invoice": "in_1", "billing_details": { "email": "ada@example.com" },
+        "payment_method_details": { "type": "card", "card": { "brand": "visa", "last4": "4242" } },
+    })
+}
+
+#[test]
+fn every_name_has_its_type_and_fills_the_block_of_its_family() {
+    for (name, kind) in CATALOGUE {
+        let draft = read(&event(name, &json!({ "id": "x", "amount": 1, "currency": "usd" })));
+        assert_eq!((draft.kind.as_str(), draft.provider_event_type.as_str()), (*kind, *name));
+        let family = kind.split('.').next().unwrap();
+        let json = serde_json::to_value(&draft).unwrap();
+        assert!(json[family].is_object(), "{name} fills no `{family}`: {json}");
+        assert_eq!(draft.warnings, [""; 0], "{name}");
+    }
+    let draft = read(&event("treasury.credit_reversal.posted", &json!({ "id": "x", "customer": "cus_1" })));
+    assert_eq!(draft.kind, "provider.unmapped");
+    assert_eq!(draft.customer.unwrap().id.as_deref(), Some("cus_1"));
+}
+
+#[test]
+fn the_envelope_is_kept() {
+    let mut body = event("customer.subscription.paused", &subscription());
+    body["account"] = json!("acct_1");
+    let draft = read(&body);
+    assert_eq!(draft.provider_event_id.as_deref(), Some("evt_1"));
+    assert_eq!(draft.provider_account_id.as_deref(), Some("acct_1"));
+    assert_eq!(draft.provider_api_version.as_deref(), Some("2025-04-30.basil"));
+    assert_eq!((draft.livemode, draft.thin), (Some(false), false));
+    assert_eq!(draft.occurred_at.unwrap().secs(), NOW);
+    assert_eq!(draft.metadata["team"], "7");
+    let thin = json!({ "id": "evt_2", "object": "v2.core.event", "type": "v2.core.account.updated" });
+    assert!(read(&thin).thin);
+}
+
+#[test]
+fn a_subscription_is_read_in_the_shapes_of_old_and_new_versions() {
+    let old = json!({
+        "id": "sub_1", "customer": "cus_1", "status": "active", "start": NOW - 90 * 86_400, "quantity": 2,
+        "current_period_start": NOW, "current_period_end": NOW + MONTH,
+        "plan": {
+            "id": "price_1", "amount": 6000, "currency": "usd", "interval": "year", "interval_count": 1,
+            "nickname": "Team", "product": "prod_1",
+        },
+    });
+    for object in [subscription(), old] {
+        let block = read(&event("customer.subscription.resumed", &object)).subscription.unwrap();
+        assert_eq!((block.id.as_deref(), block.status.as_deref()), (Some("sub_1"), Some("active")));
+        assert_eq!(block.current_period_end.unwrap().secs(), NOW + MONTH, "{object}");
+        assert_eq!(block.tenure_days, Some(90));
+        let mrr = block.mrr.unwrap();
+        assert_eq!((mrr.amount_minor, mrr.currency.as_str()), (1000, "USD"), "two seats at 60.00 a year");
+        assert_eq!(block.mrr_source.as_deref(), Some("computed"));
+        let plan = block.plan.unwrap();
+        assert_eq!((plan.id.as_deref(), plan.name.as_deref()), (Some("price_1"), Some("Team")));
+        assert_eq!((plan.product_id.as_deref(), plan.quantity), (Some("prod_1"), Some(2)));
+        assert_eq!(plan.unit_amount.unwrap().original, "6000");
+    }
+}
+
+#[test]
+fn an_update_is_named_by_what_it_changed() {
+    let ending = || with(subscription(), json!({ "cancel_at_period_end": true, "canceled_at": NOW }));
+    let dated = || with(subscription(), json!({ "cancel_at": NOW + 86_400 }));
+    let status = |status: &str| with(subscription(), json!({ "status": status }));
+    let items = |price: &str, start: u64| json!({ "items": { "data": [item(price, 6000, start)] } });
+    let told = || with(ending(), json!({ "cancellation_details": { "feedback": "unused" } }));
+    let cases: Vec<(Value, Value, &[&str])> = vec![
+        (subscription(), json!({ "metadata": { "team": "6" } }), &["subscription.updated"]),
+        (
+            ending(),
+            json!({ "cancel_at_period_end": false, "canceled_at": null }),
+            &["subscription.cancel_scheduled"],
+        ),
+        (dated(), json!({ "cancel_at": null }), &["subscription.cancel_scheduled"]),
+        (dated(), json!({ "cancel_at": NOW + 5 }), &["subscription.updated"]),
+        (subscription(), json!({ "cancel_at_period_end": true }), &["subscription.cancel_unscheduled"]),
+        (subscription(), json!({ "cancel_at": NOW + 5 }), &["subscription.cancel_unscheduled"]),
+        (ending(), json!({ "metadata": {} }), &["subscription.updated"]),
+        (told(), json!({ "cancellation_details": { "feedback": null } }), &["subscription.cancel_scheduled"]),
+        (told(), json!({ "cancellation_details": { "feedback": "unused" } }), &["subscription.updated"]),
+        (
+            subscription(),
+            json!({ "status": "trialing" }),
+            &["subscription.trial_ended", "subscription.activated"],
+        ),
+        (subscription(), json!({ "status": "incomplete" }), &["subscription.activated"]),
+        (subscription(), json!({ "status": "past_due" }), &["subscription.updated"]),
+        (status("past_due"), json!({ "status": "active" }), &["subscription.past_due"]),
+        (
+            status("past_due"),
+            json!({ "status": "trialing" }),
+            &["subscription.trial_ended", "subscription.past_due"],
+        ),
+        (status("incomplete_expired"), json!({ "status": "incomplete" }), &["subscription.expired"]),
+        (status("unpaid"), json!({ "status": "past_due" }), &["subscription.updated"]),
+        (subscription(), items("price_1", NOW - MONTH), &["subscription.renewed"]),
+        (
+            subscription(),
+            with(json!({ "status": "trialing" }), items("price_1", NOW - MONTH)),
+            &["subscription.trial_ended", "subscription.activated"],
+        ),
+        (subscription(), items("price_0", NOW), &["subscription.plan_changed"]),
+        (subscription(), items("price_0", NOW - 86_400), &["subscription.plan_changed"]),
+        (subscription(), json!({ "plan": { "id": "price_1" } }), &["subscription.updated"]),
+        (
+            subscription(),
+            items("price_0", NOW - MONTH),
+            &["subscription.renewed", "subscription.plan_changed"],
+        ),
+        (
+            subscription(),
+            json!({ "current_period_start": NOW - MONTH, "current_period_end": NOW }),
+            &["subscription.renewed"],
+        ),
+    ];
+    for (object, previous, expected) in cases {
+        let body = updated(&object, &previous);
+        assert_eq!(kinds(&body), *expected, "{previous}");
+        assert_eq!(read(&body).previous.unwrap().get(), previous.to_string());
+    }
+}
+
+#[test]
+fn a_new_subscription_tells_how_it_begins() {
+    for (status, second) in [
+        ("trialing", Some("subscription.trial_started")),
+        ("active", Some("subscription.activated")),
+        ("incomplete", None),
+    ] {
+        let object = with(subscription(), json!({ "status": status }));
+        let expected: Vec<_> = [Some("subscription.created"), second].into_iter().flatten().collect();
+        assert_eq!(kinds(&event("customer.subscription.created", &object)), expected);
+    }
+}
+
+#[test]
+fn reasons_of_a_cancellation_become_canonical() {
+    let cases = [
+        (json!(null), "unknown unknown unspecified other", None),
+        (
+            json!({ "reason": "cancellation_requested" }),
+            "voluntary unknown unspecified other",
+            Some("reason"),
+        ),
+        (
+            json!({ "reason": "cancellation_requested", "feedback": "too_expensive", "comment": "Too dear" }),
+            "voluntary customer too_expensive price",
+            Some("feedback"),
+        ),
+        (
+            json!({ "feedback": "switched_service" }),
+            "voluntary customer switched_service competitor",
+            Some("feedback"),
+        ),
+        (
+            json!({ "feedback": "missing_features" }),
+            "voluntary customer missing_features product",
+            Some("feedback"),
+        ),
+        (json!({ "feedback": "bored" }), "voluntary customer other other", Some("feedback")),
+        (
+            json!({ "reason": "payment_failed" }),
+            "involuntary system payment_failed involuntary",
+            Some("reason"),
+        ),
+        (
+            json!({ "reason": "payment_failed", "feedback": "unused" }),
+            "involuntary system payment_failed involuntary",
+            Some("reason"),
+        ),
+        (json!({ "reason": "payment_disputed" }), "involuntary bank dispute involuntary", Some("reason")),
+        (
+            json!({ "reason": "canceled_by_retention_policy" }),
+            "voluntary merchant retention_policy merchant",
+            Some("reason"),
+        ),
+    ];
+    for (details, expected, field) in cases {
+        let over = json!({
+            "status": "canceled", "canceled_at": NOW - 10, "ended_at": NOW, "cancellation_details": details,
+        });
+        let draft = read(&event("customer.subscription.deleted", &with(subscription(), over)));
+        let cancellation = serde_json::to_value(draft.cancellation.unwrap()).unwrap();
+        let told = ["kind", "initiator", "reason_code", "reason_group"]
+            .map(|field| cancellation[field].as_str().unwrap());
+        assert_eq!(told.join(" "), expected, "{details}");
+        let field_of = field.map(|field| format!("cancellation_details.{field}"));
+        assert_eq!(cancellation["provider_reason_field"].as_str(), field_of.as_deref(), "{details}");
+        assert_eq!(cancellation["comment"], details["comment"]);
+        assert_eq!(cancellation["phase"], "effective");
+        let unknown = details["feedback"] == "bored";
+        assert_eq!(draft.warnings.len(), usize::from(unknown), "{:?}", draft.warnings);
+    }
+}
+
+#[test]
+fn a_decision_says_when_access_ends() {
+    let over = json!({ "cancel_at_period_end": true, "canceled_at": NOW });
+    let body = updated(&with(subscription(), over), &json!({ "cancel_at_period_end": false }));
+    let draft = read(&body);
+    assert_eq!(draft.effective_at.unwrap().secs(), NOW + MONTH);
+    let cancellation = draft.cancellation.unwrap();
+    assert_eq!(cancellation.effective_at, draft.effective_at);
+    assert_eq!((cancellation.at_period_end, cancellation.requested_at.unwrap().secs()), (Some(true), NOW));
+    assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:sub_1:2026-06-27"));
+}
+
+#[test]
+fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
+    let draft = read(&event("invoice.payment_failed", &invoice()));
+    let payment = draft.payment.unwrap();
+    assert_eq!((payment.status.as_deref(), payment.attempt_count), (Some("failed"), Some(2)));
+    assert_eq!(payment.next_attempt_at.unwrap().secs(), NOW + 86_400);
+    assert_eq!(payment.amount.unwrap().amount_minor, 1200);
+    let invoice = draft.invoice.unwrap();
+    assert_eq!((invoice.id.as_deref(), invoice.tax.unwrap().amount_minor), (Some("in_1"), 200));
+    assert_eq!(draft.subscription.unwrap().id.as_deref(), Some("sub_1"));
+    let customer = draft.customer.unwrap();
+    assert_eq!(
+        (customer.email.as_deref(), customer.country.as_deref()),
+        (Some("ada@example.com"), Some("GB"))
+    );
+    assert_eq!(draft.semantic_key.as_deref(), Some("payment.failed:in_1:2"));
+}
+
+#[test]
+fn causes_of_failures_become_canonical() {
+    let cases = [
+        ("card_declined", Some("generic_decline"), "card_declined"),
+        ("card_declined", Some("do_not_honor"), "card_declined"),
+        ("card_declined", Some("insufficient_funds"), "insufficient_funds"),
+        ("card_declined", Some("stolen_card"), "blocked_card"),
+        ("card_declined", Some("fraudulent"), "fraud_suspected"),
+        ("card_declined", Some("issuer_not_available"), "issuer_unavailable"),
+        ("card_declined", None, "card_declined"),
+        ("expired_card", None, "expired_card"),
+        ("processing_error", None, "processor_error"),
+        ("authentication_required", Some("authentication_not_handled"), "authentication_required"),
+        ("incorrect_cvc", Some("incorrect_cvc"), "invalid_payment_details"),
+        ("setup_went_wrong", None, "other"),
+    ];
+    for (code, reason, expected) in cases {
+        let of_charge =
+            json!({ "failure_code": code, "outcome": { "reason": reason }, "failure_message": "No." });
+        let error = json!({
+            "code": code, "decline_code": reason, "message": "No.", "charge": "ch_1",
+            "payment_method": { "type": "card", "card": { "brand": "visa", "last4": "4242" } },
+        });
+        let intent = json!({ "id": "pi_1", "amount": 1200, "currency": "usd", "last_payment_error": error });
+        for body in [
+            event("charge.failed", &with(charge(), of_charge)),
+            event("payment_intent.payment_failed", &intent),
+        ] {
+            let draft = read(&body);
+            let payment = draft.payment.unwrap();
+            let failure = payment.failure.unwrap();
+            assert_eq!(failure.code.as_deref(), Some(expected), "{body}");
+            assert_eq!(
+                (failure.provider_code.as_deref(), failure.provider_reason.as_deref()),
+                (Some(code), reason)
+            );
+            assert_eq!(failure.message.as_deref(), Some("No."));
+            assert_eq!((payment.id.as_deref(), payment.card_last4.as_deref()), (Some("pi_1"), Some("4242")));
+            assert_eq!(draft.semantic_key.as_deref(), Some("payment.failed:ch_1"), "one attempt, told twice");
+        }
+    }
+}
+
+#[test]
+fn one_payment_has_one_key_in_all_the_events_that_tell_it() {
+    let old =
+        json!({ "status": "paid", "amount_paid": 1200, "payment_intent": "pi_1", "subscription": "sub_1" });
+    let new =
+        json!({ "status": "paid", "payments": { "data": [{ "payment": { "payment_intent": "pi_1" } }] } });
+    let join = json!({ "id": "inpay_1", "invoice": "in_1", "payment": { "payment_intent": "pi_1" } });
+    for body in [
+        event("invoice.payment_succeeded", &with(invoice(), old.clone())),
+        event("invoice.payment_succeeded", &with(invoice(), new)),
+        event("invoice.paid", &with(invoice(), old)),
+        event("charge.succeeded", &charge()),
+        event("payment_intent.succeeded", &json!({ "id": "pi_1" })),
+        event("invoice_payment.paid", &join),
+    ] {
+        assert_eq!(read(&body).semantic_key.as_deref(), Some("payment.succeeded:pi_1"), "{body}");
+    }
+    let outside = with(invoice(), json!({ "status": "paid", "amount_paid": 1200, "paid_out_of_band": true }));
+    let draft = read(&event("invoice.paid", &outside));
+    assert_eq!(draft.payment.unwrap().method.as_deref(), Some("out_of_band"));
+    assert_eq!(draft.semantic_key.as_deref(), Some("invoice.paid:in_1"));
+}
+
+#[test]
+fn refunds_and_disputes_are_told_by_their_state() {
+    let refund = |status: &str| json!({ "id": "re_1", "amount": 500, "currency": "usd", "charge": "ch_1", "status": status });
+    let listed = |status: &str| with(charge(), json!({ "refunds": { "data": [refund(status)] } }));
+    let dispute = |status: &str| json!({ "id": "dp_1", "amount": 500, "currency": "usd", "status": status });
+    let cases = [
+        ("refund.created", refund("pending"), "refund.created", Some("pending")),
+        ("refund.created", refund("succeeded"), "refund.succeeded", Some("succeeded")),
+        ("refund.updated", refund("succeeded"), "refund.succeeded", Some("succeeded")),
+        ("refund.updated", refund("requires_action"), "refund.created", Some("pending")),
+        ("refund.updated", refund("failed"), "refund.failed", Some("failed")),
+        ("refund.updated", refund("canceled"), "refund.failed", Some("failed")),
+        ("refund.failed", refund("succeeded"), "refund.failed", Some("failed")),
+        ("charge.refund.updated", refund("failed"), "refund.failed", Some("failed")),
+        ("charge.refunded", listed("succeeded"), "refund.succeeded", Some("succeeded")),
+        ("charge.refunded", charge(), "refund.created", Some("pending")),
+        ("charge.dispute.created", dispute("needs_response"), "dispute.opened", Some("open")),
+        ("charge.dispute.funds_withdrawn", dispute("under_review"), "dispute.updated", Some("under_review")),
+        ("charge.dispute.closed", dispute("won"), "dispute.won", Some("won")),
+        ("charge.dispute.closed", dispute("lost"), "dispute.lost", Some("lost")),
+        ("charge.dispute.closed", dispute("warning_closed"), "dispute.closed", Some("closed")),
+    ];
+    for (name, object, kind, status) in cases {
+        let draft = read(&event(name, &object));
+        assert_eq!(draft.kind, kind, "{name} {object}");
+        let told = draft.refund.map(|refund| refund.status).or(draft.dispute.map(|dispute| dispute.status));
+        assert_eq!(told.unwrap().as_deref(), status, "{name} {object}");
+    }
+    let part = with(charge(), json!({ "amount_refunded": 700 }));
+    let mut body = event("charge.refunded", &part);
+    body["data"]["previous_attributes"] = json!({ "amount_refunded": 200 });
+    let draft = read(&body);
+    assert_eq!(draft.refund.unwrap().amount.unwrap().amount_minor, 500, "what came since");
+    assert_eq!(draft.payment.unwrap().status.as_deref(), Some("partially_refunded"));
+}
+
+#[test]
+fn amounts_are_whole_and_in_the_units_of_stripe() {
+    let cases = [
+        ("1200", "\"usd\"", Some((1200, "USD", 2)), 0),
+        ("1200", "\"jpy\"", Some((1200, "JPY", 0)), 0),
+        ("5120", "\"kwd\"", Some((5120, "KWD", 3)), 0),
+        // Krónur and shillings: still two decimals, always 00. Ariary: none.
+        ("500", "\"isk\"", Some((500, "ISK", 2)), 0),
+        ("500", "\"ugx\"", Some((500, "UGX", 2)), 0),
+        ("500", "\"mga\"", Some((500, "MGA", 0)), 0),
+        ("500", "\"huf\"", Some((500, "HUF", 2)), 0),
+        ("-500", "\"eur\"", Some((-500, "EUR", 2)), 0),
+        ("12.5", "\"usd\"", None, 1),
+        ("1e30", "\"usd\"", None, 1),
+        ("1200", "null", None, 1),
+        ("1200", "\"dollars\"", None, 1),
+        ("null", "\"usd\"", None, 0),
+    ];
+    for (amount, currency, expected, warnings) in cases {
+        let body = format!(
+            r#"{{"type":"payout.paid","data":{{"object":{{"id":"po_1","amount":{amount},"currency":{currency}}}}}}}"#
+        );
+        let draft = normalize(&body).unwrap().remove(0);
+        let money = draft.payout.unwrap().amount;
+        let told =
+            money.as_ref().map(|money: &Money| (money.amount_minor, money.currency.as_str(), money.exponent));
+        assert_eq!(told, expected, "{body}");
+        assert_eq!(draft.warnings.len(), warnings, "{body}: {:?}", draft.warnings);
+    }
+}
+
+#[test]
+fn a_price_below_a_cent_gives_no_revenue_and_no_warning() {
+    let mut object = subscription();
+    object["items"]["data"][0]["price"]["unit_amount"] = json!(null);
+    object["items"]["data"][0]["price"]["unit_amount_decimal"] = json!("0.25");
+    let draft = read(&event("customer.subscription.resumed", &object));
+    let block = draft.subscription.unwrap();
+    assert_eq!((block.mrr, block.mrr_source, block.plan.unwrap().unit_amount), (None, None, None));
+    assert_eq!(draft.warnings, [""; 0]);
+}
+
+#[test]
+fn only_what_is_no_event_is_invalid() {
+    for (body, why) in [
+        ("{}", "the body has no `type`: it is no event of Stripe's"),
+        ("[]", "the body is an array, not a JSON object"),
+        ("paid", "the body is not JSON"),
+    ] {
+        match normalize(body) {
+            Err(Failure::Invalid(told)) => assert!(told.contains(why), "{body}: {told}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    let webhook = Webhook::new("billing", "stripe").with_event_name("invoice.paid").with_body("{}");
+    assert_eq!(Stripe.normalize(&webhook).unwrap()[0].kind, "invoice.paid");
+}
+
+#[test]
+fn the_manifest_lists_the_catalogue() {
+    let manifest: toml::Table = crate::MANIFEST.parse().unwrap();
+    let events = manifest["provider"][0]["event"].as_array().unwrap();
+    let listed: Vec<_> = events
+        .iter()
+        .map(|event| (event["name"].as_str().unwrap(), event["type"].as_str().unwrap()))
+        .collect();
+    assert_eq!(listed, CATALOGUE, "plugin.toml against catalogue.rs, in the same order");
+    assert!(CATALOGUE.iter().all(|(_, kind)| kind::is_known(kind)));
+}
+
+#[test]
+fn any_body_gives_drafts_or_is_invalid() {
+    let ending =
+        with(subscription(), json!({ "cancel_at": NOW, "cancellation_details": { "feedback": "unused" } }));
+    let refunded = with(charge(), json!({ "refunds": { "data": [{ "id": "re_1", "status": "pending" }] } }));
+    let before = json!({ "status": "trialing", "cancel_at": null, "items": { "data": [item("p", 1, 1)] } });
+    let of_charge = json!({ "failure_code": "card_declined", "outcome": { "reason": "lost_card" } });
+    let mut samples: Vec<_> = CATALOGUE.iter().map(|(name, _)| event(name, &json!({ "id": "x" }))).collect();
+    samples.extend([
+        updated(&ending, &before),
+        event("customer.subscription.deleted", &ending),
+        event("invoice.payment_failed", &invoice()),
+        event("charge.refunded", &refunded),
+        event("charge.failed", &with(charge(), of_charge)),
+    ]);
+    let samples: Vec<_> = samples.into_iter().map(Sample::new).collect();
+    testing::any_body_gives_drafts_or_is_invalid(&Stripe, &samples);
+}
+
+#[test]
+fn published_bodies_are_read() {
+    let Some(providers) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+        println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+        return;
+    };
+    let mut bodies = 0;
+    for file in std::fs::read_dir(std::path::Path::new(&providers).join("stripe")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !name.ends_with(".json") || name == "signature-vectors.json" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let is_excerpt = name.ends_with(".excerpt.json");
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let drafts = match is_excerpt {
+            true => normalize(event("customer.subscription.deleted", &body)).unwrap(),
+            false => normalize(&text).unwrap(),
+        };
+        let wire = body["type"].as_str().unwrap_or("customer.subscription.deleted");
+        let expected = match (wire, body["data"]["object"]["status"].as_str()) {
+            ("refund.created" | "charge.refunded" | "charge.refund.updated", Some("succeeded")) => {
+                "refund.succeeded"
+            }
+            (name, _) => CATALOGUE.iter().find(|(known, _)| *known == name).unwrap().1,
+        };
+        assert_eq!(drafts[0].kind, expected, "{name}");
+        assert_eq!(drafts[0].warnings, [""; 0], "{name}");
+        assert!(drafts[0].customer.is_some() || !wire.starts_with("customer"), "{name}");
+        if is_excerpt {
+            let cancellation = drafts[0].cancellation.as_ref().unwrap();
+            assert_eq!(cancellation.reason_code.as_deref(), Some("too_expensive"));
+        }
+        bodies += 1;
+    }
+    assert_eq!(bodies, 28);
+}

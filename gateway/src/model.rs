@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod delivery;
+pub mod difference;
 pub mod dispatch;
 pub mod endpoint;
 pub mod id;

@@ -5,13 +5,15 @@
 //! rest is shared evenly, so an endpoint that hangs delays nobody else. What a pass finds is only what the store
 //! says is due, so fresh, retried, resent and crash-recovered deliveries take one path.
 //!
-//! Not guaranteed: order, and that a delivery is sent once. An attempt that was not recorded before the process died
-//! is made again, under the same `webhook-id`.
+//! Not guaranteed: order, unless the endpoint asks for it (then the store hands out one event of an entity at a time),
+//! and that a delivery is sent once. An attempt that was not recorded before the process died is made again, under the
+//! same `webhook-id`.
 
 mod attempt;
 mod endpoints;
 mod format;
 mod lane;
+mod pace;
 mod pass;
 mod signer;
 mod turning;
@@ -101,7 +103,7 @@ mod tests {
     use crate::model::attempt::{Attempt, Failure, Outcome};
     use crate::model::delivery::{Delivery, DeliveryState};
     use crate::model::dispatch::{Dispatch, NewEvent};
-    use crate::model::endpoint::{By, DISABLE_AFTER, Endpoint, Gate, Turned};
+    use crate::model::endpoint::{By, DISABLE_AFTER, Endpoint, Gate, Terms, Turned};
     use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
     use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
@@ -322,6 +324,7 @@ mod tests {
             concurrency: 8,
             manner: Manner::default(),
             disable_after: DISABLE_AFTER,
+            terms: Terms::default(),
         }
     }
 

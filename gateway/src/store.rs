@@ -227,6 +227,11 @@ pub trait Delivering {
     fn due(&self, n: usize) -> Answer<'_, Vec<Due>>;
     /// Leases up to `n` deliveries of `endpoint` that are due, in the order of lane and due time. The caller
     /// respects the gate.
+    ///
+    /// Of an entity whose events the endpoint takes in order ([`Dispatch::ordered`]) only the first that waits is due,
+    /// whatever the lane of those behind it; each of them is due once the one before it has ended, a resend once all
+    /// that waited before it have. A delivery whose event is older than one of its entity and family that the endpoint
+    /// has taken by now says so ([`Delivery::stale`]).
     fn lease(&self, endpoint: EndpointId, now: Time, n: usize) -> Answer<'_, Vec<DeliveryLease>>;
     /// Gives a lease back: due as before, no attempt used.
     fn release(&self, id: DeliveryId);

@@ -16,4 +16,5 @@ mod refused;
 mod replays;
 mod signing;
 mod store;
+mod terms;
 mod tidy;

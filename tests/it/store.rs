@@ -76,6 +76,10 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("suspects count one failure", |b| Box::pin(suspects_count_one_failure(b))),
         ("deliveries move as their attempts say", |b| Box::pin(deliveries_move(b))),
         ("urgent deliveries go first", |b| Box::pin(urgent_deliveries_go_first(b))),
+        ("the events of an entity are leased in order", |b| Box::pin(an_entity_goes_in_order(b))),
+        ("a resend goes behind what waits", |b| Box::pin(a_resend_goes_behind(b))),
+        ("a reprocess leaves no gap in a line", |b| Box::pin(a_reprocess_leaves_no_gap(b))),
+        ("what is older than what was taken is told", |b| Box::pin(what_is_stale_is_told(b))),
         ("due tells one row an endpoint", |b| Box::pin(due_tells_one_row_an_endpoint(b))),
         ("a finish after the lease moved is lost", |b| Box::pin(a_finish_after_the_lease_moved(b))),
         ("redrive makes new deliveries, once", |b| Box::pin(redrive_makes_new_deliveries(b))),
@@ -175,7 +179,7 @@ fn event(webhook: WebhookId, index: u32, kind: &str, endpoints: &[EndpointId]) -
 
 fn dispatch(webhook: WebhookId, now: Time, events: &[(&str, &[EndpointId])]) -> Dispatch {
     let events = (0..).zip(events).map(|(index, (kind, endpoints))| event(webhook, index, kind, endpoints));
-    Dispatch { run: Run { now, notes: Vec::new() }, events: events.collect(), entities: Vec::new() }
+    Dispatch { run: Run { now, notes: Vec::new() }, events: events.collect(), ..Dispatch::default() }
 }
 
 async fn lease_one(store: &Shared, now: Time) -> WebhookLease {
@@ -558,6 +562,188 @@ async fn urgent_deliveries_go_first(bench: &Bench<'_>) {
     let leased = store.lease(app, at(9), 9).await.unwrap();
     let order: Vec<&str> = leased.iter().map(|lease| lease.kind.as_str()).collect();
     assert_eq!(order, ["subscription.canceled", "payment.failed", "invoice.paid"]);
+}
+
+/// Commits webhook `n`: one event of `entity`, which `app` takes in order. Answers its delivery to `app`.
+async fn commit_about(
+    store: &Shared,
+    n: u64,
+    entity: &str,
+    kind: &str,
+    endpoints: &[EndpointId],
+) -> DeliveryId {
+    store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    let lease = lease_one(store, at(n)).await;
+    let event = NewEvent { entity: Some(entity.into()), ..event(lease.id, 0, kind, endpoints) };
+    let id = event.id;
+    let ordered = vec![EndpointId::derive("app")];
+    let dispatch = Dispatch { events: vec![event], ordered, ..Dispatch::default() };
+    assert_eq!(store.dispatched(&lease, dispatch, at(n)).await.unwrap(), Committed::Done);
+    DeliveryId::derive(id, EndpointId::derive("app"), 0)
+}
+
+async fn leased(store: &Shared, endpoint: EndpointId, now: Time) -> Vec<DeliveryLease> {
+    store.lease(endpoint, now, 99).await.unwrap()
+}
+
+fn ids(leases: &[DeliveryLease]) -> Vec<DeliveryId> {
+    leases.iter().map(|lease| lease.delivery.id).collect()
+}
+
+async fn an_entity_goes_in_order(bench: &Bench<'_>) {
+    let mut store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    let a1 = commit_about(&store, 1, "a", "invoice.paid", &[app, crm]).await;
+    let a2 = commit_about(&store, 2, "a", "subscription.canceled", &[app, crm]).await;
+    let b1 = commit_about(&store, 3, "b", "invoice.paid", &[app]).await;
+    let b2 = commit_about(&store, 4, "b", "invoice.paid", &[app]).await;
+    let a3 = commit_about(&store, 5, "a", "invoice.paid", &[app]).await;
+    assert_eq!(leased(&store, crm, at(9)).await[0].kind, "subscription.canceled", "nobody else is held");
+    let first = leased(&store, app, at(9)).await;
+    assert_eq!(ids(&first), [a1, b1], "an urgent one waits for its entity's turn");
+    assert!(leased(&store, app, at(99)).await.is_empty(), "while they are under way");
+    assert!(!store.due(9).await.unwrap().iter().any(|due| due.endpoint == app));
+
+    // A retry holds its own entity and no other.
+    finish(&store, &first[0], AfterAttempt::RetryAt(at(50)), at(10)).await;
+    finish(&store, &first[1], AfterAttempt::Delivered, at(10)).await;
+    let next = leased(&store, app, at(11)).await;
+    assert_eq!(ids(&next), [b2]);
+    store.release(b2);
+    drop(store);
+    store = bench.open();
+    let again = leased(&store, app, at(12)).await;
+    assert_eq!(ids(&again), [b2], "after a restart too");
+    finish(&store, &again[0], AfterAttempt::Delivered, at(12)).await;
+    let retried = leased(&store, app, at(50)).await;
+    assert_eq!((ids(&retried), retried[0].delivery.attempts), (vec![a1], 1));
+    finish(&store, &retried[0], AfterAttempt::Held, at(50)).await;
+    let held = leased(&store, app, at(50)).await;
+    assert_eq!(ids(&held), [a1], "a trial leaves it at its place");
+
+    // A dead one and a skipped one release the next.
+    finish(&store, &held[0], AfterAttempt::Dead("x".into()), at(51)).await;
+    let second = leased(&store, app, at(51)).await;
+    assert_eq!(ids(&second), [a2]);
+    finish(&store, &second[0], AfterAttempt::Skipped("x".into()), at(52)).await;
+    let third = leased(&store, app, at(52)).await;
+    assert_eq!(ids(&third), [a3]);
+    finish(&store, &third[0], AfterAttempt::Delivered, at(53)).await;
+    let a4 = commit_about(&store, 60, "a", "invoice.paid", &[app]).await;
+    assert_eq!(ids(&leased(&store, app, at(60)).await), [a4], "a line that was empty begins anew");
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.delivered, stats.dead), (1 + 2, 3, 1));
+}
+
+async fn a_resend_goes_behind(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let dead = commit_about(&store, 1, "a", "invoice.paid", &[app]).await;
+    let lease = lease_delivery(&store, app, at(1)).await;
+    finish(&store, &lease, AfterAttempt::Dead("x".into()), at(1)).await;
+    let waits = commit_about(&store, 2, "a", "invoice.paid", &[app]).await;
+    let under_way = lease_delivery(&store, app, at(2)).await;
+    assert_eq!(store.redrive(Redrive::Delivery(dead), at(3), 9).await.unwrap().count, 1);
+    let last = commit_about(&store, 4, "a", "invoice.paid", &[app]).await;
+    let event = lease.delivery.event;
+    let redriven = DeliveryId::derive(event, app, 1);
+    assert_eq!(store.resend(dead, at(4)).await.unwrap(), Resent::Waits(redriven));
+    assert!(leased(&store, app, at(9)).await.is_empty());
+    assert_eq!(under_way.delivery.id, waits);
+    finish(&store, &under_way, AfterAttempt::Delivered, at(5)).await;
+    for id in [redriven, last] {
+        let lease = lease_delivery(&store, app, at(9)).await;
+        assert_eq!(lease.delivery.id, id);
+        assert!(leased(&store, app, at(9)).await.is_empty());
+        finish(&store, &lease, AfterAttempt::Delivered, at(9)).await;
+    }
+    // With nobody before it it is due at once.
+    assert_eq!(store.resend(dead, at(10)).await.unwrap(), Resent::New(DeliveryId::derive(event, app, 2)));
+    assert_eq!(lease_delivery(&store, app, at(10)).await.delivery.resend, 2);
+}
+
+async fn a_reprocess_leaves_no_gap(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let gone = commit_about(&store, 1, "sub_1", "invoice.paid", &[app]).await;
+    let next = commit_about(&store, 2, "sub_1", "invoice.paid", &[app]).await;
+    let last = commit_about(&store, 3, "sub_1", "invoice.paid", &[app]).await;
+    let select = Select { until: Some(at(1)), ..Select::default() };
+    let again = job(4, What::Reprocess { resend: false }, select);
+    store.add_job(again.clone()).await.unwrap();
+    assert_eq!(worked_off(&store, again.id, 9).await.moved, 1);
+    let lease = lease_one(&store, at(999)).await;
+    assert_eq!(lease.id, webhook(1, b"").id);
+    let now_dropped = NewEvent {
+        dropped: Some(("event-filter".into(), "x".into())),
+        ..event(lease.id, 0, "invoice.paid", &[])
+    };
+    let dispatch = Dispatch { events: vec![now_dropped], ordered: vec![app], ..Dispatch::default() };
+    assert_eq!(store.dispatched(&lease, dispatch, at(5)).await.unwrap(), Committed::Done);
+    assert_eq!(store.delivery(gone).await.unwrap().unwrap().state.name(), "skipped");
+    for id in [next, last] {
+        let leases = leased(&store, app, at(9)).await;
+        assert_eq!(ids(&leases), [id]);
+        finish(&store, &leases[0], AfterAttempt::Delivered, at(9)).await;
+    }
+}
+
+async fn what_is_stale_is_told(bench: &Bench<'_>) {
+    let mut store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    // The time of arrival is that of happening: `late` comes last and happened first.
+    let late = |n: u64, kind: &'static str, entity: &'static str, happened: u64| {
+        let store = store.clone();
+        async move {
+            store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+            let lease = lease_one(&store, at(n)).await;
+            let occurred_at = at(happened);
+            let entity = Some(entity.to_owned());
+            let event = NewEvent { entity, occurred_at, ..event(lease.id, 0, kind, &[crm]) };
+            let id = event.id;
+            let dispatch = Dispatch { events: vec![event], ..Dispatch::default() };
+            assert_eq!(store.dispatched(&lease, dispatch, at(n)).await.unwrap(), Committed::Done);
+            id
+        }
+    };
+    let retried = late(10, "invoice.paid", "a", 10).await;
+    let newest = late(20, "invoice.voided", "a", 20).await;
+    let leases = leased(&store, crm, at(20)).await;
+    assert!(leases.iter().all(|lease| lease.delivery.stale.is_none()), "nothing was taken yet");
+    finish(&store, &leases[0], AfterAttempt::RetryAt(at(30)), at(21)).await;
+    late(25, "invoice.paid", "a", 15).await;
+    let delivered = finish(&store, &leases[1], AfterAttempt::Delivered, at(25)).await;
+    assert_eq!((leases[0].delivery.event, leases[1].delivery.event), (retried, newest));
+    assert_eq!(delivered.stale, None);
+    // In memory since before the newest was taken, read again for a retry, and made afterwards.
+    let expected = |n, happened| [("invoice.paid", "a", n, happened, Some(newest))];
+    for (kind, entity, n, happened, stale) in expected(26, 19).into_iter().chain([
+        ("invoice.paid", "a", 27, 20, None),
+        ("payment.failed", "a", 28, 1, None),
+        ("invoice.paid", "b", 29, 1, None),
+    ]) {
+        let id = late(n, kind, entity, happened).await;
+        let mut leases = leased(&store, crm, at(29)).await;
+        leases.retain(|lease| lease.delivery.event == id || lease.delivery.created == at(25));
+        for lease in leases {
+            let is_early = lease.delivery.created == at(25);
+            let stale = if is_early { Some(newest) } else { stale };
+            assert_eq!(lease.delivery.stale, stale, "{kind} {entity} {happened}");
+            let finished = finish(&store, &lease, AfterAttempt::Dead("x".into()), at(29)).await;
+            assert_eq!(finished.stale, stale, "it is kept");
+        }
+    }
+    let leases = leased(&store, crm, at(30)).await;
+    assert_eq!((leases[0].delivery.event, leases[0].delivery.stale), (retried, Some(newest)));
+    drop(leases);
+    let not_there = late(31, "invoice.paid", "a", 1).await;
+    store.close().await.unwrap();
+    drop(store);
+    store = bench.open();
+    let leases = leased(&store, crm, at(31)).await;
+    assert_eq!(leases.iter().filter(|lease| lease.delivery.stale == Some(newest)).count(), 2);
+    assert!(leases.iter().any(|lease| lease.delivery.event == not_there), "after a restart too");
+    assert!(leased(&store, app, at(31)).await.is_empty());
 }
 
 async fn due_tells_one_row_an_endpoint(bench: &Bench<'_>) {

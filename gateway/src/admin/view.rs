@@ -68,6 +68,7 @@ impl Admin {
                 delivery::DeliveryState::Skipped { at, why } => DeliveryState::Skipped { at, why },
                 delivery::DeliveryState::Dead { at, why } => DeliveryState::Dead { at, why },
             },
+            stale: row.stale,
         }
     }
 }

@@ -45,6 +45,9 @@ pub struct Delivery {
     /// Where it stands.
     #[serde(flatten)]
     pub state: DeliveryState,
+    /// It came late: the endpoint had taken this event, of the same entity and family and later, before.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub stale: Option<EventId>,
 }
 
 /// The endpoint of a delivery.

@@ -196,6 +196,9 @@ fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node
         line.push(plain(format!(", resend {}", delivery.resend)));
     }
     let mut node = Node::fact("to", line);
+    if let Some(later) = &delivery.stale {
+        node.push(Node::fact("stale", [care(format!("{later} is later and was taken before"))]));
+    }
     if let Some(url) = &delivery.endpoint.url {
         node.push(Node::fact("url", [faint(url.clone())]));
     }

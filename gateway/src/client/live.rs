@@ -166,7 +166,7 @@ impl Gateway {
                 dropped: None,
                 endpoints: vec![EndpointId::derive("app")],
             }],
-            entities: Vec::new(),
+            ..Dispatch::default()
         };
         assert_eq!(self.store.dispatched(&leases[0], dispatch, NOW).await.unwrap(), Committed::Done);
         (webhook, event)

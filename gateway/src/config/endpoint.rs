@@ -3,7 +3,7 @@
 use crate::config::mistake::{did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::{Names, headers, profile, schedule};
-use crate::model::endpoint::{DISABLE_AFTER, Endpoint};
+use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
 use crate::model::route;
 use std::time::Duration;
@@ -39,11 +39,11 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
             "take it out, or give the plugin to a source",
         );
     }
-    table.not_yet("livemode");
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
     let disable_after =
         table.item("disable_after").and_then(|item| item.duration(DISABLE_AFTER_MIN, DISABLE_AFTER_MAX));
+    let terms = terms(&mut table);
     let schedule = table.item("schedule").and_then(|item| schedule::read(&item));
     headers::query(&mut table, url.as_mut());
     table.finish();
@@ -60,7 +60,32 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),
         manner,
         disable_after: disable_after.unwrap_or(DISABLE_AFTER),
+        terms,
     })
+}
+
+fn terms(table: &mut Table<'_>) -> Terms {
+    let rate = table.item("rate").and_then(|item| {
+        item.parsed(
+            "a rate",
+            "write one such as `100/s`, `30/m` or `500/h`, of 1 to 1000000 requests",
+            str::parse,
+        )
+    });
+    let ordering = table.item("ordering").and_then(|item| item.one_of("an ordering", &Ordering::NAMED));
+    let stale =
+        table.item("stale").and_then(|item| item.one_of("a way to treat what is stale", &Stale::NAMED));
+    let livemode = table.item("livemode").and_then(|item| livemode(&item));
+    Terms { rate, ordering: ordering.unwrap_or_default(), stale: stale.unwrap_or_default(), livemode }
+}
+
+/// `true`, `false` or `"both"`, which is none of them.
+fn livemode(item: &Item<'_>) -> Option<bool> {
+    let mode = item.truth();
+    if mode.is_none() && item.as_text() != Some("both") {
+        item.wrong("is no mode", "write `true`, `false` or `\"both\"`");
+    }
+    mode
 }
 
 /// A URL may hold a password or a token, so nothing of it is quoted after the host.

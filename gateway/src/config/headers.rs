@@ -13,7 +13,8 @@ const HEADERS_MAX: usize = 50;
 const VALUE_BYTES_MAX: usize = 4096;
 
 /// Headers that the gateway sets, or that belong to the connection.
-pub(super) const RESERVED: [&str; 14] = [
+pub(super) const RESERVED: [&str; 15] = [
+    "billhook-stale",
     "connection",
     "content-length",
     "content-type",

@@ -164,14 +164,6 @@ impl<'a> Table<'a> {
         item.items().iter().filter_map(Item::table).collect()
     }
 
-    /// Refuses `name`, which is in the design but not in this version.
-    pub(super) fn not_yet(&mut self, name: &'static str) {
-        self.known.insert(name);
-        if let Some(item) = self.in_file(name) {
-            item.wrong("is not in this version", "take it out");
-        }
-    }
-
     /// Has `preset` say what the file does not.
     pub(super) fn fill_from(&mut self, preset: &'a DeTable<'a>) {
         self.preset = Some(preset);
@@ -273,6 +265,14 @@ impl<'a> Item<'a> {
     /// Whether it is a table.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.written, Written::File(DeValue::Table(_)))
+    }
+
+    /// The value as a truth value, if it is one; nothing is noted if not.
+    pub(super) fn truth(&self) -> Option<bool> {
+        match self.written {
+            Written::File(DeValue::Boolean(truth)) => Some(*truth),
+            Written::File(_) | Written::Variable(_) => None,
+        }
     }
 
     /// The value as a whole number from `min` to `max`.

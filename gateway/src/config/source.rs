@@ -46,7 +46,11 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
     }
     let allow_from = table.item("allow_from").map(allow_from).unwrap_or_default();
     let rate = table.item("rate").and_then(|item| {
-        item.parsed("a rate", "write one such as `500/s` or `30/m`, of 1 to 1000000 requests", str::parse)
+        item.parsed(
+            "a rate",
+            "write one such as `500/s`, `30/m` or `100/h`, of 1 to 1000000 requests",
+            str::parse,
+        )
     });
     table.finish();
     Some(Source {

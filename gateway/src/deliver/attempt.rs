@@ -7,12 +7,14 @@ use crate::deliver::endpoints::Target;
 use crate::deliver::format::{self, Content, Unsent};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
+use crate::model::endpoint::Stale;
 use crate::outbound::{Outbound, Post, Sent};
 use crate::store::{DeliveryLease, Store};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const STALE: HeaderName = HeaderName::from_static("billhook-stale");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
 /// Tries `lease` once. `at` is the time of the attempt.
@@ -25,8 +27,15 @@ pub(super) async fn attempt(
     trial: bool,
 ) -> Attempt {
     let webhook_id = lease.webhook_id();
-    let sent = match format::write(&target.endpoint, lease, &webhook_id, store).await {
-        Ok(Content { body, headers }) => {
+    let content = match unwanted(target, lease) {
+        Some(why) => Err(Unsent::Skip(why)),
+        None => format::write(&target.endpoint, lease, &webhook_id, store).await,
+    };
+    let sent = match content {
+        Ok(Content { body, mut headers }) => {
+            if lease.delivery.stale.is_some() {
+                headers.insert(STALE, HeaderValue::from_static("true"));
+            }
             let headers = with_ours(headers, target, &webhook_id, at, &body);
             let (url, timeout) = (target.endpoint.url.clone(), target.endpoint.timeout);
             outbound.send(Post { url, headers, body, timeout, now: at }).await
@@ -44,6 +53,13 @@ pub(super) async fn attempt(
         retry_after: sent.retry_after,
         answer: sent.answer,
     }
+}
+
+/// Why the endpoint does not want it by now. What is sent again by hand it gets.
+fn unwanted(target: &Target, lease: &DeliveryLease) -> Option<String> {
+    let later = lease.delivery.stale.filter(|_| lease.delivery.resend == 0)?;
+    (target.endpoint.terms.stale == Stale::Skip)
+        .then(|| format!("stale: {later} is later and was taken before"))
 }
 
 fn unsent(outcome: Outcome) -> Sent {

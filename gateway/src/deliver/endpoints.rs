@@ -59,8 +59,4 @@ impl Endpoints {
     pub(super) fn target(&self, place: usize) -> &Target {
         &self.targets[place]
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.targets.len()
-    }
 }

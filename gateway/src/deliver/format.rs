@@ -178,6 +178,7 @@ mod tests {
             concurrency: 8,
             disable_after: crate::model::endpoint::DISABLE_AFTER,
             manner: Manner::default(),
+            terms: crate::model::endpoint::Terms::default(),
         }
     }
 

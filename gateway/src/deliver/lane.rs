@@ -2,6 +2,7 @@
 //!
 //! Pure. All of it is lost when the process ends, which costs a dead endpoint a few more tries.
 
+use crate::deliver::pace::Pace;
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
@@ -32,6 +33,8 @@ pub(super) struct Lane {
     in_row: u32,
     /// The slow start: doubles with each success.
     limit: usize,
+    /// How fast it may be sent to; `None`: as fast as it takes it.
+    pub(super) pace: Option<Pace>,
 }
 
 /// What may be leased for an endpoint.
@@ -91,6 +94,7 @@ impl Lane {
             gate: None,
             in_row: 0,
             limit: usize::MAX,
+            pace: None,
         }
     }
 
@@ -117,7 +121,11 @@ impl Lane {
             0 => Room::Nothing,
             _ if self.recording >= RECORDING_MAX => Room::Nothing,
             _ if self.turning > 0 => Room::Nothing,
-            n if from.max(self.blocked) <= now => Room::Now { n, trial },
+            n if from.max(self.blocked) <= now => match self.pace.as_ref().map(|pace| pace.free(now)) {
+                None => Room::Now { n, trial },
+                Some(Ok(free)) => Room::Now { n: n.min(free), trial },
+                Some(Err(at)) => Room::At(at),
+            },
             _ => Room::At(from.max(self.blocked)),
         }
     }
@@ -131,6 +139,7 @@ impl Lane {
         now: Time,
         random: f64,
     ) -> (AfterAttempt, Option<Turn>) {
+        self.paced(attempt, now);
         let failure = match &attempt.outcome {
             Outcome::Delivered { .. } => {
                 let was_closed = matches!(self.gate, Some(Gate::Trial { .. }));
@@ -155,6 +164,16 @@ impl Lane {
         let closes = self.in_row >= FAILURES_TO_TRIAL && self.gate == Some(Gate::Open) && self.turning == 0;
         let turn = closes.then(|| Turn::Failed(self.in_row, failure.clone()));
         (after(delivery, failure, attempt, schedule, now, random), turn)
+    }
+
+    /// What an attempt says about the pace.
+    fn paced(&mut self, attempt: &Attempt, now: Time) {
+        let Some(pace) = &mut self.pace else { return };
+        match &attempt.outcome {
+            Outcome::Delivered { .. } => pace.succeeded(),
+            Outcome::Failed(Failure::Status(429)) => pace.slow(attempt.at, now),
+            Outcome::Failed(_) | Outcome::Skipped(_) => {}
+        }
     }
 }
 
@@ -217,7 +236,7 @@ mod tests {
         let (event, endpoint) = (EventId::derive(WebhookId::new(NOW, 1), 0), EndpointId::derive("app"));
         let id = DeliveryId::derive(event, endpoint, 0);
         let state = DeliveryState::Waiting { due: NOW };
-        Delivery { id, event, endpoint, resend: 0, created: NOW, attempts: step, step, state }
+        Delivery { id, event, endpoint, resend: 0, created: NOW, attempts: step, step, state, stale: None }
     }
 
     fn attempt(status: u16, trial: bool) -> Attempt {
@@ -276,6 +295,24 @@ mod tests {
             assert_eq!(lane.room(8, NOW, NOW), Room::Now { n, trial: false });
             decide(&mut lane, 200, false);
         }
+    }
+
+    #[test]
+    fn a_pace_bounds_what_the_concurrency_allows_and_a_429_halves_it() {
+        let mut lane = lane(Gate::Open);
+        lane.pace = Some(Pace::new("4/s".parse().unwrap()));
+        for (concurrency, n) in [(8, 4), (3, 3)] {
+            assert_eq!(lane.room(concurrency, NOW, NOW), Room::Now { n, trial: false });
+        }
+        decide(&mut lane, 429, false);
+        assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_millis(500))));
+        decide(&mut lane, 503, false);
+        let later = NOW.plus(Duration::from_secs(1));
+        assert_eq!(lane.room(8, NOW, later), Room::Now { n: 2, trial: false }, "any other failure does not");
+        assert_eq!(
+            lane.room(8, NOW.plus(Duration::from_secs(9)), NOW),
+            Room::At(NOW.plus(Duration::from_secs(9)))
+        );
     }
 
     #[test]

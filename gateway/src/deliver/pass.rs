@@ -2,10 +2,12 @@
 
 use crate::deliver::attempt::attempt;
 use crate::deliver::lane::{Lane, Room, Turn, Want, share};
+use crate::deliver::pace::Pace;
 use crate::deliver::{Deliver, Endpoints, turning};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
+use crate::model::endpoint::Endpoint;
 use crate::model::id::{DeliveryId, EndpointId};
 use crate::store::crash::{Point, crash_point};
 use crate::store::{AfterAttempt, Committed, Finish, Shared, StoreError};
@@ -85,7 +87,12 @@ impl Drop for Lease {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(deliver: &'a Deliver) -> Pass<'a> {
-        let lanes = (0..deliver.endpoints.len()).map(|_| Lane::new()).collect();
+        let lane = |endpoint: &Endpoint| {
+            let mut lane = Lane::new();
+            lane.pace = endpoint.terms.rate.map(Pace::new);
+            lane
+        };
+        let lanes = deliver.endpoints.iter().map(lane).collect();
         Pass {
             deliver,
             lanes,
@@ -172,6 +179,9 @@ impl<'a> Pass<'a> {
             // The others are given back by being dropped.
             leases = vec![leases.swap_remove(rand::random_range(0..leases.len()))];
         }
+        if let Some(pace) = &mut lane.pace {
+            pace.take(now, leases.len());
+        }
         for (lease, leased) in leases {
             let (delivery, at, trial, place) = (leased.delivery.clone(), now, want.trial, want.place);
             let (store, outbound, endpoints) = (store.clone(), outbound.clone(), endpoints.clone());
@@ -217,7 +227,15 @@ impl<'a> Pass<'a> {
         let lane = &mut self.lanes[flight.place];
         let endpoint = &self.deliver.endpoints.target(flight.place).endpoint;
         let now = self.deliver.clock.now();
+        let part = lane.pace.as_ref().map(Pace::part);
         let (after, turn) = lane.decide(&flight.delivery, &attempt, &endpoint.schedule, now, rand::random());
+        if let Some(now) = lane.pace.as_ref().map(Pace::part).filter(|now| Some(*now) != part) {
+            tracing::info!(
+                endpoint = endpoint.name,
+                part = now,
+                "the endpoint gets one part in so many of its rate"
+            );
+        }
         let turns = turn.is_some();
         lane.turning += usize::from(turns);
         lane.in_flight -= 1;

@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Line, Step};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::EventId;
 use crate::model::route;
 use crate::plugins::manifest::Kind;
@@ -111,7 +111,9 @@ pub async fn run(
     }
     let entities =
         entities.into_iter().map(|(entity, row)| EntityRead { entity, version: row.version }).collect();
-    Ok(Ok(Dispatch { run, events, entities }))
+    let in_order = |endpoint: &&Endpoint| endpoint.terms.ordering == Ordering::Entity;
+    let ordered = endpoints.iter().filter(in_order).map(|endpoint| endpoint.id).collect();
+    Ok(Ok(Dispatch { run, events, entities, ordered }))
 }
 
 /// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.

@@ -23,6 +23,8 @@ pub struct Delivery {
     pub step: u32,
     /// Where it stands.
     pub state: DeliveryState,
+    /// The endpoint had taken this event, of the same entity and family and later, before the last attempt was made.
+    pub stale: Option<EventId>,
 }
 
 /// Where a delivery stands.

@@ -17,6 +17,8 @@ pub struct Dispatch {
     /// The versions of the entity rows that the run read (0: there was none). A commit against other versions is a
     /// conflict, and the run repeats.
     pub entities: Vec<EntityRead>,
+    /// The endpoints that take the events of one entity one at a time, in the order of their commits.
+    pub ordered: Vec<EndpointId>,
 }
 
 /// One run of the pipeline.

@@ -2,6 +2,7 @@
 
 use crate::model::id::EndpointId;
 use crate::model::profile::Manner;
+use crate::model::rate::Rate;
 use crate::model::retry::Schedule;
 use crate::model::secret::Secret;
 use crate::model::signature;
@@ -35,6 +36,52 @@ pub struct Endpoint {
     pub manner: Manner,
     /// How long it may stay on trial, with nothing but failure, before it is disabled.
     pub disable_after: Duration,
+    /// Which events it takes, how fast and in which order.
+    pub terms: Terms,
+}
+
+/// On which terms an endpoint takes events, beside its subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How many attempts are made in a time; `None`: as many as there are. An answer of 429 slows it.
+    pub rate: Option<Rate>,
+    /// What waits for what.
+    pub ordering: Ordering,
+    /// What becomes of an event that comes after a later one.
+    pub stale: Stale,
+    /// Which mode it takes events of; `None`: of both.
+    pub livemode: Option<bool>,
+}
+
+/// What waits for what at an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// Nothing.
+    #[default]
+    None,
+    /// The events of one entity come one at a time, in the order in which the pipeline committed them: each waits until
+    /// the one before is delivered, skipped or dead. Holds for what is committed while it is set.
+    Entity,
+}
+
+impl Ordering {
+    /// Every ordering, by the name that the configuration gives it.
+    pub const NAMED: [(&'static str, Ordering); 2] = [("none", Ordering::None), ("entity", Ordering::Entity)];
+}
+
+/// What becomes of an event that is older than one of its entity and family that the endpoint has taken already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stale {
+    /// It is sent with a header that says so.
+    #[default]
+    Mark,
+    /// It is not sent, unless it is sent again by hand.
+    Skip,
+}
+
+impl Stale {
+    /// Both, by the name that the configuration gives them.
+    pub const NAMED: [(&'static str, Stale); 2] = [("mark", Stale::Mark), ("skip", Stale::Skip)];
 }
 
 impl Endpoint {

@@ -73,5 +73,5 @@ pub fn ping(endpoint: EndpointId, now: Time, random: u128) -> (NewWebhook, Dispa
         endpoints: vec![endpoint],
     };
     let run = Run { now, notes: Vec::new() };
-    (NewWebhook { id, head, body, key: None }, Dispatch { run, events: vec![event], entities: Vec::new() })
+    (NewWebhook { id, head, body, key: None }, Dispatch { run, events: vec![event], ..Dispatch::default() })
 }

@@ -12,7 +12,7 @@ pub const REQUESTS_MAX: u32 = 1_000_000;
 
 const NANOS_A_MILLI: u64 = 1_000_000;
 
-/// So many requests in a second or a minute. Its text form is `500/s` or `30/m`.
+/// So many requests in a second, a minute or an hour. Its text form is `500/s`, `30/m` or `100/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rate {
@@ -22,7 +22,7 @@ pub struct Rate {
 
 /// The text is no rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a rate: write one such as `500/s` or `30/m`, of 1 to {REQUESTS_MAX} requests")]
+#[error("not a rate: write one such as `500/s`, `30/m` or `100/h`, of 1 to {REQUESTS_MAX} requests")]
 pub struct NotARate;
 
 impl FromStr for Rate {
@@ -33,6 +33,7 @@ impl FromStr for Rate {
         let per = match unit {
             "s" => Duration::from_secs(1),
             "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
             _ => return Err(NotARate),
         };
         let digits = requests.bytes().all(|byte| byte.is_ascii_digit());
@@ -43,7 +44,12 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.requests, if self.per.as_secs() == 1 { "s" } else { "m" })
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(f, "{}/{unit}", self.requests)
     }
 }
 
@@ -67,8 +73,8 @@ impl Rate {
         Duration::from_nanos(self.interval_nanos().saturating_mul(n))
     }
 
-    /// Between two requests that come as fast as may be.
-    fn interval_nanos(self) -> u64 {
+    /// Between two requests that come as fast as may be, in nanoseconds.
+    pub fn interval_nanos(self) -> u64 {
         u64::try_from(self.per.as_nanos()).unwrap_or(u64::MAX) / u64::from(self.requests)
     }
 
@@ -143,6 +149,9 @@ mod tests {
             ("30/m", 1, 60_000, 1),
             ("600/m", 10, 1000, 10),
             ("1000000/s", 1_000_000, 1, 1000),
+            ("60/h", 1, 59_999, 0),
+            ("60/h", 1, 60_000, 1),
+            ("36000/h", 10, 1000, 10),
         ] {
             let bucket = bucket(rate);
             assert_eq!(taken(&bucket, START, burst + 10), burst, "{rate}");
@@ -172,10 +181,10 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_and_a_unit() {
-        for text in ["1/s", "500/s", "30/m", "1000000/m"] {
+        for text in ["1/s", "500/s", "30/m", "1000000/m", "1/h", "500/h"] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
         }
-        for text in ["", "500", "/s", "0/s", "-1/s", "+1/s", "1.5/s", "1000001/s", "5/h", "5 / s", "5/second"]
+        for text in ["", "500", "/s", "0/s", "-1/s", "+1/s", "1.5/s", "1000001/s", "5/d", "5 / s", "5/second"]
         {
             assert_eq!(text.parse::<Rate>(), Err(NotARate), "{text}");
         }

@@ -12,9 +12,12 @@ pub fn targets<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>, event: &Ev
 
 fn takes(endpoint: &Endpoint, event: &Event) -> bool {
     let from = endpoint.sources.is_empty() || endpoint.sources.contains(&event.source);
+    // A provider that tells no modes apart has only the one that counts.
+    let mode = endpoint.terms.livemode.is_none_or(|mode| mode == event.livemode.unwrap_or(true));
     let everything = endpoint.events.is_empty();
-    from && (everything && matches("*", event)
-        || endpoint.events.iter().any(|pattern| matches(pattern, event)))
+    from && mode
+        && (everything && matches("*", event)
+            || endpoint.events.iter().any(|pattern| matches(pattern, event)))
 }
 
 fn matches(pattern: &str, event: &Event) -> bool {
@@ -25,7 +28,7 @@ fn matches(pattern: &str, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::model::Time;
-    use crate::model::endpoint::DISABLE_AFTER;
+    use crate::model::endpoint::{DISABLE_AFTER, Terms};
     use crate::model::id::EndpointId;
     use crate::model::profile::Manner;
     use crate::model::retry::Schedule;
@@ -68,6 +71,7 @@ mod tests {
             concurrency: 8,
             manner: Manner::default(),
             disable_after: DISABLE_AFTER,
+            terms: Terms::default(),
         }
     }
 
@@ -108,6 +112,24 @@ mod tests {
                 "{events:?} {sources:?} {}",
                 unmapped.kind
             );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_one_mode_takes_what_does_not_say_its_own_for_live() {
+        let mut event = event("shop", "acme", "paid", "invoice.paid");
+        let cases = [
+            (None, [true, true, true]),
+            (Some(true), [true, false, true]),
+            (Some(false), [false, true, false]),
+        ];
+        for (livemode, taken) in cases {
+            let terms = Terms { livemode, ..Terms::default() };
+            let endpoint = Endpoint { terms, ..endpoint("app", &[], &[]) };
+            for (said, expected) in [Some(true), Some(false), None].into_iter().zip(taken) {
+                event.livemode = said;
+                assert_eq!(takes(&endpoint, &event), expected, "{livemode:?} {said:?}");
+            }
         }
     }
 

@@ -11,10 +11,10 @@
 //! # Layout, in the order an event meets it
 //!
 //! - `open`: the directory, the schema, the clean mark
-//! - `intake`, `refusing`, `dispatching`, `rerunning`, `delivering`, `resending`, `replaying`, `reading`: the verbs,
-//!   pure over a view
-//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`: what runs them, what makes them durable, what watches both, who
-//!   works on what, what is open
+//! - `intake`, `refusing`, `dispatching`, `rerunning`, `delivering`, `order`, `resending`, `replaying`, `reading`: the
+//!   verbs, pure over a view
+//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `newest`: what runs them, what makes them durable, what watches
+//!   both, who works on what, what is open, what was taken last
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
@@ -23,8 +23,10 @@ mod dispatching;
 mod gates;
 mod intake;
 mod keys;
+mod newest;
 mod nouns;
 mod open;
+mod order;
 mod pack;
 mod reading;
 mod ready;
@@ -53,10 +55,11 @@ use crate::store::{
 use billhook_event::Time;
 use bytes::Bytes;
 use committer::{Committer, Stage, When};
-use delivering::{Deliveries, Outcome};
-use dispatching::{Plan, Webhooks};
+use delivering::{Deliveries, Finished, Outcome};
+use dispatching::{Owed, Plan, Webhooks};
 use gates::Gates;
 use intake::Arrival;
+use newest::Newest;
 use ready::Ready;
 use rerunning::Seized;
 use resending::Again;
@@ -106,6 +109,7 @@ pub struct SledStore {
     webhooks: Arc<Webhooks>,
     deliveries: Arc<Deliveries>,
     gates: Arc<Gates>,
+    newest: Arc<Newest>,
     clean: bool,
     db: sled::Db,
 }
@@ -144,6 +148,7 @@ impl SledStore {
             webhooks: Arc::new(webhooks),
             deliveries: Arc::new(deliveries),
             gates: Arc::new(gates),
+            newest: Arc::new(Newest::default()),
             clean: opened.clean,
             db: opened.db,
         })
@@ -245,21 +250,23 @@ impl Dispatching for SledStore {
         let mut seized = Seized::none(&self.deliveries);
         let plan = self.view().and_then(|view| Plan::new(&view, lease, dispatch, now, &mut seized));
         let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
+        let newest = self.newest.clone();
         Box::pin(async move {
             let plan = plan?;
             let stage = plan.long.staged.then(|| {
                 let (pieces, plan) = (plan.long.pieces.clone(), plan.clone());
                 Stage { pieces, needless: Box::new(move |view| plan.is_needless(view)) }
             });
-            let verb = move |view: &mut View<'_>| dispatching::dispatched(view, &plan, now);
-            let then = move |(committed, made): &(Committed, Vec<(u8, DeliveryLease)>)| {
+            let verb = move |view: &mut View<'_>| dispatching::dispatched(view, &plan, &newest, now);
+            let then = move |(committed, owed): &(Committed, Owed)| {
                 free(&webhooks, id, &mark, *committed, None);
                 // What was seized is read again from here on.
                 drop(seized);
-                for (lane, lease) in made {
-                    let line = (lease.delivery.endpoint, *lane);
-                    deliveries.committed(line, 0, delivering::fresh(lease.clone()));
+                for (lane, row) in &owed.made {
+                    let line = (row.lease.delivery.endpoint, *lane);
+                    deliveries.committed(line, 0, delivering::fresh(row.clone()));
                 }
+                owed.released.iter().for_each(|(line, due)| deliveries.unread(*line, *due));
             };
             Ok(self.commit(When::Applied, stage, verb, then).await?.0)
         })
@@ -289,14 +296,14 @@ impl Dispatching for SledStore {
         let lease = WebhookLease { id, head, body: None, failures: 0, run: 0 };
         let mut seized = Seized::none(&self.deliveries);
         let plan = self.view().and_then(|view| Plan::new(&view, &lease, dispatch, now, &mut seized));
-        let deliveries = self.deliveries.clone();
+        let (deliveries, newest) = (self.deliveries.clone(), self.newest.clone());
         Box::pin(async move {
             self.vitals.room()?;
             let plan = plan?;
-            let verb = move |view: &mut View<'_>| dispatching::place(view, &arrival, &plan, now);
-            let then = move |(_, made): &(Committed, Vec<(u8, DeliveryLease)>)| {
-                for (lane, lease) in made {
-                    deliveries.unread((lease.delivery.endpoint, *lane), now);
+            let verb = move |view: &mut View<'_>| dispatching::place(view, &arrival, &plan, &newest, now);
+            let then = move |(_, owed): &(Committed, Owed)| {
+                for (lane, row) in &owed.made {
+                    deliveries.unread((row.lease.delivery.endpoint, *lane), now);
                 }
             };
             Ok(self.commit(When::Durable, None, verb, then).await?.0)
@@ -334,7 +341,9 @@ impl Delivering for SledStore {
     }
 
     fn lease(&self, endpoint: EndpointId, now: Time, n: usize) -> Answer<'_, Vec<DeliveryLease>> {
-        Box::pin(async move { delivering::lease(&self.view()?, &self.deliveries, endpoint, now, n) })
+        Box::pin(
+            async move { delivering::lease(&self.view()?, &self.deliveries, &self.newest, endpoint, now, n) },
+        )
     }
 
     fn release(&self, id: DeliveryId) {
@@ -342,15 +351,19 @@ impl Delivering for SledStore {
     }
 
     fn finish(&self, finish: Finish, now: Time) -> Answer<'_, Committed> {
-        let deliveries = self.deliveries.clone();
+        let (deliveries, newest) = (self.deliveries.clone(), self.newest.clone());
         let (id, mark) = (finish.delivery.id, finish.delivery.attempts);
+        let endpoint = finish.delivery.endpoint;
         Box::pin(async move {
             let outcome = Outcome::new(finish);
             let verb = move |view: &mut View<'_>| delivering::finish(view, outcome, now);
-            let then = move |(committed, again): &(Committed, Option<Time>)| {
-                free(&deliveries, id, &mark, *committed, *again);
+            let then = move |finished: &Finished| {
+                // Before anybody may be handed what it is compared with.
+                finished.newest.iter().for_each(|(topic, row)| newest.note(endpoint, *topic, *row));
+                free(&deliveries, id, &mark, finished.committed, finished.again);
+                finished.released.iter().for_each(|(line, due)| deliveries.unread(*line, *due));
             };
-            Ok(self.commit(When::Applied, None, verb, then).await?.0)
+            Ok(self.commit(When::Applied, None, verb, then).await?.committed)
         })
     }
 

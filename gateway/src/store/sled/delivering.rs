@@ -2,8 +2,10 @@
 
 use super::dispatching::LANES;
 use super::keys;
+use super::newest::{self, Known, Newest};
+use super::order;
 use super::ready::{Ready, Row};
-use super::rows::{self, AttemptRow, DeliveryRow, GateDoc, Value};
+use super::rows::{self, AboutRow, AttemptRow, DeliveryRow, GateDoc, NewestRow, Value};
 use super::view::View;
 use crate::model::delivery::DeliveryState;
 use crate::model::endpoint::{Gate, Turned};
@@ -14,12 +16,36 @@ use billhook_event::Time;
 /// One lane of an endpoint.
 pub(super) type Line = (EndpointId, u8);
 /// One line for each lane of an endpoint: the attempts recorded before tell one lease from the next.
-pub(super) type Deliveries = Ready<Line, DeliveryId, u32, DeliveryLease>;
+pub(super) type Deliveries = Ready<Line, DeliveryId, u32, Leasable>;
 
 /// About what a lease takes in memory beside its event.
 const LEASE_BYTES: usize = 512;
 /// A first attempt with a longer answer is a row of its own: the row of the delivery is written again and again.
 const ANSWER_WITH_DELIVERY_MAX: usize = 256;
+
+/// A delivery that may be leased, and what is known of the others about the same.
+#[derive(Clone)]
+pub(super) struct Leasable {
+    pub(super) lease: DeliveryLease,
+    pub(super) about: Option<AboutRow>,
+    pub(super) known: Known,
+}
+
+impl Leasable {
+    /// As it is handed out now.
+    fn handed(mut self, view: &View<'_>, newest: &Newest) -> DeliveryLease {
+        let delivery = &mut self.lease.delivery;
+        if let Some(about) = &self.about {
+            let later = newest.later(view, delivery.endpoint, about, self.known);
+            delivery.stale = later.unwrap_or_else(|error| {
+                // Worth less than the delivery.
+                tracing::error!(delivery = %delivery.id, %error, "cannot tell whether a delivery is stale");
+                None
+            });
+        }
+        self.lease
+    }
+}
 
 /// Every line with waiting deliveries and when its first is due: two looks for each, however many wait.
 pub(super) fn lines(view: &View<'_>) -> Result<Vec<(Line, Time)>, StoreError> {
@@ -52,6 +78,7 @@ pub(super) fn due(deliveries: &Deliveries, n: usize) -> Vec<Due> {
 pub(super) fn lease(
     view: &View<'_>,
     deliveries: &Deliveries,
+    newest: &Newest,
     endpoint: EndpointId,
     now: Time,
     n: usize,
@@ -71,25 +98,30 @@ pub(super) fn lease(
                 line,
                 now,
                 index,
-                |id, due| Ok(take(view, id, due)?.map(|lease| (lease.delivery.attempts, size(&lease), lease))),
+                |id, due| {
+                    let row = take(view, newest, id, due)?;
+                    Ok(row.map(|row| (row.lease.delivery.attempts, size(&row.lease), row)))
+                },
                 |id, error| tracing::error!(delivery = %id, %error, "a delivery cannot be leased"),
             )?;
             leased.extend(deliveries.take(line, now, n - leased.len()));
         }
     }
-    Ok(leased)
+    Ok(leased.into_iter().map(|row: Leasable| row.handed(view, newest)).collect())
 }
 
 /// Reads what was leased: it may have moved on between the look at the index and the lease.
-fn take(view: &View<'_>, id: DeliveryId, due: Time) -> Result<Option<DeliveryLease>, StoreError> {
-    let Some(DeliveryRow { delivery, .. }) = view.delivery_row(id)? else { return Ok(None) };
+fn take(view: &View<'_>, newest: &Newest, id: DeliveryId, due: Time) -> Result<Option<Leasable>, StoreError> {
+    let Some(DeliveryRow { delivery, about, .. }) = view.delivery_row(id)? else { return Ok(None) };
     if delivery.state != (DeliveryState::Waiting { due }) {
         return Ok(None);
     }
     let Some(event) = view.stored_event(delivery.event)? else {
         return Err(StoreError::Damaged(format!("the event {} of delivery {id} is missing", delivery.event)));
     };
-    Ok(Some(DeliveryLease { delivery, kind: event.kind, event: event.json, revision: event.revision }))
+    let known = newest.known(view, delivery.endpoint, about.as_ref())?;
+    let lease = DeliveryLease { delivery, kind: event.kind, event: event.json, revision: event.revision };
+    Ok(Some(Leasable { lease, about, known }))
 }
 
 fn size(lease: &DeliveryLease) -> usize {
@@ -97,8 +129,9 @@ fn size(lease: &DeliveryLease) -> usize {
 }
 
 /// The lease of a delivery that was just made, ready to be handed out.
-pub(super) fn fresh(lease: DeliveryLease) -> Row<DeliveryId, DeliveryLease> {
-    Row { key: lease.delivery.id, due: lease.delivery.created, bytes: size(&lease), what: lease }
+pub(super) fn fresh(row: Leasable) -> Row<DeliveryId, Leasable> {
+    let delivery = &row.lease.delivery;
+    Row { key: delivery.id, due: delivery.created, bytes: size(&row.lease), what: row }
 }
 
 /// The key in the index of what is due, if it waits.
@@ -131,15 +164,22 @@ impl Outcome {
     }
 }
 
-/// Records an attempt and the next state. Answers when the delivery is due again.
-pub(super) fn finish(
-    view: &mut View<'_>,
-    outcome: Outcome,
-    now: Time,
-) -> Result<(Committed, Option<Time>), StoreError> {
+/// What a recorded attempt changed.
+pub(super) struct Finished {
+    pub(super) committed: Committed,
+    /// When the delivery is due again.
+    pub(super) again: Option<Time>,
+    /// Where and when one is due that waited for it alone.
+    pub(super) released: Option<(Line, Time)>,
+    /// What was taken last of its topic from now on.
+    pub(super) newest: Option<([u8; 16], NewestRow)>,
+}
+
+/// Records an attempt and the next state.
+pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result<Finished, StoreError> {
     let Outcome { finish: Finish { delivery, attempt, after }, row: attempt_row } = outcome;
     let id = delivery.id;
-    let lost = Ok((Committed::LeaseLost, None));
+    let lost = Ok(Finished { committed: Committed::LeaseLost, again: None, released: None, newest: None });
     let Some(mut row) = view.delivery_row(id)? else { return lost };
     let DeliveryState::Waiting { due } = row.delivery.state else { return lost };
     if row.delivery.attempts != delivery.attempts {
@@ -147,6 +187,7 @@ pub(super) fn finish(
     }
     let before = due_key(&row);
     row.delivery.attempts += 1;
+    row.delivery.stale = delivery.stale;
     let uses_step = match &after {
         AfterAttempt::RetryAt(_) => true,
         AfterAttempt::Held => false,
@@ -165,13 +206,19 @@ pub(super) fn finish(
         before.into_iter().for_each(|key| view.remove(key));
         after.into_iter().for_each(|key| view.put(key, &[]));
     }
-    let mut again = None;
+    let mut finished = Finished { committed: Committed::Done, again: None, released: None, newest: None };
     match row.delivery.state {
-        DeliveryState::Waiting { due } => again = Some(due),
-        DeliveryState::Delivered { .. } => view.count(|totals| {
-            totals.waiting -= 1;
-            totals.delivered += 1;
-        })?,
+        DeliveryState::Waiting { due } => finished.again = Some(due),
+        DeliveryState::Delivered { .. } => {
+            if let Some(about) = &row.about {
+                let newest = newest::taken(view, row.delivery.endpoint, about, row.delivery.event)?;
+                finished.newest = newest.map(|newest| (about.topic, newest));
+            }
+            view.count(|totals| {
+                totals.waiting -= 1;
+                totals.delivered += 1;
+            })?;
+        }
         DeliveryState::Skipped { .. } => view.count(|totals| totals.waiting -= 1)?,
         DeliveryState::Dead { .. } => {
             [None, Some(row.delivery.endpoint)].into_iter().for_each(|of| view.put(keys::dead(of, id), &[]));
@@ -189,7 +236,10 @@ pub(super) fn finish(
         None => row.first = Some(AttemptRow(attempt)),
     }
     view.write_short(keys::delivery(id), &row);
-    Ok((Committed::Done, again))
+    if finished.again.is_none() {
+        finished.released = order::leave(view, &row)?;
+    }
+    Ok(finished)
 }
 
 /// Sets a gate if its version is still the expected one.

@@ -1,11 +1,14 @@
 //! The pipeline's verbs: a run's events, deliveries and memory are one commit, or none of it.
 
+use super::delivering::{Leasable, Line};
 use super::intake::{self, Arrival};
 use super::keys::{self, Part};
+use super::newest::{Known, Newest};
 use super::nouns::Long;
+use super::order;
 use super::ready::{Ready, Row};
 use super::rerunning::{self, Before, Seized};
-use super::rows::{self, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
+use super::rows::{self, AboutRow, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead};
@@ -107,6 +110,7 @@ pub(super) struct Plan {
     events: Vec<PlannedEvent>,
     state: Value,
     reads: Vec<EntityRead>,
+    ordered: Vec<EndpointId>,
     /// What is longer than a row.
     pub(super) long: Long,
 }
@@ -129,6 +133,7 @@ pub(super) struct PlannedEvent {
     json: Bytes,
     occurred_at: Time,
     entity: Option<String>,
+    pub(super) about: Option<AboutRow>,
     subjects: Vec<String>,
     pub(super) endpoints: Vec<EndpointId>,
     pub(super) dropped: bool,
@@ -172,6 +177,12 @@ impl Plan {
             let bytes = [&rows::encode(&row)[..], &event.json].concat();
             let value = Value::new(keys::event(event.id), bytes, generation);
             pieces.extend(value.pieces.clone());
+            let entity = event.entity.as_deref().map(|entity| keys::entity_hash(&source, entity));
+            let about = entity.map(|entity| AboutRow {
+                topic: keys::topic(&entity, &event.kind),
+                occurred_at: event.occurred_at,
+                place: None,
+            });
             events.push(PlannedEvent {
                 id: event.id,
                 value,
@@ -179,20 +190,21 @@ impl Plan {
                 json: event.json,
                 occurred_at: event.occurred_at,
                 entity: event.entity,
+                about,
                 subjects: event.subjects,
                 endpoints: event.endpoints,
                 dropped,
                 before,
             });
         }
-        let (id, run, reads) = (lease.id, lease.run, dispatch.entities);
+        let (id, run, reads, ordered) = (lease.id, lease.run, dispatch.entities, dispatch.ordered);
         let count = events.len().try_into().unwrap_or(u32::MAX);
         let state = WebhookState::Dispatched { events: count, at: now };
         let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)), resend: false };
         let state = Value::new(keys::webhook(id, Part::State), rows::encode(&state), generation);
         pieces.extend(state.pieces.clone());
         let received_at = lease.head.received_at;
-        Ok(Plan { id, run, received_at, source, events, state, reads, long: Long::new(pieces) })
+        Ok(Plan { id, run, received_at, source, events, state, reads, ordered, long: Long::new(pieces) })
     }
 
     /// Whether it may be committed, and what it starts from.
@@ -226,24 +238,38 @@ impl Plan {
     }
 }
 
-/// Commits a run. Answers the deliveries it made, with their lanes.
+/// What a run brought into the lines of endpoints.
+#[derive(Default)]
+pub(super) struct Owed {
+    /// The deliveries it made that wait for no other, with their lanes.
+    pub(super) made: Vec<(u8, Leasable)>,
+    /// Where and when others are due that waited for what the run ended.
+    pub(super) released: Vec<(Line, Time)>,
+}
+
+/// Commits a run.
 pub(super) fn dispatched(
     view: &mut View<'_>,
     plan: &Plan,
+    newest: &Newest,
     now: Time,
-) -> Result<(Committed, Vec<(u8, DeliveryLease)>), StoreError> {
+) -> Result<(Committed, Owed), StoreError> {
     let Standing { due, is_first, entities } = match plan.standing(view)? {
         Ok(standing) => standing,
         Err(refused) => {
             plan.long.discard(view)?;
-            return Ok((refused, Vec::new()));
+            return Ok((refused, Owed::default()));
         }
     };
-    let (mut events, mut waiting, mut made) = (0, 0, Vec::new());
+    let (mut events, mut waiting, mut owed) = (0, 0, Owed::default());
     for event in &plan.events {
         let is_new = !view.has(&event.value.key)?;
         events += u64::from(is_new);
-        waiting += write_event(view, event, is_new, now, &mut made)?;
+        // Of an entity that had no event of the family nobody can have taken one.
+        let row = event.entity.as_deref().and_then(|entity| entities.get(entity));
+        let is_only = row.is_some_and(|row| !row.last.keys().any(|kind| family(kind) == family(&event.kind)));
+        let writing = Writing { plan, newest: (!is_only).then_some(newest), nothing: newest.nothing(), now };
+        waiting += write_event(view, event, is_new, &writing, &mut owed)?;
     }
     write_entities(view, plan, entities)?;
     view.remove(keys::undispatched(due, plan.id));
@@ -257,7 +283,11 @@ pub(super) fn dispatched(
         totals.events += events;
         totals.waiting += waiting;
     })?;
-    Ok((Committed::Done, made))
+    Ok((Committed::Done, owed))
+}
+
+fn family(kind: &str) -> &str {
+    kind.split('.').next().unwrap_or_default()
 }
 
 /// Commits a webhook together with its first run.
@@ -265,23 +295,34 @@ pub(super) fn place(
     view: &mut View<'_>,
     arrival: &Arrival,
     plan: &Plan,
+    newest: &Newest,
     now: Time,
-) -> Result<(Committed, Vec<(u8, DeliveryLease)>), StoreError> {
+) -> Result<(Committed, Owed), StoreError> {
     match intake::accept(view, arrival, now)? {
-        (_, true) => dispatched(view, plan, now),
-        (_, false) => Ok((Committed::LeaseLost, Vec::new())),
+        (_, true) => dispatched(view, plan, newest, now),
+        (_, false) => Ok((Committed::LeaseLost, Owed::default())),
     }
 }
 
-/// Writes an event, its indexes and its deliveries; adds those that are new to `made`, and answers how many are the
+/// What the events of a run are written with.
+struct Writing<'w> {
+    plan: &'w Plan,
+    /// What endpoints have taken; `None`: nothing that this event could be older than.
+    newest: Option<&'w Newest>,
+    nothing: Known,
+    now: Time,
+}
+
+/// Writes an event, its indexes and its deliveries; adds those that are new to `owed`, and answers how many are the
 /// first to their endpoints.
 fn write_event(
     view: &mut View<'_>,
     event: &PlannedEvent,
     is_new: bool,
-    now: Time,
-    made: &mut Vec<(u8, DeliveryLease)>,
+    writing: &Writing<'_>,
+    owed: &mut Owed,
 ) -> Result<u64, StoreError> {
+    let now = writing.now;
     match is_new {
         true => view.put_new_value(&event.value),
         false => view.put_value(&event.value)?,
@@ -289,18 +330,29 @@ fn write_event(
     view.put(keys::kind_event(&event.kind, event.id), &[]);
     event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
     if !is_new {
-        rerunning::end_replaced(view, &event.before, event, now)?;
+        rerunning::end_replaced(view, &event.before, event, now, &mut owed.released)?;
     }
     let lane = lane(&event.kind);
     let revision = event.before.revision;
     let mut first = 0;
-    let lease =
-        |delivery| DeliveryLease { delivery, kind: event.kind.clone(), event: event.json.clone(), revision };
+    let leasable = |view: &View<'_>, delivery: Delivery| {
+        let known = match writing.newest {
+            Some(newest) => newest.known(view, delivery.endpoint, event.about.as_ref())?,
+            None => writing.nothing,
+        };
+        let (kind, event, about) = (event.kind.clone(), event.json.clone(), event.about);
+        Ok::<_, StoreError>(Leasable {
+            lease: DeliveryLease { delivery, kind, event, revision },
+            about,
+            known,
+        })
+    };
     for endpoint in &event.endpoints {
         let id = DeliveryId::derive(event.id, *endpoint, 0);
         if !is_new && let Some(row) = view.delivery_row(id)? {
-            let again = rerunning::owe_again(view, &event.before, event, row, now)?;
-            made.extend(again.map(|row| (row.lane, lease(row.delivery))));
+            if let Some(row) = rerunning::owe_again(view, &event.before, event, row, now)? {
+                owed.made.push((row.lane, leasable(view, row.delivery)?));
+            }
             continue;
         }
         let state = DeliveryState::Waiting { due: now };
@@ -313,11 +365,23 @@ fn write_event(
             attempts: 0,
             step: 0,
             state,
+            stale: None,
         };
-        view.put(keys::due(*endpoint, lane, now, id), &[]);
-        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None, job: None };
+        let (mut about, mut is_first) = (event.about, true);
+        if let Some((about, entity)) = about.as_mut().zip(event.entity.as_deref())
+            && writing.plan.ordered.contains(endpoint)
+        {
+            let entity = keys::entity_hash(&writing.plan.source, entity);
+            let place;
+            (place, is_first) = order::enter(view, *endpoint, entity, id)?;
+            about.place = Some(place);
+        }
+        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None, job: None, about };
         view.write_short(keys::delivery(id), &row);
-        made.push((lane, lease(delivery)));
+        if is_first {
+            view.put(keys::due(*endpoint, lane, now, id), &[]);
+            owed.made.push((lane, leasable(view, delivery)?));
+        }
         first += 1;
     }
     Ok(first)
@@ -479,7 +543,7 @@ mod tests {
             let dispatch = Dispatch { events: vec![fresh], ..Dispatch::default() };
             let deliveries = Arc::new(Deliveries::new([]));
             let plan = Plan::new(&view, &lease, dispatch, now, &mut Seized::none(&deliveries)).unwrap();
-            assert_eq!(dispatched(&mut view, &plan, now).unwrap().0, Committed::Done);
+            assert_eq!(dispatched(&mut view, &plan, &Newest::default(), now).unwrap().0, Committed::Done);
             assert_eq!(view.stored_event(event).unwrap().unwrap().json, json);
             let created = |endpoint| {
                 let id = DeliveryId::derive(event, endpoint, 0);

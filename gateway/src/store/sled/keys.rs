@@ -49,13 +49,17 @@ pub(super) mod prefix {
     pub(crate) const FEED: u8 = b'f';
     /// Counters: one row.
     pub(crate) const COUNTERS: u8 = b'c';
+    /// Endpoint, hash of source and entity, n: the line of an entity at an endpoint that takes its events in order.
+    pub(crate) const LINE: u8 = b'q';
+    /// Endpoint, hash of source, entity and family of types: what was taken last.
+    pub(crate) const NEWEST: u8 = b'h';
     /// A refused request; its id, n: a piece of its body; hash of source, its id: those of one source.
     pub(crate) const REFUSED: u8 = b'r';
     /// Key, generation, n: pieces of a value that is too long for one row.
     pub(crate) const PIECE: u8 = b'p';
 
     /// All of them.
-    pub(crate) const ALL: [u8; 22] = [
+    pub(crate) const ALL: [u8; 24] = [
         META,
         WEBHOOK,
         BODY,
@@ -76,6 +80,8 @@ pub(super) mod prefix {
         DOC,
         FEED,
         COUNTERS,
+        LINE,
+        NEWEST,
         REFUSED,
         PIECE,
     ];
@@ -179,12 +185,39 @@ pub(super) fn kind_event(of: &str, id: EventId) -> Vec<u8> {
 
 /// What is remembered of an entity.
 pub(super) fn entity(source: &str, entity: &str) -> Vec<u8> {
+    key(prefix::ENTITY, &[&entity_hash(source, entity)])
+}
+
+/// An entity of a source.
+pub(super) fn entity_hash(source: &str, entity: &str) -> [u8; 16] {
     let hash = Sha256::new()
         .chain_update((source.len() as u64).to_be_bytes())
         .chain_update(source.as_bytes())
         .chain_update(entity.as_bytes())
         .finalize();
-    key(prefix::ENTITY, &[&hash[..16]])
+    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+}
+
+/// An entity and the family of a canonical type: of what one event can be older than another.
+pub(super) fn topic(entity: &[u8; 16], kind: &str) -> [u8; 16] {
+    let family = kind.split('.').next().unwrap_or_default();
+    let hash = Sha256::new().chain_update(entity).chain_update(family.as_bytes()).finalize();
+    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+}
+
+/// What the keys of the line of an entity begin with.
+pub(super) fn line(endpoint: EndpointId, entity: &[u8; 16]) -> Vec<u8> {
+    key(prefix::LINE, &[endpoint.bytes(), entity])
+}
+
+/// A place in the line of an entity.
+pub(super) fn in_line(endpoint: EndpointId, entity: &[u8; 16], n: u64) -> Vec<u8> {
+    key(prefix::LINE, &[endpoint.bytes(), entity, &n.to_be_bytes()])
+}
+
+/// What was taken last of a topic.
+pub(super) fn newest(endpoint: EndpointId, topic: &[u8; 16]) -> Vec<u8> {
+    key(prefix::NEWEST, &[endpoint.bytes(), topic])
 }
 
 /// An event about a person.
@@ -320,6 +353,11 @@ pub(super) fn last_id(key: &[u8]) -> Option<[u8; 16]> {
     key.last_chunk().copied()
 }
 
+/// The number at the end of a key.
+pub(super) fn last_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk().copied().map(u64::from_be_bytes)
+}
+
 /// The time that follows the prefix byte.
 pub(super) fn first_time(key: &[u8]) -> Option<Time> {
     Some(Time::from_millis(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?)))
@@ -369,6 +407,7 @@ mod tests {
             ("i", due(endpoint, 0, at(255), dlv(9)), due(endpoint, 0, at(256), dlv(1))),
             ("i, lane first", due(endpoint, 0, at(256), dlv(1)), due(endpoint, 1, at(255), dlv(1))),
             ("t", attempt(dlv(1), 255), attempt(dlv(1), 256)),
+            ("q", in_line(endpoint, &[1; 16], 255), in_line(endpoint, &[1; 16], 256)),
             ("l", dead(None, dlv(255)), dead(None, dlv(256))),
             ("r", refused(RefusedId::new(at(255), 9)), refused(RefusedId::new(at(256), 0))),
             (
@@ -390,6 +429,7 @@ mod tests {
         let key = due(endpoint, 1, Time::from_millis(77), dlv);
         assert_eq!(due_fields(&key), Some((endpoint, 1, Time::from_millis(77))));
         assert_eq!(last_id(&key), Some(dlv.0));
+        assert_eq!(last_number(&in_line(endpoint, &[1; 16], 77)), Some(77));
         assert_eq!(first_time(&undispatched(Time::from_millis(42), whk(1))), Some(Time::from_millis(42)));
         assert_eq!(pieces_of_staged(&staged(b"bxyz")), b"bxyz");
     }
@@ -409,5 +449,9 @@ mod tests {
     #[test]
     fn entities_of_two_sources_do_not_meet() {
         assert_ne!(entity("ab", "c"), entity("a", "bc"));
+        let [ab, a] = [entity_hash("ab", "c"), entity_hash("a", "bc")];
+        assert_ne!(topic(&ab, "invoice.paid"), topic(&a, "invoice.paid"));
+        assert_ne!(topic(&ab, "invoice.paid"), topic(&ab, "payment.failed"));
+        assert_eq!(topic(&ab, "invoice.paid"), topic(&ab, "invoice.voided"));
     }
 }

@@ -4,9 +4,10 @@
 //! keeps the document, and one that says something else makes the next revision of it, under a `webhook-id` of its
 //! own; only what was never sent is replaced in place.
 
-use super::delivering::Deliveries;
+use super::delivering::{Deliveries, Line};
 use super::dispatching::lane;
 use super::keys;
+use super::order;
 use super::resending::{again, newest};
 use super::rows::{DeliveryRow, EventRow};
 use super::view::View;
@@ -73,10 +74,13 @@ impl Before {
         let stored = view.stored_event(event.id)?.map(|stored| stored.json).unwrap_or_default();
         let mut before = Before { endpoints, revision, resend, ..Before::first() };
         before.changed = !says_the_same(&stored, &event.json);
-        if before.changed {
-            before.sent = was_sent(view, event, &before.endpoints, seized)?;
+        // What may end must not be handed out meanwhile, whatever is said.
+        if before.changed || event.dropped.is_some() {
+            let sent = was_sent(view, event, &before.endpoints, seized)?;
+            before.sent = before.changed && sent;
             before.revision += u32::from(before.sent);
-        } else {
+        }
+        if !before.changed {
             event.json = Bytes::clone(&stored);
         }
         Ok(before)
@@ -114,12 +118,14 @@ fn was_sent(
     Ok(sent)
 }
 
-/// Ends what waits and is no longer to be sent: an older revision, or to an endpoint that gets it no more.
+/// Ends what waits and is no longer to be sent: an older revision, or to an endpoint that gets it no more. What waited
+/// for that alone is due from now on: adds where and when to `released`.
 pub(super) fn end_replaced(
     view: &mut View<'_>,
     before: &Before,
     event: &super::dispatching::PlannedEvent,
     now: Time,
+    released: &mut Vec<(Line, Time)>,
 ) -> Result<(), StoreError> {
     for endpoint in &before.endpoints {
         let gets_it = event.endpoints.contains(endpoint);
@@ -137,12 +143,14 @@ pub(super) fn end_replaced(
         view.remove(keys::due(*endpoint, row.lane, due, row.delivery.id));
         row.delivery.state = DeliveryState::Skipped { at: now, why };
         view.write(keys::delivery(row.delivery.id), &row)?;
+        released.extend(order::leave(view, &row)?);
         view.count(|totals| totals.waiting -= 1)?;
     }
     Ok(())
 }
 
-/// What an endpoint is owed that was owed the event before: the delivery that follows, if one does.
+/// What an endpoint is owed that was owed the event before: the delivery that follows, if one does and waits for no
+/// other.
 pub(super) fn owe_again(
     view: &mut View<'_>,
     before: &Before,
@@ -156,6 +164,12 @@ pub(super) fn owe_again(
         return Ok(None);
     }
     newest.lane = lane(&event.kind);
-    let (id, _) = again(view, newest, None, now)?;
-    view.delivery_row(id)
+    if let Some((about, new)) = newest.about.as_mut().zip(event.about) {
+        (about.topic, about.occurred_at) = (new.topic, new.occurred_at);
+    }
+    let (id, (endpoint, lane)) = again(view, newest, None, now)?;
+    match view.has(&keys::due(endpoint, lane, now, id))? {
+        true => view.delivery_row(id),
+        false => Ok(None),
+    }
 }

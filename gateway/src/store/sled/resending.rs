@@ -5,6 +5,7 @@
 
 use super::delivering::Line;
 use super::keys;
+use super::order;
 use super::rows::{DeliveryRow, StateRow};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
@@ -47,23 +48,30 @@ pub(super) fn next_id(delivery: &Delivery) -> DeliveryId {
     DeliveryId::derive(delivery.event, delivery.endpoint, delivery.resend + 1)
 }
 
-/// Makes the delivery that follows `newest`, which has ended: from the start of the schedule.
+/// Makes the delivery that follows `newest`, which has ended: from the start of the schedule, and where its endpoint
+/// took it in order, at the end of the line.
 pub(super) fn again(
     view: &mut View<'_>,
     newest: DeliveryRow,
     job: Option<JobId>,
     now: Time,
 ) -> Result<(DeliveryId, Line), StoreError> {
-    let DeliveryRow { lane, delivery: before, .. } = newest;
+    let DeliveryRow { lane, delivery: before, mut about, .. } = newest;
     if let DeliveryState::Dead { .. } = before.state {
         [None, Some(before.endpoint)].into_iter().for_each(|of| view.remove(keys::dead(of, before.id)));
         view.count(|totals| totals.dead -= 1)?;
     }
     let (id, endpoint, state) = (next_id(&before), before.endpoint, DeliveryState::Waiting { due: now });
     let resend = before.resend + 1;
-    let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, ..before };
-    view.put(keys::due(endpoint, lane, now, id), &[]);
-    view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None, job })?;
+    let delivery = Delivery { id, resend, created: now, attempts: 0, step: 0, state, stale: None, ..before };
+    let mut is_first = true;
+    if let Some(place) = about.as_mut().and_then(|about| about.place.as_mut()) {
+        (*place, is_first) = order::enter(view, endpoint, place.entity, id)?;
+    }
+    if is_first {
+        view.put(keys::due(endpoint, lane, now, id), &[]);
+    }
+    view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None, job, about })?;
     view.count(|totals| totals.waiting += 1)?;
     Ok((id, (endpoint, lane)))
 }

@@ -95,6 +95,36 @@ pub(super) struct DeliveryRow {
     pub(super) first: Option<AttemptRow>,
     /// The job that made it.
     pub(super) job: Option<JobId>,
+    /// What it is about; `None`: no entity.
+    pub(super) about: Option<AboutRow>,
+}
+
+/// What a delivery is about, in hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AboutRow {
+    /// The source, the entity and the family of the type.
+    pub(super) topic: [u8; 16],
+    /// When its event happened.
+    #[serde(with = "millis")]
+    pub(super) occurred_at: Time,
+    /// Where it waits, or waited, in the line of its entity; `None`: it waits for nobody.
+    pub(super) place: Option<PlaceRow>,
+}
+
+/// A place in the line of an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlaceRow {
+    pub(super) entity: [u8; 16],
+    pub(super) n: u64,
+}
+
+/// What an endpoint has taken last of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NewestRow {
+    /// When it happened.
+    #[serde(with = "millis")]
+    pub(super) at: Time,
+    pub(super) event: EventId,
 }
 
 /// A row that is a noun of the model and nothing else.
@@ -368,6 +398,7 @@ struct DeliveryDef {
     step: u32,
     #[serde(with = "DeliveryStateDef")]
     state: DeliveryState,
+    stale: Option<EventId>,
 }
 
 #[derive(Serialize, Deserialize)]

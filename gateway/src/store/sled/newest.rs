@@ -1,0 +1,146 @@
+//! What an endpoint has taken last of an entity and a family of types: one row for each, by when it happened.
+//!
+//! The rows are the truth. Whoever is handed a delivery must be told what was taken up to then without a read of the
+//! tree, which waits while a group is applied: so a delivery that is ready in memory knows the row as it was when it
+//! was made, and what was taken since is in memory too, up to a bound. Beyond that the row is read.
+
+use super::keys;
+use super::rows::{AboutRow, NewestRow};
+use super::view::View;
+use crate::model::id::{EndpointId, EventId};
+use crate::store::StoreError;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most rows that are kept in memory.
+const KEPT_MAX: usize = 8192;
+
+/// What was taken since.
+#[derive(Default)]
+pub(super) struct Newest(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// How often what was kept was forgotten.
+    forgot: u64,
+    kept: HashMap<(EndpointId, [u8; 16]), NewestRow>,
+}
+
+/// What was known of a delivery's topic at some time.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    forgot: u64,
+    newest: Option<NewestRow>,
+}
+
+impl Newest {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Each change is one call on the map, so a panic elsewhere leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known where nothing can have been taken.
+    pub(super) fn nothing(&self) -> Known {
+        Known { forgot: self.inner().forgot, newest: None }
+    }
+
+    /// What is known now.
+    pub(super) fn known(
+        &self,
+        view: &View<'_>,
+        endpoint: EndpointId,
+        about: Option<&AboutRow>,
+    ) -> Result<Known, StoreError> {
+        // In this order: what is taken between the two is in memory too.
+        let forgot = self.inner().forgot;
+        let newest = about.map(|about| read(view, endpoint, about)).transpose()?.flatten();
+        Ok(Known { forgot, newest })
+    }
+
+    /// Takes note of a row that is applied.
+    pub(super) fn note(&self, endpoint: EndpointId, topic: [u8; 16], row: NewestRow) {
+        let mut inner = self.inner();
+        if inner.kept.len() >= KEPT_MAX {
+            inner.kept.clear();
+            inner.forgot += 1;
+        }
+        inner.kept.insert((endpoint, topic), row);
+    }
+
+    /// The event that the endpoint has taken and that happened after this one.
+    pub(super) fn later(
+        &self,
+        view: &View<'_>,
+        endpoint: EndpointId,
+        about: &AboutRow,
+        known: Known,
+    ) -> Result<Option<EventId>, StoreError> {
+        let in_memory = {
+            let inner = self.inner();
+            let since = inner.kept.get(&(endpoint, about.topic)).copied();
+            (inner.forgot == known.forgot).then(|| since.or(known.newest))
+        };
+        let newest = match in_memory {
+            Some(newest) => newest,
+            None => read(view, endpoint, about)?,
+        };
+        Ok(newest.filter(|newest| newest.at > about.occurred_at).map(|newest| newest.event))
+    }
+}
+
+fn read(view: &View<'_>, endpoint: EndpointId, about: &AboutRow) -> Result<Option<NewestRow>, StoreError> {
+    view.read("newest", &keys::newest(endpoint, &about.topic))
+}
+
+/// An endpoint has taken an event. Answers the row if it is the newest now.
+pub(super) fn taken(
+    view: &mut View<'_>,
+    endpoint: EndpointId,
+    about: &AboutRow,
+    event: EventId,
+) -> Result<Option<NewestRow>, StoreError> {
+    let row = NewestRow { at: about.occurred_at, event };
+    let before = read(view, endpoint, about)?;
+    if before.is_some_and(|before| before.at > row.at) {
+        return Ok(None);
+    }
+    view.write_short(keys::newest(endpoint, &about.topic), &row);
+    Ok(Some(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use billhook_event::Time;
+
+    #[test]
+    fn what_was_forgotten_is_read_again() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let (newest, app) = (Newest::default(), EndpointId::derive("app"));
+        let about = |secs| AboutRow { topic: [1; 16], occurred_at: Time::from_secs(secs), place: None };
+        let [first, later] = [1, 2].map(|n| EventId([n; 16]));
+        let known = newest.known(&View::of(&db), app, Some(&about(10))).unwrap();
+        let told = |known| newest.later(&View::of(&db), app, &about(10), known).unwrap();
+        assert_eq!(told(known), None);
+
+        let mut view = View::of(&db);
+        let row = taken(&mut view, app, &about(20), later).unwrap().unwrap();
+        assert_eq!(taken(&mut view, app, &about(10), first).unwrap(), None, "it is not the newest");
+        for (key, row) in view.into_writes() {
+            db.insert(key, row.unwrap()).unwrap();
+        }
+        newest.note(app, [1; 16], row);
+        assert_eq!(told(known), Some(later));
+        for n in 0..KEPT_MAX as u128 {
+            newest.note(app, (n << 8).to_be_bytes(), row);
+        }
+        assert!(newest.inner().kept.len() <= KEPT_MAX && !newest.inner().kept.contains_key(&(app, [1; 16])));
+        assert_eq!(told(known), Some(later), "from its row");
+        assert_eq!(
+            newest.later(&View::of(&db), app, &about(20), known).unwrap(),
+            None,
+            "as old is not older"
+        );
+        assert_eq!(told(newest.known(&View::of(&db), app, Some(&about(10))).unwrap()), Some(later));
+    }
+}

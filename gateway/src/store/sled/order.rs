@@ -1,0 +1,54 @@
+//! The line of an entity at an endpoint that takes events in order: only the first of it is in the index of what is
+//! due, so nobody is handed another, and whatever ends the first one shows the next.
+//!
+//! A line is rows in the tree, written in the commits that make and end deliveries: there is nothing to bring back
+//! after a crash, and a look at what is due reads no line. Its first delivery goes by its own lane and due time; one
+//! behind it waits, whatever its lane.
+
+use super::delivering::Line;
+use super::keys;
+use super::rows::{DeliveryRow, PlaceRow};
+use super::view::View;
+use crate::model::delivery::DeliveryState;
+use crate::model::id::{DeliveryId, EndpointId};
+use crate::store::StoreError;
+use billhook_event::Time;
+
+/// Puts a delivery at the end of a line. Answers its place, and whether it is the first.
+pub(super) fn enter(
+    view: &mut View<'_>,
+    endpoint: EndpointId,
+    entity: [u8; 16],
+    id: DeliveryId,
+) -> Result<(PlaceRow, bool), StoreError> {
+    let line = keys::line(endpoint, &entity);
+    let last = view.range_back(&line, &keys::end_of(&line)).next().transpose()?;
+    let n = match &last {
+        Some((key, _)) => keys::last_number(key).ok_or_else(keys::too_short)? + 1,
+        None => 0,
+    };
+    view.put(keys::in_line(endpoint, &entity, n), id.bytes().as_slice());
+    Ok((PlaceRow { entity, n }, last.is_none()))
+}
+
+/// Takes a delivery that has ended out of its line, if it is in one. If it was the first, the next one is due:
+/// answers where and when.
+pub(super) fn leave(view: &mut View<'_>, ended: &DeliveryRow) -> Result<Option<(Line, Time)>, StoreError> {
+    let Some(PlaceRow { entity, n }) = ended.about.and_then(|about| about.place) else { return Ok(None) };
+    let endpoint = ended.delivery.endpoint;
+    let (line, own) = (keys::line(endpoint, &entity), keys::in_line(endpoint, &entity, n));
+    let was_first = view.first(&line)?.is_some_and(|(key, _)| key == own);
+    view.remove(own);
+    while was_first && let Some((key, id)) = view.first(&line)? {
+        let id = DeliveryId(keys::last_id(&id).ok_or_else(keys::too_short)?);
+        if let Some(DeliveryRow { lane, delivery, .. }) = view.delivery_row(id)?
+            && let DeliveryState::Waiting { due } = delivery.state
+        {
+            view.put(keys::due(endpoint, lane, due, id), &[]);
+            return Ok(Some(((endpoint, lane), due)));
+        }
+        // Nobody waits here: a row that is damaged must not hold up those behind it.
+        view.remove(key);
+    }
+    Ok(None)
+}

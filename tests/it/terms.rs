@@ -1,0 +1,147 @@
+//! On which terms an endpoint takes events: how fast, in which order, and what comes too late.
+
+use crate::cli::{ask, text};
+use crate::line::{FLEXPRICE, canceled};
+use billhook_tests::receiver::{Answer, Received, Receiver};
+use billhook_tests::sender::post_signed;
+use billhook_tests::{Gateway, START_SECS};
+use std::time::Duration;
+
+/// Sends a cancellation of `subscription` that happened in `second` of the minute before the start.
+async fn send(gateway: &Gateway, message: &str, subscription: &str, second: u64) -> String {
+    let body = canceled(subscription, "price").replace("11:59:00Z", &format!("11:59:{second:02}Z"));
+    let url = gateway.url("/in/flexprice");
+    let answered = post_signed(&url, message, gateway.clock.now().secs(), &body).await;
+    assert_eq!(answered.status, 200);
+    answered.id().to_owned()
+}
+
+fn config(receiver: &Receiver, settings: &str) -> String {
+    format!("{FLEXPRICE}{}{settings}\n", receiver.endpoint("app"))
+}
+
+/// The subscriptions of what arrived, with the seconds in which they were cancelled.
+fn told(received: &[Received]) -> Vec<String> {
+    let one = |received: &Received| {
+        let json = received.json();
+        let at = json["timestamp"].as_str().unwrap();
+        format!("{}@{}", json["data"]["subscription"]["id"].as_str().unwrap(), &at[17..19])
+    };
+    received.iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn a_rate_spreads_what_is_owed_and_a_429_slows_it() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver, "rate = \"2/s\"")).await;
+    for n in 0..5 {
+        send(&gateway, &format!("msg_{n}"), &format!("subs_{n}"), n).await;
+    }
+    gateway.settle().await;
+    for (millis, n) in [(0, 2), (499, 2), (1, 3), (500, 4), (500, 5)] {
+        gateway.advance(Duration::from_millis(millis)).await;
+        assert_eq!(receiver.received().len(), n, "after {millis} ms more");
+    }
+    receiver.then([Answer::Status(429)]);
+    gateway.advance(Duration::from_secs(5)).await;
+    for n in 5..9 {
+        send(&gateway, &format!("msg_{n}"), &format!("subs_{n}"), n).await;
+        gateway.settle().await;
+    }
+    // Half of it from now on: one a second, and the one that was refused after a minute.
+    for (millis, n) in [(0, 6), (999, 6), (1, 7), (1000, 8), (1000, 9), (50_000, 9), (10_000, 10)] {
+        gateway.advance(Duration::from_millis(millis)).await;
+        assert_eq!(receiver.received().len(), n, "after {millis} ms more");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_retried_holds_its_own_entity_and_no_other_also_over_a_restart() {
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let config = config(&receiver, "ordering = \"entity\"\nschedule = [\"1m\", \"2m\"]");
+    let mut gateway = Gateway::start(&config).await;
+    send(&gateway, "msg_1", "subs_a", 1).await;
+    gateway.settle().await;
+    for (n, subscription) in ["subs_a", "subs_b", "subs_a", "subs_b"].into_iter().enumerate() {
+        send(&gateway, &format!("msg_{}", n + 2), subscription, n as u64 + 2).await;
+        gateway.settle().await;
+    }
+    assert_eq!(told(&receiver.received()), ["subs_a@01", "subs_b@03", "subs_b@05"]);
+    gateway = gateway.restart().await;
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 3);
+    receiver.then([Answer::Status(500), Answer::Status(500)]);
+    gateway.advance(Duration::from_secs(72)).await;
+    assert_eq!(told(&receiver.received()[3..]), ["subs_a@01"]);
+    // The last attempt fails too: what is dead makes room.
+    gateway.advance(Duration::from_secs(144)).await;
+    assert_eq!(told(&receiver.received()[4..]), ["subs_a@01", "subs_a@02", "subs_a@04"]);
+    send(&gateway, "msg_9", "subs_a", 9).await;
+    gateway.settle().await;
+    assert_eq!(told(&receiver.received()[7..]), ["subs_a@09"]);
+    assert!(receiver.received().iter().all(|received| received.headers.get("billhook-stale").is_none()));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_events_of_an_entity_are_sent_one_at_a_time() {
+    let receiver = Receiver::scripted(vec![Answer::Hang; 2]).await;
+    let gateway = Gateway::start(&config(&receiver, "ordering = \"entity\"")).await;
+    for (n, subscription) in ["subs_a", "subs_a", "subs_b"].into_iter().enumerate() {
+        send(&gateway, &format!("msg_{n}"), subscription, n as u64).await;
+    }
+    receiver.got(2).await;
+    let mut under_way = told(&receiver.received());
+    under_way.sort();
+    assert_eq!(under_way, ["subs_a@00", "subs_b@02"]);
+    receiver.let_go();
+    gateway.settle().await;
+    assert_eq!(told(&receiver.received()[2..]), ["subs_a@01"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_after_a_later_one_is_marked_in_a_header_and_in_its_story() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver, "")).await;
+    for (message, second) in [("msg_1", 10), ("msg_2", 5), ("msg_3", 10)] {
+        let webhook = send(&gateway, message, "subs_a", second).await;
+        gateway.settle().await;
+        let received = receiver.received().pop().unwrap();
+        let is_stale = second < 10;
+        let marked = received.headers.get("billhook-stale").map(|value| value.to_str().unwrap());
+        assert_eq!(marked, is_stale.then_some("true"), "{message}");
+        let story = text(&ask(&gateway, &["event", "show", received.header("webhook-id")]).await.stdout);
+        assert_eq!(story.contains("is later and was taken before"), is_stale, "{story}");
+        let delivery = gateway.story(&webhook).await.events[0].deliveries[0].0.id.to_string();
+        let shown = text(&ask(&gateway, &["delivery", "show", &delivery]).await.stdout);
+        assert_eq!(shown.contains("is later and was taken before"), is_stale, "{shown}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_after_a_later_one_is_skipped_where_the_endpoint_wants_none_of_it() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver, "stale = \"skip\"")).await;
+    send(&gateway, "msg_1", "subs_a", 10).await;
+    gateway.settle().await;
+    let late = send(&gateway, "msg_2", "subs_a", 5).await;
+    send(&gateway, "msg_3", "subs_b", 5).await;
+    gateway.settle().await;
+    assert_eq!(told(&receiver.received()), ["subs_a@10", "subs_b@05"]);
+    let skipped = gateway.story(&late).await.events[0].deliveries[0].0.clone();
+    let newest = receiver.received()[0].header("webhook-id").to_owned();
+    assert_eq!(skipped.state.name(), "skipped");
+    let listed = text(&ask(&gateway, &["delivery", "ls", "--state", "skipped"]).await.stdout);
+    assert!(listed.contains(&format!("stale: {newest} is later")), "{listed}");
+
+    assert!(ask(&gateway, &["delivery", "resend", &skipped.id.to_string()]).await.status.success());
+    gateway.settle().await;
+    let resent = &receiver.received()[2];
+    assert_eq!(told(std::slice::from_ref(resent)), ["subs_a@05"], "what is asked for by hand is sent");
+    assert_eq!(resent.header("billhook-stale"), "true");
+    assert_eq!(gateway.clock.now().secs(), START_SECS);
+    gateway.stop().await;
+}

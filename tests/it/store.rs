@@ -90,6 +90,7 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("a job is stored once and ends when canceled", |b| Box::pin(a_job_is_stored_once(b))),
         ("a reprocess keeps what stays as it is", |b| Box::pin(a_reprocess_keeps_what_stays(b))),
         ("a reprocess makes a revision of what was sent", |b| Box::pin(a_reprocess_makes_a_revision(b))),
+        ("a reprocess ends what is no longer told", |b| Box::pin(a_reprocess_ends_what_is_not_told(b))),
         ("redrive in bulk is bounded", |b| Box::pin(redrive_in_bulk_is_bounded(b))),
         ("a redriven webhook runs again", |b| Box::pin(a_redriven_webhook_runs_again(b))),
         ("gates have versions", |b| Box::pin(gates_have_versions(b))),
@@ -1083,6 +1084,35 @@ async fn a_reprocess_makes_a_revision(bench: &Bench<'_>) {
     assert_eq!(lease_delivery(&store, app, at(999)).await.webhook_id(), format!("{event}-r3"));
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 2, 0), "no dead letter is left to redrive");
+}
+
+async fn a_reprocess_ends_what_is_not_told(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    let said = r#"{"v":1}"#;
+    store.accept(webhook(1, b"{}"), at(1)).await.unwrap();
+    run(&store, &[("invoice.paid", &[app]), ("payment.failed", &[app])], at(1)).await;
+    rerun(&store, 10, false, &[("invoice.paid", &[app])], said).await;
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.events, stats.waiting), (2, 1), "the second event is kept, and is owed to nobody");
+    let left = store.lease(app, at(999), 9).await.unwrap();
+    assert_eq!(left.iter().map(|lease| lease.kind.as_str()).collect::<Vec<_>>(), ["invoice.paid"]);
+    store.release(left[0].delivery.id);
+
+    // A filter drops an event that says the same: nobody sends what a worker could have had a moment ago.
+    store.add_job(job(20, What::Reprocess { resend: false }, Select::default())).await.unwrap();
+    worked_off(&store, job(20, What::Resend, Select::default()).id, 9).await;
+    assert!(store.lease(app, at(0), 9).await.unwrap().is_empty(), "a look that makes it ready");
+    let lease = lease_one(&store, at(990)).await;
+    let mut dropping = dispatch(lease.id, at(990), &[("invoice.paid", &[])]);
+    dropping.events[0].json = said.into();
+    dropping.events[0].dropped = Some(("only-usd".into(), "it is in EUR".into()));
+    assert_eq!(store.dispatched(&lease, dropping, at(990)).await.unwrap(), Committed::Done);
+    assert!(store.lease(app, at(999), 9).await.unwrap().is_empty());
+
+    // Told again, it is owed again, although it says what it said.
+    rerun(&store, 30, false, &[("invoice.paid", &[app])], said).await;
+    assert_eq!(lease_delivery(&store, app, at(999)).await.event, said);
 }
 
 async fn redrive_in_bulk_is_bounded(bench: &Bench<'_>) {

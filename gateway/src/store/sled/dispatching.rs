@@ -108,6 +108,8 @@ pub(super) struct Plan {
     received_at: Time,
     source: String,
     events: Vec<PlannedEvent>,
+    /// Events of an earlier run that this one does not give, with those they were owed to.
+    gone: Vec<(EventId, Vec<EndpointId>)>,
     state: Value,
     reads: Vec<EntityRead>,
     ordered: Vec<EndpointId>,
@@ -156,6 +158,10 @@ impl Plan {
         let mut pieces = Vec::new();
         let mut events = Vec::with_capacity(dispatch.events.len());
         let rerun = if lease.run > 0 { view.state(lease.id)? } else { None };
+        let gone = match &rerun {
+            Some(_) => rerunning::no_longer_told(view, lease.id, dispatch.events.len(), seized)?,
+            None => Vec::new(),
+        };
         for mut event in dispatch.events {
             let before = match &rerun {
                 Some(state) => Before::of(view, &mut event, state.resend, seized)?,
@@ -204,7 +210,8 @@ impl Plan {
         let state = Value::new(keys::webhook(id, Part::State), rows::encode(&state), generation);
         pieces.extend(state.pieces.clone());
         let received_at = lease.head.received_at;
-        Ok(Plan { id, run, received_at, source, events, state, reads, ordered, long: Long::new(pieces) })
+        let long = Long::new(pieces);
+        Ok(Plan { id, run, received_at, source, events, gone, state, reads, ordered, long })
     }
 
     /// Whether it may be committed, and what it starts from.
@@ -270,6 +277,9 @@ pub(super) fn dispatched(
         let is_only = row.is_some_and(|row| !row.last.keys().any(|kind| family(kind) == family(&event.kind)));
         let writing = Writing { plan, newest: (!is_only).then_some(newest), nothing: newest.nothing(), now };
         waiting += write_event(view, event, is_new, &writing, &mut owed)?;
+    }
+    for (event, endpoints) in &plan.gone {
+        rerunning::end_gone(view, *event, endpoints, now, &mut owed.released)?;
     }
     write_entities(view, plan, entities)?;
     view.remove(keys::undispatched(due, plan.id));

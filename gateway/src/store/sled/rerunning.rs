@@ -11,9 +11,10 @@ use super::order;
 use super::resending::{again, newest};
 use super::rows::{DeliveryRow, EventRow};
 use super::view::View;
+use crate::model::attempt::Outcome;
 use crate::model::delivery::DeliveryState;
 use crate::model::dispatch::{NewEvent, says_the_same};
-use crate::model::id::{DeliveryId, EndpointId};
+use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::store::StoreError;
 use billhook_event::Time;
 use bytes::Bytes;
@@ -76,7 +77,7 @@ impl Before {
         before.changed = !says_the_same(&stored, &event.json);
         // What may end must not be handed out meanwhile, whatever is said.
         if before.changed || event.dropped.is_some() {
-            let sent = was_sent(view, event, &before.endpoints, seized)?;
+            let sent = was_sent(view, event.id, &before.endpoints, seized)?;
             before.sent = before.changed && sent;
             before.revision += u32::from(before.sent);
         }
@@ -97,17 +98,37 @@ impl Before {
     }
 }
 
-/// Whether anybody may have got something of the event: an attempt was recorded, or is under way.
+/// The events that an earlier run told and one with only the first `told` does not, with those they were owed to.
+pub(super) fn no_longer_told(
+    view: &View<'_>,
+    webhook: WebhookId,
+    told: usize,
+    seized: &mut Seized,
+) -> Result<Vec<(EventId, Vec<EndpointId>)>, StoreError> {
+    let mut gone = Vec::new();
+    // Ids follow from places, and places have no gaps.
+    for index in u32::try_from(told).unwrap_or(u32::MAX).. {
+        let id = EventId::derive(webhook, index);
+        let Some(EventRow { endpoints, .. }) = view.event_row(id)? else { break };
+        // Nobody begins to send it from now on; who has begun cannot be stopped.
+        was_sent(view, id, &endpoints, seized)?;
+        gone.push((id, endpoints));
+    }
+    Ok(gone)
+}
+
+/// Whether anybody may have got something of the event: an attempt was recorded, or is under way. What nobody has is
+/// seized.
 fn was_sent(
     view: &View<'_>,
-    event: &NewEvent,
+    event: EventId,
     endpoints: &[EndpointId],
     seized: &mut Seized,
 ) -> Result<bool, StoreError> {
     let mut sent = false;
     for endpoint in endpoints {
         for resend in 0.. {
-            let id = DeliveryId::derive(event.id, *endpoint, resend);
+            let id = DeliveryId::derive(event, *endpoint, resend);
             let Some(row) = view.delivery_row(id)? else { break };
             sent |= row.delivery.attempts > 0;
             if let DeliveryState::Waiting { due } = row.delivery.state {
@@ -133,20 +154,52 @@ pub(super) fn end_replaced(
         if !replaced && (gets_it || !(before.changed || event.dropped)) {
             continue;
         }
-        let Some(row) = view.delivery_row(DeliveryId::derive(event.id, *endpoint, 0))? else { continue };
-        let mut row = newest(view, row)?;
-        let DeliveryState::Waiting { due } = row.delivery.state else { continue };
         let why = match gets_it {
             true => format!("revision {} of the event takes its place", before.revision),
             false => "a reprocess no longer sends the event here".to_owned(),
         };
-        view.remove(keys::due(*endpoint, row.lane, due, row.delivery.id));
-        row.delivery.state = DeliveryState::Skipped { at: now, why };
-        view.write(keys::delivery(row.delivery.id), &row)?;
-        released.extend(order::leave(view, &row)?);
-        view.count(|totals| totals.waiting -= 1)?;
+        released.extend(end_waiting(view, event.id, *endpoint, why, now)?);
     }
     Ok(())
+}
+
+/// Ends what waits of an event that is not told any more; adds to `released` as [`end_replaced`] does.
+pub(super) fn end_gone(
+    view: &mut View<'_>,
+    event: EventId,
+    endpoints: &[EndpointId],
+    now: Time,
+    released: &mut Vec<(Line, Time)>,
+) -> Result<(), StoreError> {
+    for endpoint in endpoints {
+        let why = "a reprocess no longer gives the event".to_owned();
+        released.extend(end_waiting(view, event, *endpoint, why, now)?);
+    }
+    Ok(())
+}
+
+fn end_waiting(
+    view: &mut View<'_>,
+    event: EventId,
+    endpoint: EndpointId,
+    why: String,
+    now: Time,
+) -> Result<Option<(Line, Time)>, StoreError> {
+    let Some(row) = view.delivery_row(DeliveryId::derive(event, endpoint, 0))? else { return Ok(None) };
+    let mut row = newest(view, row)?;
+    let DeliveryState::Waiting { due } = row.delivery.state else { return Ok(None) };
+    view.remove(keys::due(endpoint, row.lane, due, row.delivery.id));
+    row.delivery.state = DeliveryState::Skipped { at: now, why };
+    view.write(keys::delivery(row.delivery.id), &row)?;
+    view.count(|totals| totals.waiting -= 1)?;
+    order::leave(view, &row)
+}
+
+/// Whether a reprocess ended it, and not an attempt that found it worth nothing: told again, it is owed again.
+fn was_withdrawn(view: &View<'_>, row: &DeliveryRow) -> Result<bool, StoreError> {
+    let DeliveryState::Skipped { .. } = row.delivery.state else { return Ok(false) };
+    let attempts = view.attempts_of(row.delivery.id)?;
+    Ok(!attempts.last().is_some_and(|last| matches!(last.outcome, Outcome::Skipped(_))))
 }
 
 /// What an endpoint is owed that was owed the event before: the delivery that follows, if one does and waits for no
@@ -160,7 +213,7 @@ pub(super) fn owe_again(
 ) -> Result<Option<DeliveryRow>, StoreError> {
     let mut newest = newest(view, first)?;
     let waits = matches!(newest.delivery.state, DeliveryState::Waiting { .. });
-    if waits || !before.sends_again() {
+    if waits || !(before.sends_again() || was_withdrawn(view, &newest)?) {
         return Ok(None);
     }
     newest.lane = lane(&event.kind);

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one story a file.
 
+mod addresses;
 mod breadth;
 mod cli;
 mod crash;

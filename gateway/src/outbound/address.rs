@@ -125,12 +125,14 @@ const DENIED_V4: [(Ipv4Net, &str); 16] = [
     (v4(240, 0, 0, 0, 4), "reserved"),
 ];
 
-/// The same for IPv6. 6to4 (`2002::/16`) is refused whatever it carries: RFC 7526 retired it. `fc00::/7` covers the
-/// metadata address `fd00:ec2::254`.
-const DENIED_V6: [(Ipv6Net, &str); 10] = [
+/// The same for IPv6. 6to4 (`2002::/16`) is refused whatever it carries: RFC 7526 retired it. `2001::/23` has Teredo
+/// (RFC 4380) in it, which carries an IPv4 address too, and nothing that takes webhooks. `fc00::/7` covers the metadata
+/// address `fd00:ec2::254`.
+const DENIED_V6: [(Ipv6Net, &str); 11] = [
     (v6(0x64, 0xff9b, 1, 48), "a local NAT64"),
     (v6(0, 0, 0, 8), "reserved"),
     (v6(0x100, 0, 0, 64), "discarded"),
+    (v6(0x2001, 0, 0, 23), "for protocols such as Teredo"),
     (v6(0x2001, 0xdb8, 0, 32), "for documentation"),
     (v6(0x2002, 0, 0, 16), "6to4"),
     (v6(0x3fff, 0, 0, 20), "for documentation"),
@@ -175,6 +177,7 @@ mod tests {
             "223.255.255.255",
             "::ffff:8.8.8.8",
             "64:ff9b::8.8.8.8",
+            "2001:200::1",
             "2001:4860:4860::8888",
             "2606:4700::1111",
             "2003::1",
@@ -215,6 +218,9 @@ mod tests {
             "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::1",
             "100::1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2001:1ff:ffff::",
             "2001:db8::1",
             "2002:808:808::1",
             "2002:7f00:1::",
@@ -289,7 +295,9 @@ mod tests {
             let global = Ipv6Addr::from(bits >> 3 | 0x2000 << 112);
             for ip in [any, global] {
                 let [a, b, ..] = ip.segments();
-                let special = a == 0x2002 || (a, b) == (0x2001, 0xdb8) || (a == 0x3fff && b & 0xf000 == 0);
+                let protocols = a == 0x2001 && b < 0x200;
+                let special =
+                    protocols || a == 0x2002 || (a, b) == (0x2001, 0xdb8) || (a == 0x3fff && b & 0xf000 == 0);
                 let refused = a >> 8 == 0
                     || a == 0x5f00
                     || a >> 9 == 0x7e

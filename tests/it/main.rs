@@ -12,6 +12,7 @@ mod line;
 mod plugins;
 mod profiles;
 mod providers;
+mod queue_model;
 mod receivers;
 mod refused;
 mod replays;

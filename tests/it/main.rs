@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one story a file.
 
 mod addresses;
+mod answers;
 mod breadth;
+mod certificates;
 mod cli;
 mod crash;
 mod delivery;

@@ -3,6 +3,7 @@
 //! - [`Gateway`]: a whole gateway in this process, on free ports and a throwaway directory, with a clock that the
 //!   test pushes; [`process::Process`] is the same as a child process that can be killed
 //! - [`receiver::Receiver`]: an endpoint that answers by script and records what it got
+//! - [`wire::Wire`]: an endpoint that says byte for byte what it is told to, and behaves as badly
 //! - [`sender`]: signs and posts webhooks as a provider would, with code of its own
 //!
 //! Tests never sleep: they push the clock and settle the gateway.
@@ -10,6 +11,7 @@
 pub mod process;
 pub mod receiver;
 pub mod sender;
+pub mod wire;
 
 use gateway::clock::Clock;
 use gateway::config::Config;

@@ -20,6 +20,17 @@ impl Process {
     ///
     /// `None` if it ended before it listened, as it does when the switch says so.
     pub async fn start(binary: &Path, dir: &Path, config: &str, crash_at: Option<&str>) -> Option<Process> {
+        let crash_at = crash_at.map(|point| ("BILLHOOK_CRASH_AT", point));
+        Process::start_with(binary, dir, config, crash_at.as_slice()).await
+    }
+
+    /// [`Process::start`] with variables in its environment.
+    pub async fn start_with(
+        binary: &Path,
+        dir: &Path,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Option<Process> {
         let path = dir.join("billhook.toml");
         let text = format!(
             "data_dir = {:?}\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \
@@ -30,9 +41,7 @@ impl Process {
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&path).env("BILLHOOK_LOG", "info");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        if let Some(point) = crash_at {
-            command.env("BILLHOOK_CRASH_AT", point);
-        }
+        command.envs(environment.iter().copied());
         let mut child = command.spawn().expect("the gateway's binary is built");
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();

@@ -1,4 +1,4 @@
-//! The command line. `serve`, `demo`, `check` and `secret` work by themselves; the nouns ask a gateway that runs, over
+//! The command line. `serve`, `demo`, `check`, `secret` and `plugin` work by themselves; the nouns ask a gateway that runs, over
 //! its admin API.
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration (`EX_USAGE`), 70 the gateway broke while it ran
@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod event;
 pub mod job;
 pub mod listing;
+pub mod plugin;
 pub mod refused;
 pub mod replay;
 pub mod secret;
@@ -66,6 +67,8 @@ enum Command {
     Check,
     /// Make secrets
     Secret(secret::Args),
+    /// Begin, build, test, measure and inspect plugins
+    Plugin(plugin::Args),
     /// Canonical events: what was made of webhooks
     Event(event::Args),
     /// Webhooks: what arrived
@@ -164,6 +167,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Check => check::run(config).await?,
         Command::Secret(args) => secret::run(args)?,
+        Command::Plugin(args) => return plugin::run(args).await,
         Command::Event(args) => event::run(args, &client()?).await?,
         Command::Webhook(args) => webhook::run(args, &client()?).await?,
         Command::Delivery(args) => delivery::run(args, &client()?).await?,
@@ -250,6 +254,15 @@ mod tests {
             "secret new --bytes 24",
             "secret new --v1a",
             "secret public",
+            "plugin new --kind normalize acme --sdk ../billhook/plugin-sdk",
+            "plugin build",
+            "plugin build acme --json",
+            "plugin test acme --bless",
+            "plugin test acme.wasm --fixtures acme/fixtures",
+            "plugin run paid",
+            "plugin run acme/fixtures/paid --json",
+            "plugin bench --fixture paid --calls 10",
+            "plugin inspect acme.wasm",
             "compile-component in out",
             "--url http://127.0.0.1:1 --token t event ls",
             "event --url http://127.0.0.1:1 --token t ls",
@@ -279,6 +292,10 @@ mod tests {
             "serve --token t",
             "--url http://127.0.0.1:1 check",
             "secret new --bytes 23",
+            "plugin new acme",
+            "plugin new --kind verfiy acme",
+            "plugin new --kind map 'A b'",
+            "plugin bench --calls 0",
             "secret new --v1a --bytes 24",
             "event",
             "serv",

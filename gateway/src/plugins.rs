@@ -15,12 +15,14 @@ pub mod compile;
 mod component;
 mod engine;
 mod imports;
+pub mod inspect;
 mod link;
 pub mod manifest;
 mod output;
 pub mod shipped;
 mod text;
 mod wasi;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -133,7 +135,14 @@ impl Plugins {
     /// Starts the engine and the thread that interrupts plugins. The thread ends when the last plugin and this are
     /// dropped.
     pub fn start(options: Options) -> Result<Plugins, LoadError> {
-        Ok(Plugins { host: Arc::new(Host::start(options)?) })
+        Ok(Plugins { host: Arc::new(Host::start(options, false)?) })
+    }
+
+    /// Starts an engine that also counts the instructions of each call, for [`watch::watched`]. It compiles in this
+    /// process and runs slower: for the tools of plugin authors.
+    pub fn start_counting(options: Options) -> Result<Plugins, LoadError> {
+        let options = Options { compiler: Compiler::InProcess, ..options };
+        Ok(Plugins { host: Arc::new(Host::start(options, true)?) })
     }
 
     /// Makes a component ready to be called. Blocks while it compiles: some 100 ms per 100 KB, nothing when the cache

@@ -13,6 +13,16 @@ use std::thread::LocalKey;
 /// The room that is made for a document at first: few are longer.
 const DOCUMENT_BYTES: usize = 2048;
 
+/// What the component says it was written with.
+pub const SDK: &str = concat!("billhook-plugin ", env!("CARGO_PKG_VERSION"));
+
+/// [`SDK`] as the bytes of a custom section.
+pub const fn sdk() -> [u8; SDK.len()] {
+    let mut bytes = [0; SDK.len()];
+    bytes.copy_from_slice(SDK.as_bytes());
+    bytes
+}
+
 /// A plugin type with a place for its only value; implemented by [`crate::plugin!`].
 pub trait Instance: Plugin + 'static {
     /// Where the value is kept once it is built.
@@ -28,6 +38,7 @@ fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T
         let plugin = match place.get() {
             Some(plugin) => plugin,
             None => {
+                crate::logger::install();
                 let built = P::new(config()?)?;
                 place.get_or_init(|| built)
             }

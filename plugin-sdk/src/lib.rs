@@ -34,8 +34,9 @@
 //! assert_eq!(Acme.normalize(&webhook).unwrap()[0].kind, "invoice.paid");
 //! ```
 //!
-//! `docs/plugins.md` shows the files around it. Build with `cargo build --target wasm32-wasip2 --release`. A plugin runs in a fresh instance for each call, so
-//! nothing that it keeps in memory lasts; it reaches nothing but what this crate offers.
+//! `billhook plugin new` writes the files around it, and the guide in `docs/plugins` leads through them. A plugin runs
+//! in a fresh instance for each call, so nothing that it keeps in memory lasts; it reaches nothing but what this crate
+//! offers. The macros of the crate `log` write to the gateway's log.
 //!
 //! # Layout
 //!
@@ -46,8 +47,9 @@
 //! - [`notes`]: what was odd and kept, and amounts that are noted where they cannot be read
 //! - [`host`]: the clock and the log
 //! - [`check`]: what the generated tests hold (native only)
-//! - `testing`: bodies that nobody should send, for the tests of a normalizer (native only, feature `testing`)
+//! - [`testing`]: fixture folders and, with the feature `testing`, bodies that nobody should send (native only)
 
+mod logger;
 mod macros;
 
 pub mod event;
@@ -65,7 +67,7 @@ pub mod webhook;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod check;
-#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+#[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
 #[cfg(target_family = "wasm")]

@@ -11,7 +11,8 @@
 /// ```
 ///
 /// The paths are below the crate's root. On WebAssembly it exports the kinds and puts both files, verbatim, into
-/// the custom sections `billhook:plugin` and `billhook:config-schema`. Everywhere it defines the constants
+/// the custom sections `billhook:plugin` and `billhook:config-schema`, and the name and version of this crate into
+/// `billhook:sdk`. Everywhere it defines the constants
 /// `MANIFEST` and `CONFIG_SCHEMA`, and in native tests it holds both files against the code
 /// (see [`check`](mod@crate::check)): the crate needs `schemars` there, and its configuration
 /// `#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]`.
@@ -39,6 +40,10 @@ macro_rules! plugin {
             #[unsafe(link_section = "billhook:config-schema")]
             static SCHEMA_SECTION: [u8; CONFIG_SCHEMA.len()] =
                 *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
+
+            #[used]
+            #[unsafe(link_section = "billhook:sdk")]
+            static SDK_SECTION: [u8; $crate::exports::SDK.len()] = $crate::exports::sdk();
 
             impl $crate::exports::Instance for $type {
                 fn place() -> &'static ::std::thread::LocalKey<::std::cell::OnceCell<Self>> {

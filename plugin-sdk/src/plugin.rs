@@ -155,7 +155,6 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// Reads a plugin's configuration; what does not fit is [`Failure::Invalid`] and names the key.
-#[cfg(any(test, target_family = "wasm"))]
 pub(crate) fn read_config<C: DeserializeOwned>(json: &[u8]) -> Result<C, Failure> {
     // Following the path to the key costs more than reading, and a plugin is built for every call.
     if let Ok(config) = serde_json::from_slice(json) {

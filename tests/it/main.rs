@@ -2,6 +2,7 @@
 
 mod addresses;
 mod answers;
+mod author;
 mod breadth;
 mod certificates;
 mod cli;

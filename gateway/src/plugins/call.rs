@@ -11,6 +11,7 @@ use crate::plugins::imports::{Input, LimitReached, State};
 use crate::plugins::manifest::Kind;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::wasi::Exited;
+use crate::plugins::watch;
 use crate::plugins::{Call, CallError, EventInput, Loaded, WebhookInput};
 use rustix::time::{ClockId, clock_gettime};
 use std::future::{Future, poll_fn};
@@ -104,6 +105,9 @@ impl<'a> Run<'a> {
         store.set_hostcall_fuel(limits.output);
         store.set_max_component_handles(limits.handles);
         store.set_epoch_deadline(1);
+        if host.counts {
+            store.set_fuel(u64::MAX).map_err(|error| CallError::Other(error.to_string()))?;
+        }
         let cpu = Arc::new(Cpu::default());
         let spent = Arc::clone(&cpu);
         let most = limits.cpu;
@@ -129,6 +133,15 @@ impl<'a> Run<'a> {
                 debug!(target: "plugin", plugin, stream, "{}", one_line(text.trim(), SHOWN_MAX));
             }
         }
+        watch::note(|usage| {
+            usage.cpu = self.cpu.spent();
+            usage.memory = state.memory();
+            usage.host_calls = state.calls();
+            usage.instructions = self.store.get_fuel().ok().map(|left| u64::MAX - left);
+            usage.log_lines_dropped = dropped;
+            usage.stdout = state.stdout.text().into_owned();
+            usage.stderr = state.stderr.text().into_owned();
+        });
         match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failure::Invalid(why))) => Err(CallError::Invalid(one_line(&why, SHOWN_MAX))),
@@ -162,7 +175,7 @@ async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outco
 struct Cpu {
     /// In polls that are over.
     before: AtomicU64,
-    /// The thread's clock when this poll began.
+    /// The thread's clock when this poll began; the last time there is between two.
     begun: AtomicU64,
 }
 
@@ -173,9 +186,10 @@ impl Cpu {
 
     fn end(&self) {
         self.before.fetch_add(thread_clock().saturating_sub(self.begun.load(Relaxed)), Relaxed);
+        self.begun.store(u64::MAX, Relaxed);
     }
 
-    /// Asked within a poll.
+    /// Asked within a poll, or once the call is over.
     fn spent(&self) -> Duration {
         Duration::from_nanos(
             self.before.load(Relaxed) + thread_clock().saturating_sub(self.begun.load(Relaxed)),

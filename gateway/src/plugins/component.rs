@@ -10,11 +10,18 @@ pub(super) const COMPONENT_BYTES_MAX: usize = 32 << 20;
 const MANIFEST_SECTION: &str = "billhook:plugin";
 /// The custom section with the JSON Schema of the configuration.
 const CONFIG_SCHEMA_SECTION: &str = "billhook:config-schema";
+/// The custom section with what the component was written with, such as `billhook-plugin 0.1.0`.
+const SDK_SECTION: &str = "billhook:sdk";
 
 /// The sections of a component that are ours.
 pub(super) struct Sections<'a> {
     pub(super) manifest: &'a [u8],
     pub(super) config_schema: Option<&'a [u8]>,
+    pub(super) sdk: Option<&'a [u8]>,
+    /// What the component as a whole imports, such as `billhook:plugin/log@0.1.0`.
+    pub(super) imports: Vec<&'a str>,
+    /// What it exports.
+    pub(super) exports: Vec<&'a str>,
 }
 
 /// Finds our sections, at any depth: the SDK puts them into the core module, which becomes a part of the component.
@@ -34,15 +41,32 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
     if !Parser::is_component(bytes) {
         return Err(refuse("is not a WebAssembly component".to_owned()));
     }
-    let (mut manifests, mut config_schema) = (Vec::new(), None);
+    let (mut manifests, mut config_schema, mut sdk) = (Vec::new(), None, None);
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let damaged = |error| refuse(format!("is a damaged component: {error}"));
+    // How many modules and components the reader is inside of, the whole counted.
+    let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| refuse(format!("is a damaged component: {error}")))? {
+        match payload.map_err(damaged)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(damaged)?.name.name);
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export.map_err(damaged)?.name.name);
+                }
+            }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
                 manifests.push(section.data())
             }
             Payload::CustomSection(section) if section.name() == CONFIG_SCHEMA_SECTION => {
                 config_schema = Some(section.data());
             }
+            Payload::CustomSection(section) if section.name() == SDK_SECTION => sdk = Some(section.data()),
             _ => {}
         }
     }
@@ -51,10 +75,10 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
         [manifest] => manifest,
         [] => {
             return Err(wrong(
-                "is missing: use the SDK's macro `plugin!`, or add the custom section `billhook:plugin`",
+                "is missing: use the SDK's macro `plugin!`, or add the custom section `billhook:plugin`; if a tool stripped the component, have it keep the sections `billhook:*`",
             ));
         }
         _ => return Err(wrong("stands in it more than once")),
     };
-    Ok(Sections { manifest, config_schema })
+    Ok(Sections { manifest, config_schema, sdk, imports, exports })
 }

@@ -35,10 +35,12 @@ pub(super) struct Host {
     /// One permit for each instance of the pool, which would fail rather than wait.
     pub(super) permits: Semaphore,
     pub(super) options: Options,
+    /// Whether it counts the instructions that run, which takes a third of their speed.
+    pub(super) counts: bool,
 }
 
 impl Host {
-    pub(super) fn start(options: Options) -> Result<Host, LoadError> {
+    pub(super) fn start(options: Options, counts: bool) -> Result<Host, LoadError> {
         let instances = u32::try_from(options.instances).ok().filter(|n| (1..=1_000).contains(n));
         let instances = instances
             .ok_or_else(|| LoadError::Engine(format!("{} instances are not 1 to 1000", options.instances)))?;
@@ -47,19 +49,19 @@ impl Host {
         {
             return Err(LoadError::Engine("compiling in a child needs a cache directory".to_owned()));
         }
-        let engine =
-            Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances))))
-                .or_else(|error| {
-                    // The pool reserves terabytes of address space, which containers and `ulimit -v` may refuse.
-                    warn!(
-                        error = format!("{error:#}"),
-                        "no pool of plugin instances; each call will be slower"
-                    );
-                    Engine::new(&config())
-                })
-                .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let mut config = config();
+        config.consume_fuel(counts);
+        let mut pooled = config.clone();
+        pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
+        let engine = Engine::new(&pooled)
+            .or_else(|error| {
+                // The pool reserves terabytes of address space, which containers and `ulimit -v` may refuse.
+                warn!(error = format!("{error:#}"), "no pool of plugin instances; each call will be slower");
+                Engine::new(&config)
+            })
+            .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         start_ticker(engine.weak())?;
-        Ok(Host { engine, permits: Semaphore::new(options.instances), options })
+        Ok(Host { engine, permits: Semaphore::new(options.instances), options, counts })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::pointer::{self, Scalar};
 use crate::plugins::bindings::host::billhook::plugin::{clock, config, events, log, types, webhooks};
 use crate::plugins::imports::handles::{Event, Webhook};
 use crate::plugins::text::one_line;
+use crate::plugins::watch;
 use crate::plugins::{Call, EventInput, Limits, WebhookInput};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -93,6 +94,11 @@ impl State {
     /// Host calls so far.
     pub(super) fn calls(&self) -> u32 {
         self.calls
+    }
+
+    /// Bytes of all memories together: they never shrink, so it is also the most they took.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// Log lines that were dropped.
@@ -316,6 +322,7 @@ impl log::Host for State {
             shown.push_str(if shown.is_empty() { "" } else { " " });
             shown.push_str(&field);
         }
+        watch::log(level, &message, &shown);
         let plugin = &*self.plugin;
         match level {
             log::Level::Trace => trace!(target: "plugin", plugin, fields = shown, "{message}"),

@@ -3,6 +3,7 @@
 use crate::model::source::Place;
 use crate::plugins::{LoadError, component};
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::fmt;
@@ -21,6 +22,15 @@ pub struct Manifest {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Who wrote it.
+    #[serde(default)]
+    pub authors: Vec<String>,
+    /// Its licence, as an SPDX expression.
+    #[serde(default)]
+    pub license: Option<String>,
     /// What it can do; must be what it exports.
     pub kinds: Vec<Kind>,
     /// What it asks for, such as `kv:seen`.
@@ -117,6 +127,9 @@ pub struct Named {
     /// The canonical type it becomes.
     #[serde(rename = "type")]
     pub kind: String,
+    /// A body that the provider sends, as JSON text.
+    #[serde(default)]
+    pub example: Option<String>,
 }
 
 fn an_hour() -> Duration {
@@ -156,10 +169,20 @@ impl Manifest {
             if let Some(named) =
                 provider.events.iter().find(|named| !billhook_event::kind::is_known(&named.kind))
             {
-                let Named { name, kind } = named;
+                let Named { name, kind, .. } = named;
                 return Err(format!(
                     "maps `{name}` of provider `{}` to `{kind}`, which is no canonical type",
                     provider.name
+                ));
+            }
+        }
+        for (provider, named) in
+            self.providers.iter().flat_map(|p| p.events.iter().map(move |named| (p, named)))
+        {
+            if let Some(Err(error)) = named.example.as_deref().map(serde_json::from_str::<IgnoredAny>) {
+                let (name, provider) = (&named.name, &provider.name);
+                return Err(format!(
+                    "has an `example` of `{name}` of provider `{provider}` that is not JSON: {error}"
                 ));
             }
         }
@@ -250,6 +273,7 @@ mod tests {
         [[provider.event]]
         name = "subscription.started"
         type = "subscription.activated"
+        example = '{"event_type": "subscription.started"}'
     "#;
 
     #[test]
@@ -278,6 +302,11 @@ mod tests {
                 "type = \"subscription.activated\"",
                 "type = \"subscription.begun\"",
                 "`subscription.begun`, which is no canonical type",
+            ),
+            (
+                "'{\"event_type\"",
+                "'{event_type",
+                "an `example` of `subscription.started` of provider `flexpay` that is not JSON",
             ),
             ("name = \"flexpay\"", "name = ", "line 2"),
         ];

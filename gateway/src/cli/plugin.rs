@@ -1,0 +1,56 @@
+//! `billhook plugin`: what a plugin's author types. None of it needs a gateway that runs.
+//!
+//! A crate is begun (`new`), built (`build`), held against its fixtures in the gateway's own sandbox (`test`), looked at
+//! while it runs (`run`), measured (`bench`), and shown as an operator will see it (`inspect`).
+
+mod bench;
+mod build;
+mod figure;
+mod inspect;
+mod new;
+mod play;
+mod run;
+mod subject;
+mod test;
+
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What to do with plugins.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Begin a plugin: a crate that builds and passes its tests at once
+    New(new::Args),
+    /// Build a plugin's crate to a component
+    Build(build::Args),
+    /// Play every fixture in the gateway's own sandbox and hold the answers against the expected ones
+    Test(test::Args),
+    /// Play one fixture, and show what the call answered, logged and used
+    Run(run::Args),
+    /// Measure the calls of fixtures: time, processor time, instructions, memory
+    Bench(bench::Args),
+    /// Show what a component is and says of itself, without running it
+    Inspect(inspect::Args),
+}
+
+/// Runs the command. The exit code is 1 if a fixture is answered otherwise than expected.
+///
+/// # Errors
+/// Whatever kept it from being done.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::New(args) => new::run(&args)?,
+        Command::Build(args) => build::run(&args)?,
+        Command::Test(args) => return test::run(&args).await,
+        Command::Run(args) => run::run(&args).await?,
+        Command::Bench(args) => bench::run(&args).await?,
+        Command::Inspect(args) => inspect::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

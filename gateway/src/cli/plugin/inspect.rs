@@ -1,0 +1,171 @@
+//! `billhook plugin inspect`: what a component is and says of itself.
+
+use crate::cli::plugin::figure;
+use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::tree::Node;
+use crate::plugins::inspect::{Inspection, inspect};
+use crate::plugins::manifest::Provider;
+use crate::plugins::shipped;
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Files of more bytes are not read: no gateway loads so large a component.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Which component.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The component: its file, or the name of a shipped plugin
+    #[arg(value_name = "FILE.wasm|NAME")]
+    file: String,
+    /// Print JSON, with the whole manifest and the schema of the configuration
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let found = inspect(&args.file, &component(&args.file)?)?;
+    if args.json {
+        return print_json(&json!({
+            "manifest": found.written,
+            "config_schema": found.config_schema,
+            "imports": found.imports,
+            "exports": found.exports,
+            "contract": found.contract,
+            "sdk": found.sdk,
+            "bytes": found.bytes,
+            "sha256": found.sha256,
+        }));
+    }
+    Ok(print(&whole(&found).draw(Style::detect()))?)
+}
+
+fn component(file: &str) -> anyhow::Result<Cow<'static, [u8]>> {
+    let path = Path::new(file);
+    if let Some(shipped) = shipped::component(file).filter(|_| !path.exists()) {
+        return Ok(shipped.into());
+    }
+    let unreadable = || {
+        let known: Vec<_> = shipped::names().collect();
+        format!("cannot read {file}, and no plugin of that name is shipped ({})", known.join(", "))
+    };
+    let size = std::fs::metadata(path).with_context(unreadable)?.len();
+    ensure!(size <= FILE_BYTES_MAX, "{file} has {size} bytes, too many for a component");
+    Ok(std::fs::read(path).with_context(unreadable)?.into())
+}
+
+/// Name, version, kinds and what concerns whoever loads it.
+pub(super) fn summary(found: &Inspection, first: impl IntoIterator<Item = Node>) -> Node {
+    let manifest = &found.manifest;
+    let kinds: Vec<_> = manifest.kinds.iter().map(|kind| kind.name()).collect();
+    let mut root = Node::new([
+        Span::new(Tone::Strong, manifest.name.clone()),
+        Span::new(Tone::Plain, format!(" {}  ", manifest.version)),
+        Span::new(Tone::Good, kinds.join(" + ")),
+    ])
+    .with(first);
+    if let Some(description) = &manifest.description {
+        root.push(fact("says", description));
+    }
+    root.push(fact("size", &format!("{} ({} bytes)", figure::bytes(found.bytes), found.bytes)));
+    root.push(fact("sha256", &found.sha256));
+    let wants = if manifest.grants.is_empty() { "nothing".to_owned() } else { manifest.grants.join(", ") };
+    root.push(fact("wants", &wants));
+    for provider in &manifest.providers {
+        root.push(fact("provider", &format!("{}, {} events", provider.name, provider.events.len())));
+    }
+    root
+}
+
+fn whole(found: &Inspection) -> Node {
+    let manifest = &found.manifest;
+    let mut root = summary(found, []);
+    let facts = [
+        ("authors", Some(manifest.authors.join(", ")).filter(|authors| !authors.is_empty())),
+        ("licence", manifest.license.clone()),
+        ("written with", Some(found.sdk.clone().unwrap_or_else(|| "it does not say".to_owned()))),
+        ("contract", found.contract.as_ref().map(|version| format!("billhook:plugin@{version}"))),
+    ];
+    for (label, text) in facts {
+        root.extend(text.map(|text| fact(label, &text)));
+    }
+    root.push(list("exports", &found.exports));
+    root.push(list("imports", &found.imports));
+    root.push(configuration(found.config_schema.as_ref()));
+    for provider in &manifest.providers {
+        root.push(facts_of(provider));
+    }
+    root
+}
+
+fn fact(label: &str, text: &str) -> Node {
+    Node::fact(label, [Span::new(Tone::Plain, text)])
+}
+
+fn list(label: &str, items: &[String]) -> Node {
+    let lines = items.iter().map(|item| Node::new([Span::new(Tone::Plain, item.clone())]));
+    fact(label, &if items.is_empty() { "none".to_owned() } else { items.len().to_string() }).with(lines)
+}
+
+/// The keys of the configuration with what their schema says.
+fn configuration(schema: Option<&Value>) -> Node {
+    let members = schema.and_then(|schema| schema["properties"].as_object());
+    let Some(members) = members.filter(|members| !members.is_empty()) else {
+        return fact("config", "takes none");
+    };
+    let required = schema.and_then(|schema| schema["required"].as_array());
+    let is_required = |key: &str| required.is_some_and(|all| all.iter().any(|name| name == key));
+    let line = |(key, of): (&String, &Value)| {
+        let kind = of["type"].as_str().map(|kind| format!("  {kind}")).unwrap_or_default();
+        let must = if is_required(key) { ", required" } else { "" };
+        let says = of["description"].as_str().map(|text| format!("  {text}")).unwrap_or_default();
+        Node::new([
+            Span::new(Tone::Strong, key.clone()),
+            Span::new(Tone::Faint, format!("{kind}{must}")),
+            Span::new(Tone::Plain, says),
+        ])
+    };
+    fact("config", &format!("{} keys", members.len())).with(members.iter().map(line))
+}
+
+/// What is particular about a provider, and its catalogue.
+fn facts_of(provider: &Provider) -> Node {
+    let places = |places: &[crate::model::source::Place]| {
+        places.iter().cloned().map(String::from).collect::<Vec<_>>().join(", ")
+    };
+    let secrets = [&provider.secret_headers, &provider.secret_query, &provider.secret_pointers]
+        .map(|names| names.join(", "));
+    let [headers, query, pointers] = secrets;
+    let auth = provider.auth.as_ref().and_then(|auth| auth.get("scheme")).and_then(toml::Value::as_str);
+    let facts = [
+        ("auth", auth.unwrap_or_default().to_owned()),
+        ("dedupe", places(&provider.dedupe)),
+        ("body window", humantime::format_duration(provider.body_window).to_string()),
+        ("event name", places(&provider.event_name)),
+        ("delivery id", places(&provider.delivery_id)),
+        (
+            "hides",
+            [headers, query, pointers].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", "),
+        ),
+        ("answers", if provider.always_ok { "always 200".to_owned() } else { String::new() }),
+    ];
+    let facts = facts.iter().filter(|(_, text)| !text.is_empty()).map(|(label, text)| fact(label, text));
+    let width = provider.events.iter().map(|event| event.name.chars().count()).max().unwrap_or(0);
+    let event = |event: &crate::plugins::manifest::Named| {
+        let mut node = Node::new([
+            Span::new(Tone::Plain, format!("{:width$}", event.name)),
+            Span::new(Tone::Faint, "  "),
+            Span::new(Tone::Strong, event.kind.clone()),
+        ]);
+        node.extend(
+            event.example.as_ref().map(|example| Node::new([Span::new(Tone::Faint, example.trim())])),
+        );
+        node
+    };
+    let catalogue =
+        fact("events", &provider.events.len().to_string()).with(provider.events.iter().map(event));
+    Node::fact("provider", [Span::new(Tone::Strong, provider.name.clone())]).with(facts).with([catalogue])
+}

@@ -1,0 +1,62 @@
+//! Reads the webhooks of plugin-name.
+
+use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+
+/// The plugin.
+pub struct PluginType;
+
+/// It has no settings.
+#[derive(serde::Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Plugin for PluginType {
+    type Config = Config;
+
+    fn new(Config {}: Config) -> Result<PluginType, Failure> {
+        Ok(PluginType)
+    }
+}
+
+impl Normalize for PluginType {
+    fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure> {
+        let body = webhook.fields()?;
+        let name = body.text("event").ok_or_else(|| Failure::invalid("the body names no event"))?;
+        let kind = match name.as_str() {
+            "invoice.paid" => "invoice.paid",
+            "invoice.failed" => "payment.failed",
+            // What is not known is kept and visible, never dropped.
+            _ => {
+                log::warn!("the event `{name}` is not known");
+                "provider.unmapped"
+            }
+        };
+        Ok(vec![Draft {
+            kind: kind.into(),
+            provider_event_type: name,
+            provider_event_id: body.text("id"),
+            occurred_at: body.time("at"),
+            ..Draft::default()
+        }])
+    }
+}
+
+billhook_plugin::plugin! {
+    PluginType: Normalize;
+    manifest = "plugin.toml";
+    schema = "config.schema.json";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PluginType;
+    use billhook_plugin::testing::fixtures;
+
+    #[test]
+    fn every_fixture_is_answered_as_expected() {
+        for fixture in fixtures("fixtures") {
+            fixture.normalize::<PluginType>();
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a component says of itself and what it is, without compiling or running it.
+
+use crate::plugins::manifest::Manifest;
+use crate::plugins::{LoadError, component};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// What there is to know about a component.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The manifest as JSON, with everything that stands in it.
+    pub written: Value,
+    /// The JSON Schema of its configuration; `None`: it takes none.
+    pub config_schema: Option<Value>,
+    /// What it imports, such as `billhook:plugin/log@0.1.0`.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// What it was written with, such as `billhook-plugin 0.1.0`, if it says so.
+    pub sdk: Option<String>,
+    /// The version of the contract that it was built against.
+    pub contract: Option<String>,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// Its SHA-256 in hex: what an operator pins.
+    pub sha256: String,
+}
+
+/// Looks at the component `bytes`, which `plugin` names in errors.
+pub fn inspect(plugin: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
+    let sections = component::read(plugin, bytes)?;
+    let manifest = Manifest::read(plugin, sections.manifest)?;
+    let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
+    let text = String::from_utf8_lossy(sections.manifest);
+    let written = toml::from_str(&text).map_err(|error| wrong(format!("is wrong: {error}")))?;
+    let schema = sections.config_schema.map(serde_json::from_slice).transpose();
+    let config_schema =
+        schema.map_err(|error| wrong(format!("has a configuration schema that is not JSON: {error}")))?;
+    let contract =
+        sections.exports.iter().find_map(|export| export.strip_prefix("billhook:plugin/")?.split_once('@'));
+    Ok(Inspection {
+        manifest,
+        written,
+        config_schema,
+        contract: contract.map(|(_, version)| version.to_owned()),
+        imports: sections.imports.into_iter().map(str::to_owned).collect(),
+        exports: sections.exports.into_iter().map(str::to_owned).collect(),
+        sdk: sections.sdk.map(|sdk| String::from_utf8_lossy(sdk).into_owned()),
+        bytes: bytes.len(),
+        sha256: hex::encode(Sha256::digest(bytes)),
+    })
+}

@@ -1,0 +1,353 @@
+//! Bodies that nobody should send, for a normalizer's own tests. With the feature `testing`.
+//!
+//! [`any_body_gives_drafts_or_is_invalid`] is the whole check; [`body()`] makes the bodies for a property of one's own.
+//! The bodies are JSON text and never a tree: duplicate names, lone surrogates and numbers that no type of Rust holds
+//! are what a tree would lose.
+
+use crate::{Draft, Failure, Normalize, Webhook};
+use billhook_event::kind;
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::{Index, select};
+use proptest::strategy::BoxedStrategy;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many bodies are tried for one that proptest would try by itself, so that `PROPTEST_CASES` still counts.
+const CASES_FACTOR: u32 = 4;
+
+/// How deep a value is nested to show that reading it needs no stack.
+const DEEP: usize = 10_000;
+
+/// The most changes that are made to one sample.
+const EDITS_MAX: usize = 5;
+
+/// Values that have broken readers of JSON before, as their text.
+const ODD: &[&str] = &[
+    "null",
+    "true",
+    "\"false\"",
+    "0",
+    "-0",
+    "-1",
+    "1e999",
+    "-1E-999",
+    "1e-28",
+    "12345.67890123456789",
+    "0.1000000000000000055511151231257827",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "99999999999999999999999999999999999999",
+    "\"-1\"",
+    "\"1e400\"",
+    "\"NaN\"",
+    "\"99999999999999999999999999999999999999\"",
+    "\"\"",
+    "\" \\t\\n\"",
+    "\"@\"",
+    "\":\"",
+    "\".\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"é\u{10ffff}\u{202e}\"",
+    "\"€€€\"",
+    "\"usd\"",
+    "\"0001-01-01T00:00:00Z\"",
+    "\"9999-12-31T23:59:59.999999999-23:59\"",
+    "\"99999-01-01\"",
+    "\"2026-02-30\"",
+    "\"2026-06-30T23:59:60Z\"",
+    "[]",
+    "[[{}],null]",
+    "{}",
+    "{\"id\":[1]}",
+    "{\"\":{\"id\":1}}",
+    "{\"id\":{},\"currency\":\"€€€\",\"metadata\":[1]}",
+];
+
+/// A body that a provider sends, and what the check starts from.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    event_name: Option<String>,
+    body: Value,
+}
+
+impl Sample {
+    /// A sample that names its event in the body.
+    pub fn new(body: Value) -> Sample {
+        Sample { event_name: None, body }
+    }
+
+    /// A sample whose event the source's rule names, outside the body.
+    pub fn named(event_name: &str, body: Value) -> Sample {
+        Sample { event_name: Some(event_name.to_owned()), body }
+    }
+}
+
+/// Holds that any body gives drafts or is [`Failure::Invalid`]: no panic, no other failure, and the same answer twice.
+/// Each draft has a canonical type and survives its own JSON.
+///
+/// The bodies are any bytes, any JSON, and `samples` with a few of their values replaced, left out or told twice; the
+/// samples should therefore reach every part of the normalizer.
+///
+/// # Panics
+/// If it does not hold, with the smallest body that shows it; and if a sample itself gives no draft.
+pub fn any_body_gives_drafts_or_is_invalid(normalizer: &impl Normalize, samples: &[Sample]) {
+    for sample in samples {
+        let event_name = sample.event_name.as_deref();
+        match answer(normalizer, event_name, sample.body.to_string().as_bytes()) {
+            Ok(true) => {}
+            other => panic!("{}: a sample should give a draft: {other:?}", sample.body),
+        }
+        let deep = ["[".repeat(DEEP) + &"]".repeat(DEEP), "{\"a\":".repeat(DEEP) + "1" + &"}".repeat(DEEP)];
+        for (at, deep) in (0..count(&sample.body)).zip(deep.iter().cycle()) {
+            let edits = BTreeMap::from([(at, Edit::Replace(deep.clone()))]);
+            answer(normalizer, event_name, edited(&sample.body, &edits).as_bytes()).unwrap_or_else(|why| {
+                panic!("{}: value {at} nested {DEEP} deep: {why}", sample.body);
+            });
+        }
+    }
+    let event_names: Vec<_> = samples.iter().map(|sample| sample.event_name.clone()).collect();
+    run(&(select(event_names), body(samples)), |(event_name, body)| {
+        answer(normalizer, event_name.as_deref(), &body).map(|_| ()).map_err(TestCaseError::fail)
+    });
+}
+
+/// Tries `property` with many values. Failures are told and not written to files.
+///
+/// # Panics
+/// If it does not hold, with the smallest value that shows it.
+pub fn run<S: Strategy>(values: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let usual = Config::default();
+    let cases = usual.cases.saturating_mul(CASES_FACTOR);
+    let config = Config { cases, failure_persistence: None, ..usual };
+    if let Err(failure) = TestRunner::new(config).run(values, property) {
+        panic!("{failure}");
+    }
+}
+
+/// Any bytes, any JSON, and bodies that are nearly those of `samples`.
+pub fn body(samples: &[Sample]) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let words = words(samples);
+    let bodies: Vec<_> = samples.iter().map(|sample| sample.body.clone()).collect();
+    let json = prop_oneof![1 => json(&words), 6 => shaped(bodies, &words)].prop_map(String::into_bytes);
+    prop_oneof![
+        1 => vec(any::<u8>(), 0..64),
+        3 => (json.clone(), any::<Index>(), any::<Option<u8>>()).prop_map(|(body, at, byte)| bent(body, at, byte)),
+        16 => json,
+    ]
+}
+
+/// Any JSON, as text. The names and some of the texts in it are `words`.
+pub fn json(words: &[String]) -> BoxedStrategy<String> {
+    let digits = "-?(0|[1-9][0-9]{0,40})([.][0-9]{1,40})?([eE][+-]?[0-9]{1,4})?";
+    let scalar = prop_oneof![
+        4 => select(ODD).prop_map(str::to_owned),
+        2 => digits.prop_map(|number| number),
+        1 => digits.prop_map(|number| format!("\"{number}\"")),
+        1 => any::<String>().prop_map(|text| quoted(&text)),
+        4 => word(words),
+    ];
+    let name = word(words);
+    scalar
+        .prop_recursive(4, 24, 6, move |inner| {
+            let members = vec((name.clone(), inner.clone()), 0..6);
+            prop_oneof![
+                1 => vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+                2 => members.prop_map(|members| {
+                    let members: Vec<_> = members.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+        .boxed()
+}
+
+/// One of `words`, or any text, quoted.
+fn word(words: &[String]) -> BoxedStrategy<String> {
+    let any = any::<String>().prop_map(|text| quoted(&text));
+    if words.is_empty() {
+        return any.boxed();
+    }
+    prop_oneof![1 => any, 12 => select(words.to_vec()).prop_map(|text| quoted(&text))].boxed()
+}
+
+/// What is done to one value of a sample.
+#[derive(Clone, Debug)]
+enum Edit {
+    /// Another value stands in its place.
+    Replace(String),
+    /// It is left out, with its name.
+    Omit,
+    /// Another value of the same name follows it.
+    Repeat(String),
+}
+
+/// A sample with some of its values changed.
+fn shaped(bodies: Vec<Value>, words: &[String]) -> impl Strategy<Value = String> + Clone + use<> {
+    let other = json(words);
+    let edit = prop_oneof![
+        6 => other.clone().prop_map(Edit::Replace),
+        1 => Just(Edit::Omit),
+        1 => other.prop_map(Edit::Repeat),
+    ];
+    let edits = vec((any::<Index>(), edit), 1..=EDITS_MAX);
+    (select(bodies), edits).prop_map(|(body, edits)| {
+        let size = count(&body);
+        edited(&body, &edits.into_iter().map(|(at, edit)| (at.index(size), edit)).collect())
+    })
+}
+
+/// How many values a body has, itself counted.
+fn count(body: &Value) -> usize {
+    1 + match body {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// The text of `body` with `edits`, by the number of the value, counted from the body itself inwards.
+fn edited(body: &Value, edits: &BTreeMap<usize, Edit>) -> String {
+    texts(body, edits, &mut 0).concat()
+}
+
+/// What stands in the place of one value: nothing, one text, or two.
+fn texts(value: &Value, edits: &BTreeMap<usize, Edit>, at: &mut usize) -> Vec<String> {
+    let edit = edits.get(at);
+    *at += 1;
+    let own = match value {
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().flat_map(|item| texts(item, edits, at)).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(members) => {
+            let mut written = Vec::new();
+            for (name, value) in members {
+                let name = quoted(name);
+                written.extend(texts(value, edits, at).iter().map(|text| format!("{name}:{text}")));
+            }
+            format!("{{{}}}", written.join(","))
+        }
+        scalar => scalar.to_string(),
+    };
+    match edit {
+        None => vec![own],
+        Some(Edit::Omit) => Vec::new(),
+        Some(Edit::Replace(other)) => vec![other.clone()],
+        Some(Edit::Repeat(other)) => vec![own, other.clone()],
+    }
+}
+
+/// A body with the byte at `at` replaced, or cut off there.
+fn bent(mut body: Vec<u8>, at: Index, byte: Option<u8>) -> Vec<u8> {
+    if body.is_empty() {
+        return body;
+    }
+    let at = at.index(body.len());
+    match byte {
+        Some(byte) => body[at] = byte,
+        None => body.truncate(at),
+    }
+    body
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The names and texts of the samples: what a body of the same provider is made of.
+fn words(samples: &[Sample]) -> Vec<String> {
+    let mut words = BTreeSet::new();
+    let mut values: Vec<_> = samples.iter().map(|sample| &sample.body).collect();
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Array(items) => values.extend(items),
+            Value::Object(members) => {
+                words.extend(members.keys().cloned());
+                values.extend(members.values());
+            }
+            Value::String(text) => {
+                words.insert(text.clone());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    words.into_iter().collect()
+}
+
+/// Whether a body gave drafts (else it was invalid), or what is wrong with the answer.
+fn answer(normalizer: &impl Normalize, event_name: Option<&str>, body: &[u8]) -> Result<bool, String> {
+    let normalize = || {
+        let webhook = Webhook::new("source", "provider").with_body(body);
+        match event_name {
+            Some(event_name) => normalizer.normalize(&webhook.with_event_name(event_name)),
+            None => normalizer.normalize(&webhook),
+        }
+    };
+    let drafts = match normalize() {
+        Ok(drafts) => drafts,
+        Err(Failure::Invalid(_)) => return Ok(false),
+        Err(other) => return Err(format!("neither drafts nor invalid: {other}")),
+    };
+    let texts = drafts.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+    let again = normalize().map_err(|failure| format!("drafts, and at the second time {failure}"))?;
+    if texts != again.iter().map(written).collect::<Result<Vec<_>, _>>()? {
+        return Err("the second time gave other drafts".to_owned());
+    }
+    Ok(!drafts.is_empty())
+}
+
+/// A draft's JSON, which must be read as the same draft.
+fn written(draft: &Draft) -> Result<String, String> {
+    if !kind::is_known(&draft.kind) {
+        return Err(format!("`{}` is not a canonical type", draft.kind));
+    }
+    let text = serde_json::to_string(draft).map_err(|error| format!("the draft is not JSON: {error}"))?;
+    let read: Draft =
+        serde_json::from_str(&text).map_err(|error| format!("{text} cannot be read again: {error}"))?;
+    match serde_json::to_string(&read) {
+        Ok(same) if same == text => Ok(text),
+        other => Err(format!("{text} was read as {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Edit, Sample, body, edited, run};
+    use serde_json::json;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn edits_replace_omit_and_repeat_the_value_they_name() {
+        let body = json!({ "a": [1, { "b": 2 }], "c": "x" });
+        let replace = |other: &str| Edit::Replace(other.to_owned());
+        let cases = [
+            (0, replace("7"), "7"),
+            (0, Edit::Omit, ""),
+            (1, Edit::Omit, r#"{"c":"x"}"#),
+            (2, Edit::Repeat("1e9".to_owned()), r#"{"a":[1,1e9,{"b":2}],"c":"x"}"#),
+            (4, Edit::Repeat("null".to_owned()), r#"{"a":[1,{"b":2,"b":null}],"c":"x"}"#),
+            (5, replace("[]"), r#"{"a":[1,{"b":2}],"c":[]}"#),
+        ];
+        for (at, edit, text) in cases {
+            assert_eq!(edited(&body, &BTreeMap::from([(at, edit)])), text);
+        }
+    }
+
+    #[test]
+    fn most_bodies_are_json_and_some_are_not() {
+        let samples = [Sample::new(json!({ "event": "paid", "lines": [{ "amount": 1 }] }))];
+        let (json, all) = (Cell::new(0), Cell::new(0));
+        run(&body(&samples), |body| {
+            let is_json = serde_json::from_slice::<&serde_json::value::RawValue>(&body).is_ok();
+            json.set(json.get() + u32::from(is_json));
+            all.set(all.get() + 1);
+            Ok(())
+        });
+        let share = f64::from(json.get()) / f64::from(all.get());
+        assert!((0.6..0.98).contains(&share), "{share}");
+    }
+}

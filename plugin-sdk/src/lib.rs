@@ -49,6 +49,8 @@
 //! - [`check`]: what the generated tests hold (native only)
 //! - [`testing`]: fixture folders and, with the feature `testing`, bodies that nobody should send (native only)
 
+#[cfg(doctest)]
+mod guide;
 mod logger;
 mod macros;
 

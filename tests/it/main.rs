@@ -10,6 +10,7 @@ mod crash;
 mod delivery;
 mod docs;
 mod endpoints;
+mod guide;
 mod ingest;
 mod line;
 mod plugins;

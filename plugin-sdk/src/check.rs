@@ -30,6 +30,29 @@ pub fn manifest(text: &str, name: &str, version: &str, kinds: &[&str]) {
     assert_eq!(listed, exported, "`kinds` in plugin.toml against those of plugin!");
 }
 
+/// The events that `plugin.toml` lists for its first provider are those of `catalogue`, in its order, and their types
+/// are canonical.
+///
+/// # Panics
+/// If not.
+pub fn catalogue(text: &str, catalogue: &[(&str, &str)]) {
+    let manifest: toml::Table =
+        text.parse().unwrap_or_else(|error| panic!("plugin.toml is not TOML: {error}"));
+    let provider = manifest.get("provider").and_then(|providers| providers.get(0));
+    let events = provider.and_then(|provider| provider.get("event")).and_then(toml::Value::as_array);
+    let listed: Vec<_> = events
+        .into_iter()
+        .flatten()
+        .map(|event| {
+            ["name", "type"].map(|key| event.get(key).and_then(toml::Value::as_str).unwrap_or_default())
+        })
+        .collect();
+    let known: Vec<_> = catalogue.iter().map(|(name, kind)| [*name, *kind]).collect();
+    assert_eq!(listed, known, "the events in plugin.toml against the catalogue");
+    let unknown = catalogue.iter().find(|(_, kind)| !billhook_event::kind::is_known(kind));
+    assert_eq!(unknown, None, "is no canonical type");
+}
+
 /// The schema file at `path`, whose content is `text`, is the schema of the plugin's configuration.
 ///
 /// # Panics

@@ -1,6 +1,6 @@
 //! What a normalizer found odd and kept all the same.
 
-use crate::{Fields, Money, Number};
+use crate::{Draft, Fields, Money, Number};
 
 /// How many warnings one draft carries at most.
 pub const WARNINGS_MAX: usize = 20;
@@ -20,7 +20,7 @@ pub const QUOTED_CHARS_MAX: usize = 80;
 /// notes.unknown("state", &invoice.text("state").unwrap());
 /// assert_eq!(
 ///     notes.into_warnings(),
-///     ["tax `1.5` is not a whole amount in the smallest unit of `usd`", "state `paidd` is not a known value"]
+///     ["tax `1.5` is not an amount in `usd` in minor units", "state `paidd` is not a known value"]
 /// );
 /// # Ok::<(), billhook_plugin::Failure>(())
 /// ```
@@ -67,9 +67,33 @@ impl Notes {
         let money = Number::parse(&text).and_then(|number| number.minor(currency));
         if money.is_none() {
             let (text, currency) = (quoted(&text), quoted(currency));
-            self.add(format!("{field} `{text}` is not a whole amount in the smallest unit of `{currency}`"));
+            self.add(format!("{field} `{text}` is not an amount in `{currency}` in minor units"));
         }
         money
+    }
+
+    /// Notes the ids of a draft's objects that look like those of another kind of object. `prefixes` are those of the
+    /// provider's ids, by the name of the draft's block: `("subscription", &["sub_"])`. An id with none of them is
+    /// taken as it is.
+    pub fn ids(&mut self, draft: &Draft, prefixes: &[(&str, &[&str])]) {
+        let ids = [
+            ("customer", draft.customer.as_ref().map(|block| &block.id)),
+            ("subscription", draft.subscription.as_ref().map(|block| &block.id)),
+            ("invoice", draft.invoice.as_ref().map(|block| &block.id)),
+            ("payment", draft.payment.as_ref().map(|block| &block.id)),
+            ("refund", draft.refund.as_ref().map(|block| &block.id)),
+            ("dispute", draft.dispute.as_ref().map(|block| &block.id)),
+            ("credit_note", draft.credit_note.as_ref().map(|block| &block.id)),
+            ("payment_method", draft.payment_method.as_ref().map(|block| &block.id)),
+            ("wallet", draft.wallet.as_ref().map(|block| &block.id)),
+        ];
+        for (block, id) in ids.into_iter().filter_map(|(block, id)| Some((block, id?.as_ref()?))) {
+            let looks_like =
+                prefixes.iter().find(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)));
+            if let Some((other, _)) = looks_like.filter(|(other, _)| *other != block) {
+                self.add(format!("{block}.id `{}` looks like the id of a {other}", quoted(id)));
+            }
+        }
     }
 
     fn currency<'c>(&mut self, field: &str, text: &str, currency: Option<&'c str>) -> Option<&'c str> {
@@ -93,7 +117,8 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Notes, WARNINGS_MAX};
-    use crate::Fields;
+    use crate::{Draft, Fields};
+    use billhook_event::Invoice;
 
     #[test]
     fn what_is_no_amount_is_left_out_with_a_note_and_what_is_absent_without() {
@@ -118,6 +143,20 @@ mod tests {
             assert_eq!(amount(notes.minor(&fields, field, currency)), minor, "{case}");
             assert_eq!(amount(notes.major(&fields, field, currency)), major, "{case}");
             assert_eq!(notes.into_warnings().len(), warnings, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_noted() {
+        let prefixes: &[(&str, &[&str])] = &[("invoice", &["in_"]), ("payment", &["pi_", "ch_"])];
+        let cases = [("in_1", 0), ("ch_1", 1), ("legacy-7", 0)];
+        for (id, warnings) in cases {
+            let invoice = Invoice { id: Some(id.to_owned()), ..Invoice::default() };
+            let mut notes = Notes::default();
+            notes.ids(&Draft { invoice: Some(invoice), ..Draft::default() }, prefixes);
+            let told = notes.into_warnings();
+            assert_eq!(told.len(), warnings, "{told:?}");
+            assert!(told.iter().all(|warning| warning == "invoice.id `ch_1` looks like the id of a payment"));
         }
     }
 

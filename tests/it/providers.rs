@@ -2,6 +2,7 @@
 
 use crate::breadth::hex_signature;
 use crate::ingest::{holds, vectors};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{Answered, post};
 use billhook_tests::{Gateway, START_SECS};
@@ -21,12 +22,26 @@ struct Provider {
     body: fn(&str) -> Value,
 }
 
-const PROVIDERS: [Provider; 1] = [Provider {
-    name: "stripe",
-    in_map: "stripe",
-    rows: 31,
-    body: |name| json!({ "id": name, "type": name, "data": { "object": { "id": "x" } } }),
-}];
+const PROVIDERS: [Provider; 3] = [
+    Provider {
+        name: "stripe",
+        in_map: "stripe",
+        rows: 31,
+        body: |name| json!({ "id": name, "type": name, "data": { "object": { "id": "x" } } }),
+    },
+    Provider {
+        name: "paddle",
+        in_map: "paddle billing",
+        rows: 23,
+        body: |name| json!({ "event_id": name, "event_type": name, "data": { "id": "x" } }),
+    },
+    Provider {
+        name: "chargebee",
+        in_map: "chargebee",
+        rows: 26,
+        body: |name| json!({ "id": name, "event_type": name, "content": { "customer": { "id": "x" } } }),
+    },
+];
 
 /// A source whose sender proves itself as the preset of its provider says.
 fn source(name: &str, provider: &str, more: &str) -> String {
@@ -42,7 +57,12 @@ fn signed(provider: &str, secret: &str, seconds: u64, body: &str) -> (&'static s
             let signature = hex_signature(secret, &format!("{seconds}.{body}"));
             ("stripe-signature", format!("t={seconds},v1={signature},v0={signature}"))
         }
-        other => panic!("{other} signs nothing"),
+        "paddle" => {
+            let signature = hex_signature(secret, &format!("{seconds}:{body}"));
+            ("paddle-signature", format!("ts={seconds};h1={signature}"))
+        }
+        // It signs nothing.
+        _ => ("authorization", format!("Basic {}", STANDARD.encode(format!("{provider}:{secret}")))),
     }
 }
 
@@ -54,7 +74,7 @@ async fn send(gateway: &Gateway, provider: &str, body: &Value) -> Answered {
 
 #[tokio::test]
 async fn a_signature_is_taken_in_time_and_for_its_body_only() {
-    let cases = [("stripe", 300)];
+    let cases = [("stripe", 300), ("paddle", 5)];
     let secret = format!("secret = [\"an-older-one\", \"{SECRET}\"]");
     let sources = cases.map(|(provider, _)| source(provider, provider, &secret)).concat();
     let gateway = Gateway::start(&sources).await;
@@ -87,8 +107,38 @@ async fn a_signature_is_taken_in_time_and_for_its_body_only() {
 }
 
 #[tokio::test]
+async fn a_password_is_taken_under_the_name_that_the_preset_or_the_operator_gives() {
+    let secret = format!("secret = \"{SECRET}\"");
+    let named = source("named", "chargebee", &format!("user = \"billing\", {secret}"));
+    let gateway = Gateway::start(&format!("{}{named}", source("chargebee", "chargebee", &secret))).await;
+    let cases = [
+        ("chargebee", "chargebee", SECRET, 200),
+        ("chargebee", "chargebee", "guessed", 401),
+        ("chargebee", "billing", SECRET, 401),
+        ("named", "billing", SECRET, 200),
+        ("named", "chargebee", SECRET, 401),
+    ];
+    let body = json!({ "id": "ev_1", "event_type": "customer_created" }).to_string();
+    for (source, user, password, status) in cases {
+        let credentials = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let url = gateway.url(&format!("/in/{source}"));
+        let answered = post(&url, &[("authorization", &credentials)], body.as_str()).await;
+        assert_eq!(answered.status, status, "{source} {user}: {answered:?}");
+    }
+    assert_eq!(post(&gateway.url("/in/chargebee"), &[], body.as_str()).await.status, 401);
+    // Only the credentials are a secret, and an event is known by its id whatever else has changed since.
+    let again = json!({ "id": "ev_1", "event_type": "customer_created", "webhook_status": "failed" });
+    let answered = send(&gateway, "chargebee", &again).await;
+    assert_eq!((answered.status, &answered.body["duplicate"]), (200, &true.into()));
+    gateway.settle().await;
+    let head = gateway.story(answered.id()).await.webhook.head;
+    assert_eq!((head.header("authorization"), head.event_name.as_deref()), (None, Some("customer_created")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn the_presets_judge_the_published_vectors_as_their_providers_do() {
-    for provider in ["stripe"] {
+    for provider in ["stripe", "paddle"] {
         let mut vectors = vectors(provider);
         vectors.sort_by_key(|vector| vector.now);
         let Some(first) = vectors.first().and_then(|vector| vector.now) else { continue };
@@ -225,6 +275,12 @@ async fn a_decision_to_cancel_calls_for_a_strategy_and_a_failed_payment_for_dunn
             "data": { "object": object, "previous_attributes": previous },
         })
     };
+    let paddle = |name: &str, data: &Value| json!({ "event_id": name, "event_type": name, "data": data });
+    let chargebee = |name: &str, more: &Value| {
+        let mut subscription = more.clone();
+        subscription["id"] = name.into();
+        json!({ "id": name, "event_type": name, "content": { "subscription": subscription } })
+    };
     let cases = [
         (
             "stripe",
@@ -241,6 +297,32 @@ async fn a_decision_to_cancel_calls_for_a_strategy_and_a_failed_payment_for_dunn
             stripe("invoice.payment_failed", &json!({ "id": "in_1", "attempt_count": 1 }), &json!(null)),
             ("payment.failed", "dunning", None),
         ),
+        (
+            "paddle",
+            paddle(
+                "subscription.updated",
+                &json!({ "id": "sub_3", "scheduled_change": { "action": "cancel" } }),
+            ),
+            ("subscription.cancel_scheduled", "retention", Some("feedback_request")),
+        ),
+        (
+            "paddle",
+            paddle("transaction.payment_failed", &json!({ "id": "txn_1", "status": "past_due" })),
+            ("payment.failed", "dunning", None),
+        ),
+        (
+            "chargebee",
+            chargebee(
+                "subscription_cancellation_scheduled",
+                &json!({ "cancel_reason_code": "Needs a break" }),
+            ),
+            ("subscription.cancel_scheduled", "retention", Some("pause_option")),
+        ),
+        (
+            "chargebee",
+            chargebee("subscription_cancelled", &json!({ "cancel_reason": "no_card" })),
+            ("subscription.canceled", "dunning", None),
+        ),
     ];
     let sources = PROVIDERS.iter().map(|provider| {
         let more = format!("secret = \"{SECRET}\"");
@@ -252,10 +334,27 @@ async fn a_decision_to_cancel_calls_for_a_strategy_and_a_failed_payment_for_dunn
         assert_eq!(send(&gateway, provider, &body).await.status, 200);
         gateway.settle().await;
         let event = &receiver.received()[n].json()["data"];
-        assert_eq!(event["type"], kind, "{body}");
+        assert_eq!((&event["provider"], &event["type"]), (&provider.into(), &kind.into()), "{body}");
         assert_eq!(event["retention"]["kind"], retention, "{event}");
         assert_eq!(event["retention"]["primary"].as_str(), primary, "{event}");
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_notification_is_known_by_its_event_and_traced_by_its_own_id() {
+    let gateway = Gateway::start(&source("paddle", "paddle", &format!("secret = \"{SECRET}\""))).await;
+    let notification = |id: &str| json!({ "event_id": "evt_1", "event_type": "customer.created", "notification_id": id, "data": { "id": "ctm_1" } });
+    let first = send(&gateway, "paddle", &notification("ntf_1")).await;
+    let replayed = send(&gateway, "paddle", &notification("ntf_2")).await;
+    assert_eq!((replayed.id(), &replayed.body["duplicate"]), (first.id(), &true.into()));
+    gateway.settle().await;
+    let story = gateway.story(first.id()).await;
+    let event: Value = serde_json::from_slice(&story.events[0].event.json).unwrap();
+    assert_eq!(
+        (&event["provider_event_id"], &event["provider_delivery_id"]),
+        (&"evt_1".into(), &"ntf_1".into())
+    );
     gateway.stop().await;
 }
 

@@ -231,30 +231,48 @@ pub enum Phase {
     Effective,
 }
 
+/// The canonical reason codes of a cancellation, each with its group.
+const REASONS: &[(&str, &str)] = &[
+    ("too_expensive", "price"),
+    ("price_increase", "price"),
+    ("missing_features", "product"),
+    ("low_quality", "product"),
+    ("too_complex", "product"),
+    ("unused", "usage"),
+    ("no_longer_needed", "usage"),
+    ("temporary_pause", "usage"),
+    ("switched_service", "competitor"),
+    ("customer_service", "service"),
+    ("other", "other"),
+    ("unspecified", "other"),
+    ("payment_failed", "involuntary"),
+    ("payment_method_missing", "involuntary"),
+    ("payment_timeout", "involuntary"),
+    ("dispute", "involuntary"),
+    ("fraud", "involuntary"),
+    ("compliance", "involuntary"),
+    ("configuration", "involuntary"),
+    ("merchant_initiated", "merchant"),
+    ("refunded", "merchant"),
+    ("retention_policy", "merchant"),
+    ("replaced", "merchant"),
+];
+
 /// The group of a canonical cancel reason code; `None` if the code is not canonical.
 pub fn reason_group(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "too_expensive" | "price_increase" => "price",
-        "missing_features" | "low_quality" | "too_complex" => "product",
-        "unused" | "no_longer_needed" | "temporary_pause" => "usage",
-        "switched_service" => "competitor",
-        "customer_service" => "service",
-        "other" | "unspecified" => "other",
-        "payment_failed"
-        | "payment_method_missing"
-        | "payment_timeout"
-        | "dispute"
-        | "fraud"
-        | "compliance"
-        | "configuration" => "involuntary",
-        "merchant_initiated" | "refunded" | "retention_policy" | "replaced" => "merchant",
-        _ => return None,
-    })
+    REASONS.iter().find(|(known, _)| *known == code).map(|(_, group)| *group)
+}
+
+/// The canonical code that a reason is, in any case and with its words joined by `_`, `-` or a space: `Too Expensive`
+/// is `too_expensive`. `None` for what people write otherwise: that is left to the plugins after the normalizer.
+pub fn reason_code(reason: &str) -> Option<&'static str> {
+    let word = reason.trim().to_lowercase().replace(['-', ' '], "_");
+    REASONS.iter().find(|(known, _)| *known == word).map(|(code, _)| *code)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, Subscription};
+    use super::{Plan, Subscription, reason_code, reason_group};
     use crate::{Money, Time};
 
     fn plan(amount: i64, quantity: u64, interval: &str, count: u32) -> Plan {
@@ -294,6 +312,22 @@ mod tests {
         let euros = Plan { unit_amount: Money::from_minor(1, "EUR"), ..plan(1, 1, "month", 1) };
         assert_eq!(Plan::mrr(&[plan(1, 1, "month", 1), euros]), None);
         assert_eq!(Plan::mrr(&[Plan { unit_amount: None, ..plan(1, 1, "month", 1) }]), None);
+    }
+
+    #[test]
+    fn a_code_is_known_in_any_spelling_and_a_sentence_is_none() {
+        let cases = [
+            ("too_expensive", Some("too_expensive")),
+            (" Too Expensive ", Some("too_expensive")),
+            ("SWITCHED-service", Some("switched_service")),
+            ("Too expensive for our team size", None),
+            ("", None),
+        ];
+        for (reason, expected) in cases {
+            assert_eq!(reason_code(reason), expected, "{reason:?}");
+            assert_eq!(reason_group(reason).is_some(), reason == "too_expensive", "{reason:?}");
+        }
+        assert_eq!(reason_group("payment_failed"), Some("involuntary"));
     }
 
     #[test]

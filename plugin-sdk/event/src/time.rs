@@ -37,6 +37,11 @@ impl Time {
         self.0 / 1000
     }
 
+    /// Its date in UTC, `2026-08-10`: for keys of what happens once a day at most.
+    pub fn date(self) -> String {
+        self.to_string().chars().take("2026-08-10".len()).collect()
+    }
+
     /// This instant and `duration` after it, to the millisecond.
     #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Time {
@@ -119,6 +124,12 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Time::parse(text).map(|t| t.to_string()).as_deref(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_date_is_that_of_utc() {
+        assert_eq!(Time::parse("2026-08-10T23:30:00-02:00").unwrap().date(), "2026-08-11");
+        assert_eq!(Time::MAX.date(), "9999-12-30");
     }
 
     #[test]

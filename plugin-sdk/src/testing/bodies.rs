@@ -114,6 +114,34 @@ pub fn any_body_gives_drafts_or_is_invalid(normalizer: &impl Normalize, samples:
     });
 }
 
+/// The bodies that a provider published, by their file's name without `.json`: those in its folder of
+/// `BILLHOOK_PROVIDERS_DIR`, signature vectors left out. Where the variable is not set it says so and gives none.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub fn published(provider: &str) -> Vec<(String, String)> {
+    let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
+        println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
+        return Vec::new();
+    };
+    let dir = std::path::Path::new(&dir).join(provider);
+    bodies_in(&dir).unwrap_or_else(|error| panic!("cannot read {}: {error}", dir.display()))
+}
+
+fn bodies_in(dir: &std::path::Path) -> std::io::Result<Vec<(String, String)>> {
+    let mut bodies = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+        if let Some(name) = name.filter(|name| *name != "signature-vectors") {
+            bodies.push((name.to_owned(), std::fs::read_to_string(&path)?));
+        }
+    }
+    bodies.sort();
+    Ok(bodies)
+}
+
 /// Tries `property` with many values. Failures are told and not written to files.
 ///
 /// # Panics

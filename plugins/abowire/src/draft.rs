@@ -36,7 +36,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     let object = fields.as_ref().unwrap_or(&none);
     let kind = refined(envelope, object);
     let (family, verb) = kind.split_once('.').unwrap_or((kind, ""));
-    let mut read = Read { object, amounts, warnings: envelope.warnings.clone() };
+    let mut read = Read { object, amounts, notes: envelope.notes.clone() };
     let mut draft = Draft {
         kind: kind.to_owned(),
         provider_event_type: envelope.name.clone(),
@@ -84,7 +84,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
             // They may hold secrets: of keys, of the payment providers that an account is connected to, of who knows.
             "api_key" | "account" | "provider" => {}
             _ if previous.raw().len() > PREVIOUS_BYTES_MAX => {
-                read.warnings.push(format!(
+                read.notes.add(format!(
                     "`previousPayload` has more than {PREVIOUS_BYTES_MAX} bytes and is left out"
                 ));
             }
@@ -92,7 +92,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
         }
     }
     draft.semantic_key = id.and_then(|id| semantic_key(&draft, verb, &id));
-    draft.warnings = read.warnings;
+    draft.warnings = read.notes.into_warnings();
     draft
 }
 

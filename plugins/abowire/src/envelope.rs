@@ -4,7 +4,7 @@
 //! `{source, event, accountId, isProduction, payload, previousPayload?}`. The first one's `id` names the webhook's
 //! definition and is the same in every delivery, so it identifies no event.
 
-use billhook_plugin::{Failure, Fields, Json, Time};
+use billhook_plugin::{Failure, Fields, Json, Notes, Time};
 
 /// A body, read.
 pub(crate) struct Envelope<'a> {
@@ -25,17 +25,17 @@ pub(crate) struct Envelope<'a> {
     /// Whether it is no test.
     pub(crate) livemode: Option<bool>,
     /// What looked odd.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Notes,
 }
 
 impl<'a> Envelope<'a> {
     /// Reads a body. `outside` is the name that the source's rule found outside of it.
     pub(crate) fn read(body: Fields<'a>, outside: Option<&str>) -> Result<Envelope<'a>, Failure> {
-        let mut warnings = Vec::new();
+        let mut notes = Notes::default();
         let second = body.text("event");
         let version = if second.is_some() { "v2" } else { "v1" };
         let outside = outside.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
-        let name = second.or_else(|| first(&body)).or_else(|| of_arn(&body, &mut warnings)).or(outside);
+        let name = second.or_else(|| first(&body)).or_else(|| of_arn(&body, &mut notes)).or(outside);
         let Some(name) = name else {
             return Err(Failure::invalid(
                 "nothing says which event this is: neither `component` and `action` nor `event` is there",
@@ -50,7 +50,7 @@ impl<'a> Envelope<'a> {
             account: body.text("accountId"),
             at: body.time("timestamp"),
             livemode: body.flag("isProduction"),
-            warnings,
+            notes,
         })
     }
 
@@ -65,13 +65,13 @@ fn first(body: &Fields<'_>) -> Option<String> {
 }
 
 /// The last two parts of `eventArn`. Its form is not published, so it only stands in.
-fn of_arn(body: &Fields<'_>, warnings: &mut Vec<String>) -> Option<String> {
+fn of_arn(body: &Fields<'_>, notes: &mut Notes) -> Option<String> {
     let arn = body.text("eventArn")?;
     let (rest, action) = arn.rsplit_once(':')?;
     let component = rest.rsplit(':').next()?;
     if component.is_empty() || action.is_empty() {
         return None;
     }
-    warnings.push("the event's name was taken from `eventArn`".to_owned());
+    notes.add("the event's name was taken from `eventArn`");
     Some(format!("{component}:{action}"))
 }

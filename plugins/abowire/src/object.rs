@@ -4,16 +4,13 @@ use crate::Unit;
 use billhook_plugin::model::{
     Customer, Failure, Invoice, Object, Payment, PaymentMethod, Plan, Subscription,
 };
-use billhook_plugin::{Fields, Money, Number, Time};
-
-/// How much of an odd value a warning quotes, in characters.
-const QUOTED_CHARS_MAX: usize = 80;
+use billhook_plugin::{Fields, Money, Notes, Time};
 
 /// An object, and what looked odd in it.
 pub(crate) struct Read<'o, 'a> {
     pub(crate) object: &'o Fields<'a>,
     pub(crate) amounts: Option<Unit>,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Notes,
 }
 
 impl Read<'_, '_> {
@@ -60,7 +57,7 @@ impl Read<'_, '_> {
             _ => "unknown",
         });
         if status == Some("unknown") {
-            self.unknown("status", provider_status.as_deref().unwrap_or_default());
+            self.notes.unknown("status", provider_status.as_deref().unwrap_or_default());
         }
         let plan = Plan {
             id: self.object.text("planId"),
@@ -93,7 +90,7 @@ impl Read<'_, '_> {
             "overdue" => "overdue",
             "uncollectible" => "uncollectible",
             _ => {
-                self.unknown("status", &word);
+                self.notes.unknown("status", &word);
                 "unknown"
             }
         });
@@ -164,40 +161,17 @@ impl Read<'_, '_> {
     }
 
     fn money(&mut self, field: &str) -> Option<Money> {
-        let number = self.object.number(field)?;
-        let Some(unit) = self.amounts else {
-            self.warn(
-                "amounts are left out: say in the plugin's configuration if `amounts` are minor or major"
-                    .to_owned(),
-            );
-            return None;
-        };
-        let quoted = quoted(number.as_str());
-        let Some(currency) = self.object.text("currency") else {
-            self.warn(format!("{field} `{quoted}` has no currency"));
-            return None;
-        };
-        let read: fn(&Number, &str) -> Option<Money> = match unit {
-            Unit::Minor => Number::minor,
-            Unit::Major => Number::major,
-        };
-        let Some(money) = read(&number, &currency) else {
-            self.warn(format!("{field} `{quoted}` is not an amount in `{}`", self::quoted(&currency)));
-            return None;
-        };
-        if unit == Unit::Major && money.is_rounded() {
-            self.warn(format!("{field} `{quoted}` is finer than {}", money.currency));
-        }
-        Some(money)
-    }
-
-    fn unknown(&mut self, field: &str, value: &str) {
-        self.warn(format!("{field} `{}` is not a known value", quoted(value)));
-    }
-
-    fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
+        self.object.number(field)?;
+        let currency = self.object.text("currency");
+        match self.amounts {
+            Some(Unit::Minor) => self.notes.minor(self.object, field, currency.as_deref()),
+            Some(Unit::Major) => self.notes.major(self.object, field, currency.as_deref()),
+            None => {
+                self.notes.add(
+                    "amounts are left out: say in the plugin's configuration if `amounts` are minor or major",
+                );
+                None
+            }
         }
     }
 }
@@ -210,8 +184,4 @@ fn method_of(method: &str) -> &'static str {
         "WIRE_TRANSFER" => "bank_transfer",
         _ => "other",
     }
-}
-
-fn quoted(text: &str) -> String {
-    text.chars().take(QUOTED_CHARS_MAX).collect()
 }

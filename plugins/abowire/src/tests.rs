@@ -2,6 +2,7 @@
 
 use crate::catalogue::CATALOGUE;
 use crate::{Abowire, Config, MANIFEST, Unit};
+use billhook_plugin::check;
 use billhook_plugin::model::kind;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
@@ -352,13 +353,7 @@ fn the_arn_stands_in_for_a_name_that_is_missing() {
 fn the_manifest_lists_the_catalogue_and_hides_the_secrets() {
     let manifest: toml::Table = MANIFEST.parse().unwrap();
     let provider = &manifest["provider"][0];
-    let events = provider["event"].as_array().unwrap();
-    let listed: Vec<_> = events
-        .iter()
-        .map(|event| (event["name"].as_str().unwrap(), event["type"].as_str().unwrap()))
-        .collect();
-    assert_eq!(listed, CATALOGUE);
-    assert!(CATALOGUE.iter().all(|(_, kind)| kind::is_known(kind)));
+    check::catalogue(MANIFEST, CATALOGUE);
     let pointers = provider["secret_pointers"].as_array().unwrap();
     assert!(pointers.iter().any(|pointer| pointer.as_str() == Some("/destination")));
 }

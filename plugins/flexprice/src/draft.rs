@@ -7,6 +7,16 @@ use crate::{classify, extension, subscription};
 use billhook_plugin::model::{Customer, Draft, Invoice, Phase, Subscription};
 use billhook_plugin::{Fields, Notes, Time};
 
+/// How the ids of Flexprice begin, by the block of the draft.
+const PREFIXES: &[(&str, &[&str])] = &[
+    ("subscription", &["subs_", "sub_"]),
+    ("customer", &["cust_"]),
+    ("invoice", &["inv_"]),
+    ("payment", &["pay_"]),
+    ("credit_note", &["cn_"]),
+    ("wallet", &["wallet_"]),
+];
+
 /// When the request was signed, for bodies that bear no time.
 type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
 
@@ -93,7 +103,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
     let environment = || customer.and_then(|customer| customer.text("environment_id"));
     draft.provider_account_id = envelope.text("environment_id").or_else(environment);
     draft.semantic_key = semantic_key(envelope, kind, key, main);
-    check_ids(&draft, &mut notes);
+    notes.ids(&draft, PREFIXES);
     draft.warnings = notes.into_warnings();
     draft
 }
@@ -161,7 +171,7 @@ fn occurred_at(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>
 /// specific one, or by both names of one fact. `None` for what may happen any number of times to one object.
 fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>) -> Option<String> {
     let id = main.text("id")?;
-    let day = |time: Option<Time>| time.map(|time| time.to_string()[..10].to_owned()).unwrap_or_default();
+    let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
     let canceled = || format!("subscription.canceled:{id}:{}", day(subscription::effective_at(main)));
     let paused = || {
         let pause = main.text("active_pause_id").or_else(|| main.time("paused_at").map(|at| at.to_string()));
@@ -206,33 +216,4 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_
 fn is_partial(envelope: &Envelope<'_>) -> bool {
     let name = envelope.name.as_deref().unwrap_or_default();
     name.starts_with("customer.") && !kind_of(name).starts_with("customer.")
-}
-
-/// Notes ids that look like those of another kind of object.
-fn check_ids(draft: &Draft, notes: &mut Notes) {
-    const PREFIXES: &[(&str, &[&str])] = &[
-        ("subscription", &["subs_", "sub_"]),
-        ("customer", &["cust_"]),
-        ("invoice", &["inv_"]),
-        ("payment", &["pay_"]),
-        ("credit_note", &["cn_"]),
-        ("wallet", &["wallet_"]),
-    ];
-    let ids = [
-        ("subscription", draft.subscription.as_ref().and_then(|block| block.id.as_deref())),
-        ("customer", draft.customer.as_ref().and_then(|block| block.id.as_deref())),
-        ("invoice", draft.invoice.as_ref().and_then(|block| block.id.as_deref())),
-        ("payment", draft.payment.as_ref().and_then(|block| block.id.as_deref())),
-        ("credit_note", draft.credit_note.as_ref().and_then(|block| block.id.as_deref())),
-        ("wallet", draft.wallet.as_ref().and_then(|block| block.id.as_deref())),
-    ];
-    for (what, id) in ids {
-        let Some(id) = id else { continue };
-        let looks_like =
-            PREFIXES.iter().find(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)));
-        if let Some((other, _)) = looks_like.filter(|(other, _)| *other != what) {
-            let id: String = id.chars().take(80).collect();
-            notes.add(format!("{what}.id `{id}` looks like the id of a {other}"));
-        }
-    }
 }

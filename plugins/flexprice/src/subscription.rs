@@ -1,6 +1,6 @@
 //! Subscriptions and their cancellation.
 
-use billhook_plugin::model::subscription::{COMMENT_CHARS_MAX, reason_group};
+use billhook_plugin::model::subscription::{self, COMMENT_CHARS_MAX, reason_group};
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Plan, Subscription};
 use billhook_plugin::{Fields, Notes, Time};
 
@@ -209,35 +209,10 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase) -> Cancellation {
 /// The canonical code that a reason names, if it is a code or tells of a payment that failed. What else people
 /// write is left to the plugins after this one.
 fn reason_code(reason: &str) -> Option<&'static str> {
-    const CODES: &[&str] = &[
-        "too_expensive",
-        "price_increase",
-        "missing_features",
-        "low_quality",
-        "too_complex",
-        "unused",
-        "no_longer_needed",
-        "temporary_pause",
-        "switched_service",
-        "customer_service",
-        "other",
-        "unspecified",
-        "payment_failed",
-        "payment_method_missing",
-        "payment_timeout",
-        "dispute",
-        "fraud",
-        "compliance",
-        "configuration",
-        "merchant_initiated",
-        "refunded",
-        "retention_policy",
-        "replaced",
-    ];
-    let word = reason.trim().to_lowercase().replace(['-', ' '], "_");
-    if let Some(code) = CODES.iter().find(|code| **code == word) {
+    if let Some(code) = subscription::reason_code(reason) {
         return Some(code);
     }
+    let word = reason.trim().to_lowercase().replace(['-', ' '], "_");
     Some(match word.as_str() {
         "technical_issues" => "low_quality",
         "not_using_enough" => "unused",

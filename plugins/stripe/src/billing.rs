@@ -325,8 +325,9 @@ pub(crate) fn dispute(object: &Fields<'_>, notes: &mut Notes) -> Dispute {
         amount: amount(notes, object, "amount", None),
         stage: Some(if is_inquiry { "inquiry" } else { "chargeback" }.to_owned()),
         status: status.map(str::to_owned),
+        // Stripe's words are the canonical ones.
         reason: object.text("reason"),
-        provider_reason: object.text_at("/payment_method_details/card/network_reason_code"),
+        provider_reason: object.text("reason"),
         due_at: object.fields("evidence_details").and_then(|evidence| evidence.time("due_by")),
         initiator: Some("payer".to_owned()),
     }

@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 pub(crate) fn kinds(envelope: &Envelope<'_>, of_name: &'static str) -> Vec<&'static str> {
     let object = &envelope.object;
     let status = object.text("status").unwrap_or_default();
-    match (of_name, &envelope.previous) {
-        ("subscription.created", _) => match status.as_str() {
+    match (envelope.name.as_str(), &envelope.previous) {
+        ("customer.subscription.created", _) => match status.as_str() {
             "trialing" => vec![of_name, "subscription.trial_started"],
             "active" => vec![of_name, "subscription.activated"],
             _ => vec![of_name],
         },
-        ("subscription.updated", Some((_, previous))) => {
+        ("customer.subscription.updated", Some((_, previous))) => {
             let kinds = changes(object, previous, &status);
             if kinds.is_empty() { vec![of_name] } else { kinds }
         }

@@ -9,6 +9,18 @@ use billhook_plugin::{Draft, Fields, Notes, Time};
 /// The longest `previous` that is kept, in bytes.
 const PREVIOUS_BYTES_MAX: usize = 64 << 10;
 
+/// How the ids of Stripe begin, by the block of the draft.
+const PREFIXES: &[(&str, &[&str])] = &[
+    ("customer", &["cus_"]),
+    ("subscription", &["sub_"]),
+    ("invoice", &["in_"]),
+    ("payment", &["pi_", "ch_", "py_"]),
+    ("refund", &["re_", "pyr_"]),
+    ("dispute", &["dp_", "du_"]),
+    ("credit_note", &["cn_"]),
+    ("payment_method", &["pm_", "card_", "src_", "ba_"]),
+];
+
 /// The drafts of an event: one, or one for each thing that an update of a subscription changed.
 pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
     let kind = kind_of(&envelope.name);
@@ -126,6 +138,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
             false => draft.previous = Some(json.to_raw()),
         }
     }
+    notes.ids(&draft, PREFIXES);
     draft.warnings = notes.into_warnings();
     draft
 }
@@ -163,7 +176,7 @@ fn invoice_of(object: &Fields<'_>) -> Option<Invoice> {
 fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
     let object = &envelope.object;
     let id = object.text("id");
-    let day = |time: Option<Time>| time.map(|time| time.to_string()[..10].to_owned()).unwrap_or_default();
+    let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
     let key = |id: Option<String>| Some(format!("{kind}:{}", id?));
     match (envelope.about(), kind) {
         (_, "payment.succeeded") | ("invoice", "invoice.paid") => {

@@ -3,10 +3,7 @@
 use crate::catalogue::{About, Entry, Side};
 use crate::envelope::Envelope;
 use billhook_plugin::model::{Customer, Dispute, Invoice, Object, Payment, Refund};
-use billhook_plugin::{Draft, Fields, Money, Time};
-
-/// How much of an odd value a warning quotes, in characters.
-const QUOTED_CHARS_MAX: usize = 80;
+use billhook_plugin::{Draft, Fields, Money, Notes, Time};
 
 /// The draft of a body.
 pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
@@ -16,9 +13,9 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
         provider_event_type: envelope.name.clone(),
         provider_event_id: envelope.id.clone(),
         thin: object.iter().all(|(name, _)| name == "id" || name.ends_with("Id")),
-        warnings: envelope.warnings.clone(),
         ..Draft::default()
     };
+    let mut notes = envelope.notes.clone();
     // Who pays is the customer of whoever sent the invoice; of a payable it is the operator.
     if envelope.side != Some(Side::Payable) {
         draft.customer = object.text("clientId").map(|id| Customer { id: Some(id), ..Customer::default() });
@@ -29,11 +26,11 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
     }
 
     let is_of_invoice = envelope.entry.is_some_and(Entry::is_of_invoice);
-    let amount = amount(object, &mut draft.warnings);
+    let amount = notes.major(object, "amount", object.text("currency").as_deref());
     let id = object.text("invoiceId").or_else(|| object.text("payableId"));
     let id = id.or_else(|| if is_of_invoice { envelope.resource.clone() } else { None });
     if is_of_invoice || id.is_some() {
-        let block = invoice(envelope, &draft.kind, id.clone(), amount.clone(), &mut draft.warnings);
+        let block = invoice(envelope, &draft.kind, id.clone(), amount.clone(), &mut notes);
         draft.invoice = Some(block).filter(|block| *block != Invoice::default());
     }
     if let Some(entry) = envelope.entry {
@@ -43,6 +40,7 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
         draft.semantic_key = id.and_then(|id| semantic_key(entry, &id, at));
         fill(&mut draft, envelope, entry, amount);
     }
+    draft.warnings = notes.into_warnings();
     draft
 }
 
@@ -131,14 +129,14 @@ fn invoice(
     kind: &str,
     id: Option<String>,
     total: Option<Money>,
-    warnings: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Invoice {
     let object = &envelope.object;
     let at = |field: &str| envelope.events.time(field);
     Invoice {
         id,
         number: object.text("invoiceNumber"),
-        status: status(object, kind, warnings).map(str::to_owned),
+        status: status(object, kind, notes).map(str::to_owned),
         total,
         due_at: object.time("dueDate"),
         finalized_at: at("openedAt"),
@@ -148,7 +146,7 @@ fn invoice(
 }
 
 /// Wingspan's state of an invoice in canonical words, else what the event says of it.
-fn status(object: &Fields<'_>, kind: &str, warnings: &mut Vec<String>) -> Option<&'static str> {
+fn status(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Option<&'static str> {
     let Some(word) = object.text("status") else {
         return match kind {
             "invoice.finalized" => Some("open"),
@@ -166,28 +164,10 @@ fn status(object: &Fields<'_>, kind: &str, warnings: &mut Vec<String>) -> Option
         // Of whatever was paid or not before.
         "Disputed" => "unknown",
         _ => {
-            warnings.push(format!("status `{}` is not a known value", quoted(&word)));
+            notes.unknown("status", &word);
             "unknown"
         }
     })
-}
-
-/// The sum of the invoice: a JSON number in major units, exactly.
-fn amount(object: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Money> {
-    let text = object.text("amount")?;
-    let quoted = quoted(&text);
-    let Some(currency) = object.text("currency") else {
-        warnings.push(format!("amount `{quoted}` has no currency"));
-        return None;
-    };
-    let Some(money) = Money::from_major(&text, &currency) else {
-        warnings.push(format!("amount `{quoted}` is not an amount in `{}`", self::quoted(&currency)));
-        return None;
-    };
-    if money.is_rounded() {
-        warnings.push(format!("amount `{quoted}` is finer than {}", money.currency));
-    }
-    Some(money)
 }
 
 /// The same for both sides of an invoice, which tell the same fact. `None` where the fact repeats and the time that
@@ -211,8 +191,4 @@ fn with_id(id: String) -> Object {
 /// A word of the catalogue, where an empty one is none.
 fn text(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_owned())
-}
-
-fn quoted(text: &str) -> String {
-    text.chars().take(QUOTED_CHARS_MAX).collect()
 }

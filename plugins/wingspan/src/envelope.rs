@@ -4,7 +4,7 @@
 //! entry in `events` then says what happened.
 
 use crate::catalogue::{self, ACCEPTED_IN_DISPUTE, CATALOGUE, Entry, Side};
-use billhook_plugin::{Failure, Fields, Json, Time};
+use billhook_plugin::{Failure, Fields, Json, Notes, Time};
 use std::cmp::Reverse;
 
 /// A body, read.
@@ -24,7 +24,7 @@ pub(crate) struct Envelope<'a> {
     /// When what happened to the object happened, by field.
     pub(crate) events: Fields<'a>,
     /// What looked odd.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Notes,
 }
 
 impl<'a> Envelope<'a> {
@@ -33,18 +33,18 @@ impl<'a> Envelope<'a> {
         let is_wrapped = ["eventType", "eventId", "data"].iter().any(|member| body.get(member).is_some());
         let object = if is_wrapped { body.fields("data").unwrap_or_default() } else { body.clone() };
         let events = object.fields("events").unwrap_or_default();
-        let mut warnings = Vec::new();
+        let mut notes = Notes::default();
 
         let outside = outside.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
         let inside = body.text("eventType");
         if let (Some(inside), Some(outside)) = (&inside, &outside)
             && inside != outside
         {
-            warnings.push(format!("the body names the event `{inside}` and the source names it `{outside}`"));
+            notes.add(format!("the body names the event `{inside}` and the source names it `{outside}`"));
         }
         let name = inside.or(outside).or_else(|| {
             let newest = newest(&events)?;
-            warnings.push(format!("nothing names the event: `{newest}` is the newest of `events`"));
+            notes.add(format!("nothing names the event: `{newest}` is the newest of `events`"));
             Some(newest)
         });
         let Some(name) = name else {
@@ -70,7 +70,7 @@ impl<'a> Envelope<'a> {
             resource: body.text("resourceId"),
             object,
             events,
-            warnings,
+            notes,
         })
     }
 

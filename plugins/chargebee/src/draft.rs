@@ -1,0 +1,138 @@
+//! Puts the drafts together.
+
+use crate::catalogue::kind_of;
+use crate::{billing, subscription};
+use billhook_plugin::model::{Actor, Customer, Phase, Subscription};
+use billhook_plugin::{Draft, Fields, Notes, Time};
+
+/// The drafts of an event: one, and another where it tells how a subscription begins.
+pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
+    let content = body.fields("content");
+    let is_thin = content.is_none();
+    let content = content.unwrap_or_default();
+    let kind = kind_of(name);
+    let status = content.fields("subscription").and_then(|object| object.text("status"));
+    let kinds = match (kind, status.as_deref()) {
+        // No event of its own follows for what is already so.
+        ("subscription.created", Some("in_trial")) => vec![kind, "subscription.trial_started"],
+        ("subscription.created", Some("active")) => vec![kind, "subscription.activated"],
+        ("subscription.created", Some("future")) => vec![kind, "subscription.scheduled"],
+        ("subscription.activated", Some("in_trial")) => vec![kind, "subscription.trial_started"],
+        _ => vec![kind],
+    };
+    kinds.into_iter().map(|kind| Draft { thin: is_thin, ..draft(body, &content, name, kind) }).collect()
+}
+
+fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str) -> Draft {
+    let mut notes = Notes::default();
+    let [subscription, customer, invoice, transaction, credit_note, source, card] =
+        ["subscription", "customer", "invoice", "transaction", "credit_note", "payment_source", "card"]
+            .map(|name| content.fields(name));
+    let occurred_at = body.time("occurred_at");
+    let came_through = body.text("source");
+    let family = kind.split('.').next().unwrap_or_default();
+    let mut draft = Draft {
+        kind: kind.to_owned(),
+        provider_event_type: name.to_owned(),
+        provider_event_id: body.text("id"),
+        provider_api_version: body.text("api_version"),
+        occurred_at,
+        actor: body.text("user").map(|id| Actor { id, kind: "user".to_owned() }),
+        ..Draft::default()
+    };
+    if let Some(object) = &subscription {
+        draft.subscription = Some(subscription::subscription(object, occurred_at, &mut notes));
+        let phase = match kind {
+            "subscription.canceled" => Some(Phase::Effective),
+            "subscription.cancel_scheduled" => Some(Phase::Requested),
+            _ => None,
+        };
+        draft.cancellation =
+            phase.map(|phase| subscription::cancellation(object, phase, came_through.as_deref(), &mut notes));
+        draft.effective_at = match kind {
+            "subscription.cancel_scheduled" => subscription::effective_at(object),
+            "subscription.scheduled" => object.time("start_date"),
+            _ => None,
+        };
+    }
+    draft.invoice = invoice.as_ref().map(|object| billing::invoice(object, &mut notes));
+    draft.credit_note = credit_note.as_ref().map(|object| billing::credit_note(object, &mut notes));
+    match (family, &transaction) {
+        ("payment", Some(object)) => {
+            draft.payment = Some(billing::payment(object, invoice.as_ref(), kind, &mut notes));
+        }
+        ("refund", Some(object)) => {
+            draft.refund = Some(billing::refund(object, credit_note.as_ref(), kind, &mut notes));
+        }
+        ("payment_method", _) => {
+            draft.payment_method =
+                Some(billing::payment_method(source.as_ref(), card.as_ref(), customer.as_ref()));
+        }
+        _ => {}
+    }
+
+    let objects = [&transaction, &invoice, &subscription, &credit_note, &source, &card];
+    let of = |field: &str| objects.iter().find_map(|object| object.as_ref()?.text(field));
+    if draft.subscription.is_none() {
+        let id = of("subscription_id");
+        draft.subscription = id.map(|id| Subscription { id: Some(id), ..Subscription::default() });
+    }
+    draft.customer = customer_block(customer.as_ref(), of("customer_id"));
+    let main = match family {
+        "customer" => &customer,
+        "invoice" => &invoice,
+        "credit_note" => &credit_note,
+        _ => &subscription,
+    };
+    let metadata = main.as_ref().and_then(|object| object.fields("meta_data"));
+    draft.metadata = metadata.map(|metadata| metadata.to_metadata()).unwrap_or_default();
+    draft.semantic_key = semantic_key(&draft);
+    draft.warnings = notes.into_warnings();
+    draft
+}
+
+fn customer_block(object: Option<&Fields<'_>>, id: Option<String>) -> Option<Customer> {
+    let of = |field: &str| object.and_then(|object| object.text(field));
+    let names: Vec<_> = ["first_name", "last_name"].into_iter().filter_map(of).collect();
+    let country = object.and_then(|object| object.text_at("/billing_address/country"));
+    let customer = Customer {
+        id: of("id").or(id),
+        external_id: None,
+        email: of("email"),
+        name: if names.is_empty() { of("company") } else { Some(names.join(" ")) },
+        country: country.filter(|code| code.len() == 2).map(|code| code.to_ascii_uppercase()),
+    };
+    (customer != Customer::default()).then_some(customer)
+}
+
+/// The key that one fact has wherever it is told again. `None` for what may happen to an object again and again.
+fn semantic_key(draft: &Draft) -> Option<String> {
+    let kind = draft.kind.as_str();
+    let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
+    let subscription = draft.subscription.as_ref();
+    let of_subscription = || subscription?.id.clone();
+    let (id, day) = match kind {
+        "subscription.canceled" => (of_subscription(), Some(day(subscription?.ended_at))),
+        "subscription.cancel_scheduled" => (of_subscription(), Some(day(draft.effective_at))),
+        "subscription.renewed" => (of_subscription(), Some(day(subscription?.current_period_start))),
+        "subscription.activated" => (of_subscription(), Some(day(draft.occurred_at))),
+        "subscription.created" | "subscription.scheduled" | "subscription.trial_started" => {
+            (of_subscription(), None)
+        }
+        "customer.created" | "customer.deleted" => (draft.customer.as_ref()?.id.clone(), None),
+        "invoice.created" | "invoice.finalized" | "invoice.voided" => {
+            (draft.invoice.as_ref()?.id.clone(), None)
+        }
+        "payment.created" | "payment.succeeded" | "payment.failed" => {
+            (draft.payment.as_ref()?.id.clone(), None)
+        }
+        "refund.created" | "refund.succeeded" => (draft.refund.as_ref()?.id.clone(), None),
+        "credit_note.created" | "credit_note.voided" => (draft.credit_note.as_ref()?.id.clone(), None),
+        "payment_method.attached" | "payment_method.detached" | "payment_method.expired" => {
+            (draft.payment_method.as_ref()?.id.clone(), None)
+        }
+        _ => return None,
+    };
+    let key = format!("{kind}:{}", id?);
+    Some(day.map_or_else(|| key.clone(), |day| format!("{key}:{day}")))
+}

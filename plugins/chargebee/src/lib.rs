@@ -1,0 +1,50 @@
+//! Reads Chargebee's webhooks into canonical billing events.
+//!
+//! [`catalogue`] knows the names, [`draft`] puts the drafts together out of the blocks that [`subscription`] and
+//! [`billing`] make: an event brings along all the objects that it touched, and all of them are read. Both product
+//! catalogues are.
+
+pub mod catalogue;
+
+mod billing;
+mod draft;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+use serde::Deserialize;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Chargebee;
+
+/// It has no settings.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Plugin for Chargebee {
+    type Config = Config;
+
+    fn new(Config {}: Config) -> Result<Chargebee, Failure> {
+        Ok(Chargebee)
+    }
+}
+
+impl Normalize for Chargebee {
+    fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure> {
+        let body = webhook.fields()?;
+        let name = body.text("event_type").or_else(|| webhook.event_name().map(str::to_owned));
+        let name = name
+            .ok_or_else(|| Failure::invalid("the body has no `event_type`: it is no event of Chargebee's"))?;
+        Ok(draft::drafts(&body, &name))
+    }
+}
+
+billhook_plugin::plugin! {
+    Chargebee: Normalize;
+    manifest = "plugin.toml";
+    schema = "config.schema.json";
+}

@@ -1,0 +1,408 @@
+//! What the normalizer makes of bodies.
+
+use crate::Chargebee;
+use crate::catalogue::CATALOGUE;
+use billhook_plugin::check;
+use billhook_plugin::testing::{self, Sample};
+use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
+use serde_json::{Value, json};
+
+const NOW: u64 = 1_780_000_000;
+const TERM_END: u64 = NOW + 20 * 86_400;
+
+fn normalize(body: impl ToString) -> Result<Vec<Draft>, Failure> {
+    Chargebee.normalize(&Webhook::new("billing", "chargebee").with_body(body.to_string()))
+}
+
+fn event(name: &str, content: &Value) -> Value {
+    json!({
+        "id": "ev_1", "occurred_at": NOW, "source": "portal", "user": "ada@example.com", "object": "event",
+        "api_version": "v2", "content": content, "event_type": name, "webhook_status": "not_configured",
+    })
+}
+
+fn read(name: &str, content: &Value) -> Draft {
+    normalize(event(name, content)).unwrap().remove(0)
+}
+
+/// `base` with the members of `more` laid over it.
+fn with(base: Value, more: Value) -> Value {
+    let (Value::Object(mut base), Value::Object(more)) = (base, more) else { panic!("objects") };
+    base.extend(more);
+    base.into()
+}
+
+fn subscription() -> Value {
+    json!({
+        "id": "s1", "customer_id": "c1", "status": "active", "currency_code": "EUR", "mrr": 2500,
+        "plan_id": "team", "plan_quantity": 2, "plan_unit_price": 12_000, "plan_amount": 24_000,
+        "billing_period": 1, "billing_period_unit": "year", "current_term_start": NOW,
+        "current_term_end": TERM_END, "created_at": NOW - 50 * 86_400, "started_at": NOW - 40 * 86_400,
+        "addons": [{ "id": "usage", "quantity": 3, "unit_price": 2000 }], "meta_data": { "team": 7 },
+    })
+}
+
+fn customer() -> Value {
+    json!({
+        "id": "c1", "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com", "company": "Engines",
+        "billing_address": { "country": "GB" }, "primary_payment_source_id": "pm_1",
+        "payment_method": { "type": "card", "reference_id": "tok_1" },
+    })
+}
+
+fn invoice() -> Value {
+    json!({
+        "id": "7", "customer_id": "c1", "subscription_id": "s1", "status": "payment_due", "currency_code": "EUR",
+        "recurring": true, "first_invoice": false, "date": NOW, "due_date": NOW, "total": 1200, "sub_total": 1000,
+        "tax": 200, "amount_paid": 0, "amount_due": 1200, "next_retry_at": NOW + 86_400,
+        "line_items": [{ "date_from": NOW, "date_to": TERM_END }],
+        "linked_payments": [{ "txn_id": "t0" }],
+        "dunning_attempts": [{ "attempt": 0, "transaction_id": "t0" }, { "attempt": 1, "transaction_id": "t1" }],
+    })
+}
+
+fn transaction() -> Value {
+    json!({
+        "id": "t1", "customer_id": "c1", "subscription_id": "s1", "type": "payment", "status": "failure",
+        "amount": 1200, "currency_code": "EUR", "payment_method": "card", "masked_card_number": "************4810",
+        "error_code": "3001", "error_text": "Insufficient funds",
+    })
+}
+
+#[test]
+fn every_name_has_its_type_and_fills_the_block_of_its_family() {
+    let card = json!({ "payment_source_id": "pm_1", "last4": "4242" });
+    let content = json!({
+        "subscription": { "id": "s1" }, "customer": { "id": "c1" }, "invoice": { "id": "7" },
+        "transaction": { "id": "t1" }, "credit_note": { "id": "n1" }, "card": card,
+    });
+    for (name, kind) in CATALOGUE {
+        let draft = read(name, &content);
+        assert_eq!((draft.kind.as_str(), draft.provider_event_type.as_str()), (*kind, *name));
+        let family = kind.split('.').next().unwrap();
+        let json = serde_json::to_value(&draft).unwrap();
+        assert!(json[family].is_object(), "{name} fills no `{family}`: {json}");
+        assert_eq!(draft.warnings, [""; 0], "{name}");
+        assert_eq!(read(name, &json!({})).kind, *kind, "without its objects");
+    }
+    let draft = read("transaction_created", &json!({ "transaction": transaction() }));
+    assert_eq!(draft.kind, "provider.unmapped");
+    assert_eq!(draft.customer.unwrap().id.as_deref(), Some("c1"));
+}
+
+#[test]
+fn the_envelope_is_kept() {
+    let draft =
+        read("subscription_resumed", &json!({ "subscription": subscription(), "customer": customer() }));
+    assert_eq!(draft.provider_event_id.as_deref(), Some("ev_1"));
+    assert_eq!(draft.provider_api_version.as_deref(), Some("v2"));
+    assert_eq!((draft.occurred_at.unwrap().secs(), draft.thin), (NOW, false));
+    assert_eq!(draft.actor.unwrap().id, "ada@example.com");
+    assert_eq!(draft.metadata["team"], "7");
+    let customer = draft.customer.unwrap();
+    assert_eq!((customer.id.as_deref(), customer.name.as_deref()), (Some("c1"), Some("Ada Lovelace")));
+    assert_eq!(
+        (customer.email.as_deref(), customer.country.as_deref()),
+        (Some("ada@example.com"), Some("GB"))
+    );
+    assert!(normalize(json!({ "event_type": "subscription_paused" })).unwrap()[0].thin);
+}
+
+#[test]
+fn a_new_subscription_tells_how_it_begins() {
+    let cases: [(&str, &str, &[&str]); 6] = [
+        ("subscription_created", "in_trial", &["subscription.created", "subscription.trial_started"]),
+        ("subscription_created", "active", &["subscription.created", "subscription.activated"]),
+        ("subscription_created", "future", &["subscription.created", "subscription.scheduled"]),
+        ("subscription_created", "paused", &["subscription.created"]),
+        ("subscription_started", "in_trial", &["subscription.activated", "subscription.trial_started"]),
+        ("subscription_activated", "active", &["subscription.activated"]),
+    ];
+    for (name, status, expected) in cases {
+        let object = with(subscription(), json!({ "status": status, "start_date": TERM_END }));
+        let drafts = normalize(event(name, &json!({ "subscription": object }))).unwrap();
+        let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
+        assert_eq!(kinds, expected, "{name} {status}");
+        let ahead = drafts.last().unwrap().effective_at.map(|at| at.secs());
+        assert_eq!(ahead, (status == "future").then_some(TERM_END));
+    }
+}
+
+#[test]
+fn a_subscription_of_either_catalogue_is_read() {
+    let items = json!({
+        "plan_id": null, "plan_amount": null, "addons": null,
+        "subscription_items": [
+            { "item_price_id": "setup", "item_type": "charge", "unit_price": 99_900, "amount": 99_900 },
+            { "item_price_id": "team", "item_type": "plan", "unit_price": 12_000, "quantity": 2, "amount": 24_000 },
+            { "item_price_id": "usage", "item_type": "addon", "unit_price": 2000, "quantity": 3 },
+        ],
+    });
+    for object in [subscription(), with(subscription(), items)] {
+        let content = |object: &Value| json!({ "subscription": object });
+        let block = read("subscription_renewed", &content(&object)).subscription.unwrap();
+        assert_eq!((block.id.as_deref(), block.status.as_deref()), (Some("s1"), Some("active")));
+        assert_eq!((block.current_period_end.unwrap().secs(), block.tenure_days), (TERM_END, Some(40)));
+        let told = block.mrr.unwrap();
+        assert_eq!((told.amount_minor, block.mrr_source.as_deref()), (2500, Some("provider")));
+        let plan = block.plan.unwrap();
+        assert_eq!((plan.id.as_deref(), plan.quantity), (Some("team"), Some(2)));
+        assert_eq!(
+            (plan.interval.as_deref(), plan.unit_amount.unwrap().amount_minor),
+            (Some("year"), 12_000)
+        );
+
+        let over = json!({ "status": "cancelled", "cancelled_at": NOW, "mrr": 0 });
+        let block = read("subscription_cancelled", &content(&with(object, over))).subscription.unwrap();
+        let reckoned = block.mrr.unwrap();
+        assert_eq!((reckoned.amount_minor, block.mrr_source.as_deref()), (2500, Some("computed")), "not 0");
+        assert_eq!(block.ended_at.unwrap().secs(), NOW);
+    }
+    let free = with(subscription(), json!({ "mrr": 0 }));
+    let block = read("subscription_renewed", &json!({ "subscription": free })).subscription.unwrap();
+    assert_eq!((block.mrr.unwrap().amount_minor, block.mrr_source.as_deref()), (0, Some("provider")));
+}
+
+#[test]
+fn a_decision_says_when_access_ends_and_when_it_was_made() {
+    let over =
+        json!({ "status": "non_renewing", "cancelled_at": TERM_END, "cancel_schedule_created_at": NOW - 5 });
+    let draft =
+        read("subscription_cancellation_scheduled", &json!({ "subscription": with(subscription(), over) }));
+    assert_eq!(draft.effective_at.unwrap().secs(), TERM_END);
+    let cancellation = draft.cancellation.unwrap();
+    assert_eq!(cancellation.requested_at.unwrap().secs(), NOW - 5);
+    assert_eq!((cancellation.effective_at, cancellation.at_period_end), (draft.effective_at, Some(true)));
+    let block = draft.subscription.unwrap();
+    assert_eq!(
+        (block.status.as_deref(), block.provider_status.as_deref()),
+        (Some("active"), Some("non_renewing"))
+    );
+    assert_eq!((block.cancel_at, block.ended_at), (draft.effective_at, None));
+    assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:s1:2026-06-17"));
+}
+
+#[test]
+fn reasons_of_the_site_and_of_chargebee_become_canonical() {
+    let cases = [
+        (json!({}), "portal", "voluntary customer unspecified -"),
+        (json!({}), "admin_console", "voluntary unknown unspecified -"),
+        (
+            json!({ "cancel_reason_code": "Too Expensive" }),
+            "api",
+            "voluntary unknown too_expensive cancel_reason_code",
+        ),
+        (
+            json!({ "cancel_reason_code": "switched-service" }),
+            "api",
+            "voluntary unknown switched_service cancel_reason_code",
+        ),
+        (
+            json!({ "cancel_reason_code": "They went broke" }),
+            "portal",
+            "voluntary customer - cancel_reason_code",
+        ),
+        (
+            json!({ "cancel_reason": "not_paid" }),
+            "scheduled_job",
+            "involuntary system payment_failed cancel_reason",
+        ),
+        (
+            json!({ "cancel_reason": "no_card", "cancel_reason_code": "No Card" }),
+            "scheduled_job",
+            "involuntary system payment_method_missing cancel_reason",
+        ),
+        (json!({ "cancel_reason": "fraud_review_failed" }), "api", "involuntary system fraud cancel_reason"),
+        (
+            json!({ "cancel_reason": "non_compliant_customer" }),
+            "api",
+            "involuntary system compliance cancel_reason",
+        ),
+        (
+            json!({ "cancel_reason": "tax_calculation_failed" }),
+            "api",
+            "involuntary system configuration cancel_reason",
+        ),
+        (json!({ "cancel_reason": "comet" }), "api", "involuntary system - cancel_reason"),
+    ];
+    for (reasons, source, expected) in cases {
+        let object =
+            with(with(subscription(), json!({ "status": "cancelled", "cancelled_at": NOW })), reasons);
+        let mut body = event("subscription_cancelled", &json!({ "subscription": object }));
+        body["source"] = json!(source);
+        let draft = normalize(body).unwrap().remove(0);
+        let cancellation = serde_json::to_value(draft.cancellation.unwrap()).unwrap();
+        let told = ["kind", "initiator", "reason_code", "provider_reason_field"]
+            .map(|field| cancellation[field].as_str().unwrap_or("-").trim_start_matches("subscription."));
+        assert_eq!(told.join(" "), expected);
+        assert_eq!(
+            draft.warnings.len(),
+            usize::from(object["cancel_reason"] == "comet"),
+            "{:?}",
+            draft.warnings
+        );
+    }
+}
+
+#[test]
+fn a_failed_payment_tells_the_attempt_and_the_next_one() {
+    let content = json!({ "transaction": transaction(), "invoice": invoice(), "customer": customer() });
+    let draft = read("payment_failed", &content);
+    let payment = draft.payment.unwrap();
+    assert_eq!((payment.id.as_deref(), payment.status.as_deref()), (Some("t1"), Some("failed")));
+    assert_eq!((payment.attempt_count, payment.next_attempt_at.unwrap().secs()), (Some(2), NOW + 86_400));
+    assert_eq!((payment.card_last4.as_deref(), payment.amount.unwrap().amount_minor), (Some("4810"), 1200));
+    let failure = payment.failure.unwrap();
+    assert_eq!(
+        (failure.code.as_deref(), failure.provider_code.as_deref()),
+        (Some("insufficient_funds"), Some("3001"))
+    );
+    let invoice = draft.invoice.unwrap();
+    assert_eq!(
+        (invoice.status.as_deref(), invoice.billing_reason.as_deref()),
+        (Some("open"), Some("subscription_cycle"))
+    );
+    assert_eq!(invoice.period_end.unwrap().secs(), TERM_END);
+    assert_eq!(draft.subscription.unwrap().id.as_deref(), Some("s1"));
+}
+
+#[test]
+fn words_of_gateways_become_canonical() {
+    let cases = [
+        ("Insufficient funds", "insufficient_funds"),
+        ("(51) Your card has insufficient funds.", "insufficient_funds"),
+        ("Your card has expired.", "expired_card"),
+        ("Suspected fraud", "fraud_suspected"),
+        ("Pick up card (stolen)", "blocked_card"),
+        ("3D Secure authentication failed", "authentication_required"),
+        ("Issuer or switch inoperative", "issuer_unavailable"),
+        ("An error occurred while processing: processing error", "processor_error"),
+        ("Invalid card number", "invalid_payment_details"),
+        ("Do not honor", "card_declined"),
+        ("Transaction DECLINED", "card_declined"),
+        ("Computer says no", "other"),
+        ("", "other"),
+    ];
+    for (text, expected) in cases {
+        let object = with(transaction(), json!({ "error_text": text }));
+        let draft = read("payment_failed", &json!({ "transaction": object }));
+        assert_eq!(draft.payment.unwrap().failure.unwrap().code.as_deref(), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_refund_is_told_with_its_reason() {
+    let back = with(transaction(), json!({ "type": "refund", "status": "success", "refunded_txn_id": "t0" }));
+    let note = json!({
+        "id": "CN-1", "type": "refundable", "reason_code": "service_unsatisfactory", "total": 1200,
+        "currency_code": "EUR", "reference_invoice_id": "7",
+    });
+    for (name, status) in [("payment_refunded", "succeeded"), ("refund_initiated", "pending")] {
+        let draft = read(name, &json!({ "transaction": back, "credit_note": note }));
+        let refund = draft.refund.unwrap();
+        assert_eq!((refund.status.as_deref(), refund.payment_id.as_deref()), (Some(status), Some("t0")));
+        assert_eq!(refund.reason.as_deref(), Some("service_disruption"));
+        assert_eq!(refund.amount.unwrap().amount_minor, 1200);
+        let note = draft.credit_note.unwrap();
+        assert_eq!((note.kind.as_deref(), note.invoice_id.as_deref()), (Some("refund"), Some("7")));
+        assert_eq!(draft.payment, None);
+    }
+}
+
+#[test]
+fn payment_methods_are_read_from_where_they_stand() {
+    let card = json!({ "last4": "4242", "expiry_month": 9, "expiry_year": 2029, "brand": "visa" });
+    let source = json!({ "id": "pm_1", "customer_id": "c1", "type": "card", "card": card });
+    let old = json!({
+        "payment_source_id": "pm_1", "last4": "4242", "expiry_month": 9, "expiry_year": 2029, "card_type": "visa",
+    });
+    for content in [json!({ "payment_source": source }), json!({ "card": old, "customer": customer() })] {
+        let method = read("payment_source_expiring", &content).payment_method.unwrap();
+        assert_eq!((method.id.as_deref(), method.kind.as_deref()), (Some("pm_1"), Some("card")), "{content}");
+        assert_eq!((method.brand.as_deref(), method.last4.as_deref()), (Some("visa"), Some("4242")));
+        assert_eq!((method.expires_month, method.expires_year), (Some(9), Some(2029)));
+    }
+    let method = read("card_expired", &json!({ "customer": customer() })).payment_method.unwrap();
+    assert_eq!((method.id.as_deref(), method.kind.as_deref()), (Some("pm_1"), Some("card")));
+}
+
+#[test]
+fn amounts_are_in_the_minor_units_of_their_currency() {
+    let cases = [
+        ("1200", "\"USD\"", Some((1200, "USD", 2)), 0),
+        ("1200", "\"JPY\"", Some((1200, "JPY", 0)), 0),
+        ("1200", "\"KWD\"", Some((1200, "KWD", 3)), 0),
+        ("-1200", "\"EUR\"", Some((-1200, "EUR", 2)), 0),
+        ("12.5", "\"EUR\"", None, 1),
+        ("1e30", "\"EUR\"", None, 1),
+        ("1200", "null", None, 1),
+        ("null", "\"EUR\"", None, 0),
+    ];
+    for (amount, currency, expected, warnings) in cases {
+        let body = format!(
+            r#"{{"event_type":"payment_succeeded","content":{{"transaction":{{"id":"t","amount":{amount},"currency_code":{currency}}}}}}}"#
+        );
+        let draft = normalize(&body).unwrap().remove(0);
+        let money = draft.payment.unwrap().amount;
+        let told =
+            money.as_ref().map(|money: &Money| (money.amount_minor, money.currency.as_str(), money.exponent));
+        assert_eq!(told, expected, "{body}");
+        assert_eq!(draft.warnings.len(), warnings, "{body}: {:?}", draft.warnings);
+    }
+}
+
+#[test]
+fn only_what_is_no_event_is_invalid() {
+    for (body, why) in [
+        ("{}", "the body has no `event_type`: it is no event of Chargebee's"),
+        ("paid", "the body is not JSON"),
+        ("[]", "the body is an array, not a JSON object"),
+    ] {
+        match normalize(body) {
+            Err(Failure::Invalid(told)) => assert!(told.contains(why), "{body}: {told}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_manifest_lists_the_catalogue() {
+    check::catalogue(crate::MANIFEST, CATALOGUE);
+}
+
+#[test]
+fn any_body_gives_drafts_or_is_invalid() {
+    let over =
+        json!({ "status": "cancelled", "mrr": 0, "cancelled_at": NOW, "cancel_reason_code": "Too dear" });
+    let content = json!({
+        "subscription": with(subscription(), over), "customer": customer(), "invoice": invoice(),
+        "transaction": transaction(), "credit_note": { "id": "n", "total": 1, "currency_code": "EUR" },
+        "payment_source": { "id": "p", "type": "card", "card": { "last4": "4242", "expiry_year": 2029 } },
+    });
+    let samples: Vec<_> =
+        ["subscription_cancelled", "subscription_cancellation_scheduled", "subscription_created"]
+            .into_iter()
+            .chain([
+                "payment_failed",
+                "payment_refunded",
+                "payment_source_added",
+                "invoice_generated",
+                "coffee_ready",
+            ])
+            .map(|name| Sample::new(event(name, &content)))
+            .collect();
+    testing::any_body_gives_drafts_or_is_invalid(&Chargebee, &samples);
+}
+
+#[test]
+fn published_bodies_are_read() {
+    for (name, text) in testing::published("chargebee") {
+        let draft = normalize(&text).unwrap().remove(0);
+        let known = CATALOGUE.iter().find(|(known, _)| *known == name);
+        assert_eq!(draft.kind, known.map_or("provider.unmapped", |(_, kind)| kind), "{name}");
+        assert_eq!(draft.warnings, [""; 0], "{name}");
+        assert!(draft.customer.unwrap().id.is_some(), "{name}");
+        let has_mrr = draft.subscription.is_some_and(|block| block.mrr.is_some());
+        assert!(has_mrr || name != "subscription_cancelled", "{name}");
+    }
+}

@@ -17,6 +17,7 @@ mod health;
 mod jobs;
 mod listen;
 mod params;
+mod plugins;
 mod refused;
 mod view;
 mod webhooks;
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::model::id::{EndpointId, RefusedId};
 use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
+use crate::plugins::roster::Roster;
 use crate::store;
 use crate::worker::Wake;
 use axum::Router;
@@ -61,6 +63,8 @@ pub struct Admin {
     pub readmit: Readmit,
     /// The configured endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointInfo>,
+    /// The plugins.
+    pub plugins: Arc<Roster>,
     /// The bearer token; an empty one lets nobody in.
     pub token: Secret,
     /// Whom a request may say it is for.
@@ -140,11 +144,14 @@ pub fn router(admin: Admin) -> Router {
         .route("/jobs/count", post(jobs::count))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/{name}", get(plugins::show))
         .route("/stats", get(health::stats))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(guard::Load::new(), guard::bounded))
+        .merge(plugins::changes())
         .layer(from_fn_with_state(guard::Door::new(&admin), guard::admitted));
     Router::new()
         .nest("/api/v1", api)

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod event;
 pub mod job;
 pub mod page;
+pub mod plugin;
 pub mod problem;
 pub mod redrive;
 pub mod refused;

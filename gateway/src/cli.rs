@@ -67,8 +67,6 @@ enum Command {
     Check,
     /// Make secrets
     Secret(secret::Args),
-    /// Begin, build, test, measure and inspect plugins
-    Plugin(plugin::Args),
     /// Canonical events: what was made of webhooks
     Event(event::Args),
     /// Webhooks: what arrived
@@ -77,6 +75,8 @@ enum Command {
     Delivery(delivery::Args),
     /// Endpoints: where events go, and opening or closing the way
     Endpoint(endpoint::Args),
+    /// Plugins: begin, build, test and measure one; see which version serves, and bring another
+    Plugin(plugin::Args),
     /// What could not be handled or delivered, and trying it again
     DeadLetter(dead_letter::Args),
     /// Send again, redrive or reprocess in bulk, by filter
@@ -97,7 +97,9 @@ enum Command {
 
 /// Which gateway the nouns ask.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "For event, webhook, delivery, endpoint, dead-letter, replay, job and refused")]
+#[command(
+    next_help_heading = "For event, webhook, delivery, endpoint, plugin, dead-letter, replay, job and refused"
+)]
 struct Remote {
     /// The gateway's admin listener [default: the configuration's, http://127.0.0.1:8401 if it has none]
     #[arg(long, global = true, value_name = "URL")]
@@ -122,21 +124,24 @@ impl Cli {
 
     /// Refuses what would be ignored: somebody may think that `serve --token` sets the token.
     fn checked(self) -> Result<Cli, clap::Error> {
-        let asks = matches!(
-            self.command,
-            Command::Event(_)
-                | Command::Webhook(_)
-                | Command::Delivery(_)
-                | Command::Endpoint(_)
-                | Command::DeadLetter(_)
-                | Command::Replay(_)
-                | Command::Job(_)
-                | Command::Refused(_)
-        );
+        let asks = match &self.command {
+            Command::Plugin(args) => args.asks(),
+            command => matches!(
+                command,
+                Command::Event(_)
+                    | Command::Webhook(_)
+                    | Command::Delivery(_)
+                    | Command::Endpoint(_)
+                    | Command::DeadLetter(_)
+                    | Command::Replay(_)
+                    | Command::Job(_)
+                    | Command::Refused(_)
+            ),
+        };
         if asks || self.remote.url.is_none() && self.remote.token.is_none() {
             return Ok(self);
         }
-        let why = "`--url` and `--token` are for what asks a gateway: `event`, `webhook`, `delivery`, `endpoint`, `dead-letter`, `replay`, `job`, `refused`";
+        let why = "`--url` and `--token` are for what asks a gateway: `event`, `webhook`, `delivery`, `endpoint`, `plugin`, `dead-letter`, `replay`, `job`, `refused`";
         Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
     }
 }
@@ -167,11 +172,11 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Check => check::run(config).await?,
         Command::Secret(args) => secret::run(args)?,
-        Command::Plugin(args) => return plugin::run(args).await,
         Command::Event(args) => event::run(args, &client()?).await?,
         Command::Webhook(args) => webhook::run(args, &client()?).await?,
         Command::Delivery(args) => delivery::run(args, &client()?).await?,
         Command::Endpoint(args) => endpoint::run(args, &client()?).await?,
+        Command::Plugin(args) => return plugin::run(args, client).await,
         Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
         Command::Replay(args) => replay::run(args, &client()?).await?,
         Command::Job(args) => job::run(args, &client()?).await?,
@@ -280,6 +285,10 @@ mod tests {
             "endpoint ls",
             "endpoint pause app --why deploy",
             "endpoint enable app",
+            "plugin ls --json",
+            "plugin load mine mine.wasm --settings {} --grant kv:a --grant kv:b --why new",
+            "plugin swap mine mine.wasm --sha256 00 --url http://127.0.0.1:1 --token t",
+            "plugin rollback mine --why worse",
             "refused ls --source -",
             "refused show rfs_01M7Y73WK0JQSE5WP88DQ66Z7V",
             "refused retry rfs_01M7Y73WK0JQSE5WP88DQ66Z7V rfs_01M7Y73WK0JQSE5WP88DQ66Z7W",

@@ -8,6 +8,7 @@ use crate::api::endpoint::{Endpoint, Endpoints, Tested, Turn};
 use crate::api::event::{Event, EventQuery};
 use crate::api::job::{Counted, Job, JobQuery, NewJob};
 use crate::api::page::Page;
+use crate::api::plugin::{LoadQuery, PluginDetail, Plugins, Rollback, SwapQuery};
 use crate::api::problem::Problem;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
 use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
@@ -15,6 +16,7 @@ use crate::api::webhook::{Webhook, WebhookQuery};
 use crate::api::{Stats, Story};
 use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::secret::Secret;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +25,8 @@ use url::Url;
 
 /// The longest that a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that a request with a component may take, which is compiled before it is answered.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 /// The longest that a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
@@ -195,6 +199,47 @@ impl Client {
         self.post(&["endpoints", name, "test"], &()).await
     }
 
+    /// The plugins and how they are doing.
+    pub async fn plugins(&self) -> Result<Plugins, ClientError> {
+        self.get(&["plugins"], &()).await
+    }
+
+    /// One plugin and what served before.
+    pub async fn plugin(&self, name: &str) -> Result<PluginDetail, ClientError> {
+        self.get(&["plugins", name], &()).await
+    }
+
+    /// Loads a plugin that is not there yet.
+    pub async fn load_plugin(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        query: &LoadQuery,
+    ) -> Result<PluginDetail, ClientError> {
+        self.upload(&["plugins", name, "load"], query, component).await
+    }
+
+    /// Has another version of a plugin serve.
+    pub async fn swap_plugin(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        query: &SwapQuery,
+    ) -> Result<PluginDetail, ClientError> {
+        self.upload(&["plugins", name, "swap"], query, component).await
+    }
+
+    /// Has the version of a plugin serve that served before.
+    pub async fn rollback_plugin(
+        &self,
+        name: &str,
+        rollback: &Rollback,
+    ) -> Result<PluginDetail, ClientError> {
+        let url = self.url(&["plugins", name, "rollback"], &());
+        let request = self.http.request(Method::POST, url.clone()).timeout(UPLOAD_TIMEOUT);
+        self.send(request.json(rollback), url).await
+    }
+
     /// Begins a job.
     pub async fn add_job(&self, job: &NewJob) -> Result<Job, ClientError> {
         self.post(&["jobs"], job).await
@@ -241,6 +286,17 @@ impl Client {
     ) -> Result<T, ClientError> {
         let url = self.url(path, &());
         self.send(self.http.request(Method::POST, url.clone()).json(body), url).await
+    }
+
+    async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &impl Serialize,
+        bytes: Vec<u8>,
+    ) -> Result<T, ClientError> {
+        let url = self.url(path, query);
+        let request = self.http.request(Method::POST, url.clone()).timeout(UPLOAD_TIMEOUT);
+        self.send(request.header(CONTENT_TYPE, "application/wasm").body(bytes), url).await
     }
 
     /// The URL of `path` under the API, with the fields of `query` that are set.

@@ -13,7 +13,7 @@ mod auth;
 mod endpoint;
 mod file;
 mod headers;
-mod plugin;
+pub mod plugin;
 mod profile;
 mod reader;
 mod schedule;
@@ -40,6 +40,8 @@ use toml::de::DeTable;
 pub const DEFAULT_FILE: &str = "billhook.toml";
 /// The file in `data_dir` that holds the admin token where the configuration gives none.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
+/// The directory in `data_dir` that keeps which version of a plugin serves.
+pub const KEPT_DIR: &str = "plugins";
 /// The largest file that is read.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
@@ -62,6 +64,9 @@ pub struct Config {
     /// `[[plugin]]`, then the shipped plugins that sources name without declaring them. The normalizers that
     /// providers pick are not among them.
     pub plugins: Vec<PluginSpec>,
+    /// `plugins.watch`: a directory whose `NAME.wasm` are plugins, also those that come or change while the gateway
+    /// runs.
+    pub watch: Option<PathBuf>,
     /// `[[source]]`.
     pub sources: Vec<Source>,
     /// `[[endpoint]]`.
@@ -118,8 +123,8 @@ pub struct PluginSpec {
     pub name: String,
     /// The component's file.
     pub component: Option<PathBuf>,
-    /// What the component's SHA-256 must be.
-    pub sha256: Option<[u8; 32]>,
+    /// What the component's SHA-256 may be; empty: anything.
+    pub sha256: Vec<[u8; 32]>,
     /// What the component gets as its configuration: an object.
     pub config: serde_json::Value,
     /// What it is granted: `secret:NAME`, `reveal:NAME`, `kv:NAME`, `http:HOST`.
@@ -155,6 +160,8 @@ type Presets<'a> = BTreeMap<&'a str, DeTable<'a>>;
 /// Names that one part of the file may give for another.
 struct Names<'a> {
     plugins: BTreeSet<String>,
+    /// Those whose component lies in the watched directory or was loaded while a gateway ran.
+    lying: &'a BTreeSet<String>,
     sources: BTreeSet<String>,
     secrets: BTreeSet<String>,
     shipped: &'a Shipped,
@@ -251,6 +258,7 @@ impl Default for Config {
             network: Network::default(),
             secrets: BTreeMap::new(),
             plugins: Vec::new(),
+            watch: None,
             sources: Vec::new(),
             endpoints: Vec::new(),
             log: telemetry::Options::default(),

@@ -16,17 +16,17 @@ pub mod pipeline;
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
-use crate::dispatch::in_flight::{InFlight, Slot};
+use crate::dispatch::in_flight::InFlight;
 use crate::dispatch::pipeline::RunError;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::WebhookId;
-use crate::plugins::{Plugin, WebhookInput};
+use crate::plugins::{Plugin, Slot, WebhookInput};
 use crate::store::crash::{Point, crash_point};
-use crate::store::{AfterFailure, Committed, Shared, StoreError, WebhookLease};
+use crate::store::{AfterFailure, Committed, Page, Shared, StoreError, WebhookLease};
 use crate::worker::{Stop, Wake, Woken, said, unwound};
 use billhook_event::Time;
 use rand::seq::SliceRandom;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,32 +41,57 @@ pub const RETRY_WAITS: [Duration; 4] =
 const CONFLICTS_MAX: u32 = 16;
 /// How long a pass waits when the store cannot answer.
 const STORE_WAIT: Duration = Duration::from_secs(1);
+/// Waiting webhooks that one commit looks at when a plugin has another version.
+const HURRY_LOOKS: usize = 256;
 
-/// What the webhooks of one source are put through.
+/// What the webhooks of one source are put through: the versions of one run, or the slots that they are taken from.
 #[derive(Clone)]
-pub struct Line {
+pub struct Line<P = Plugin> {
     /// The source's provider.
     pub provider: String,
     /// Turns a webhook into drafts.
-    pub normalizer: Plugin,
+    pub normalizer: P,
     /// Filters and maps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Step<P>>,
 }
 
 /// A filter or map of a line.
 #[derive(Clone)]
-pub struct Step {
+pub struct Step<P = Plugin> {
     /// The plugin.
-    pub plugin: Plugin,
+    pub plugin: P,
     /// Whether a run goes on without it when it keeps failing, rather than into the dead letter.
     pub skip_on_failure: bool,
+}
+
+impl Line<Slot> {
+    /// The versions that serve now: one run uses these throughout, and of a plugin that stands in two places one.
+    pub fn now(&self) -> Line {
+        let normalizer = self.normalizer.now();
+        let mut steps: Vec<Step> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let plugin = step.plugin.now();
+            let mut taken = std::iter::once(&normalizer).chain(steps.iter().map(|step| &step.plugin));
+            let taken = taken.find(|taken| taken.name() == plugin.name()).cloned();
+            let skip_on_failure = step.skip_on_failure;
+            steps.push(Step { plugin: taken.unwrap_or(plugin), skip_on_failure });
+        }
+        Line { provider: self.provider.clone(), normalizer, steps }
+    }
+}
+
+impl Line {
+    /// Its plugins, as often as they stand in it.
+    fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+        std::iter::once(&self.normalizer).chain(self.steps.iter().map(|step| &step.plugin))
+    }
 }
 
 /// Everything the pipeline needs to know about the configuration.
 #[derive(Default)]
 pub struct Lines {
     /// By source.
-    pub lines: BTreeMap<String, Line>,
+    pub lines: BTreeMap<String, Line<Slot>>,
     /// Where events can go.
     pub endpoints: Vec<Endpoint>,
 }
@@ -77,6 +102,8 @@ pub struct Dispatcher {
     /// Webhooks that were in the pipeline when the process died: they run alone, before any other. A lock because
     /// the loop may be started again; nobody else takes it.
     suspects: Mutex<HashSet<WebhookId>>,
+    /// Plugins that have another version, whose webhooks need not wait any longer.
+    changed: Mutex<BTreeSet<String>>,
 }
 
 /// What every run shares.
@@ -101,7 +128,15 @@ impl Dispatcher {
     ) -> Dispatcher {
         let breakers = Breakers::default();
         let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight });
-        Dispatcher { work, suspects: Mutex::new(suspects.into_iter().collect()) }
+        let suspects = Mutex::new(suspects.into_iter().collect());
+        Dispatcher { work, suspects, changed: Mutex::default() }
+    }
+
+    /// To be called when another version of a plugin serves, before the pass is woken: what is known against the plugin
+    /// was the old one's, and webhooks that wait for it to do better are due at the next pass.
+    pub fn plugin_changed(&self, plugin: &str) {
+        self.work.breakers.forget(plugin);
+        self.changed.lock().expect("no holder of this lock panics").insert(plugin.to_owned());
     }
 
     /// Runs until `stop`, then waits for the runs that are under way.
@@ -113,7 +148,11 @@ impl Dispatcher {
         let mut stopped = pin!(stop.stopped());
         loop {
             let heard = woken.heard();
-            let due = match self.fill(&mut runs).await {
+            let filled = match self.hurry().await {
+                Ok(()) => self.fill(&mut runs).await,
+                Err(error) => Err(error),
+            };
+            let due = match filled {
                 Ok(due) => due,
                 Err(error @ StoreError::Closed(_)) => return Err(error),
                 Err(error) => {
@@ -139,6 +178,31 @@ impl Dispatcher {
             }
         }
         while runs.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Makes the webhooks due that wait for a plugin which has changed.
+    async fn hurry(&self) -> Result<(), StoreError> {
+        let changed = std::mem::take(&mut *self.changed.lock().expect("no holder of this lock panics"));
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let hurried = self.hurry_those_of(&changed).await;
+        if hurried.is_err() {
+            self.changed.lock().expect("no holder of this lock panics").extend(changed);
+        }
+        hurried
+    }
+
+    async fn hurry_those_of(&self, changed: &BTreeSet<String>) -> Result<(), StoreError> {
+        let uses = |line: &Line| line.plugins().any(|plugin| changed.contains(plugin.name()));
+        let lines = self.work.lines.lines.iter().filter(|(_, line)| uses(&line.now()));
+        let sources: Vec<String> = lines.map(|(source, _)| source.clone()).collect();
+        let mut after = Some(Vec::new());
+        while let Some(from) = after.filter(|_| !sources.is_empty()) {
+            let page = Page { after: from, n: HURRY_LOOKS };
+            after = self.work.store.hurry_webhooks(sources.clone(), page, self.work.clock.now()).await?;
+        }
         Ok(())
     }
 
@@ -174,7 +238,7 @@ impl Dispatcher {
 
 impl Work {
     /// Takes one webhook through the pipeline and commits what comes of it, whatever happens on the way.
-    async fn dispatch(self: Arc<Self>, lease: WebhookLease, slot: Option<Slot>) {
+    async fn dispatch(self: Arc<Self>, lease: WebhookLease, slot: Option<in_flight::Slot>) {
         let committed = match unwound(self.attempt(&lease)).await {
             Ok(committed) => committed,
             Err(panic) => {
@@ -203,6 +267,7 @@ impl Work {
             let why = format!("the source `{}` is no longer configured", lease.head.source);
             return self.fail(lease, why, AfterFailure::Dead).await;
         };
+        let line = &line.now();
         if let Some((plugin, until)) = self.breakers.open(line, self.clock.now()) {
             let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");
             return self.fail(lease, why, AfterFailure::Defer(until)).await;
@@ -219,7 +284,7 @@ impl Work {
                     .await?;
             let dispatch = match ran {
                 Ok(dispatch) => dispatch,
-                Err(error) => return self.failed(lease, error, now).await,
+                Err(error) => return self.failed(lease, line, error, now).await,
             };
             self.breakers.succeeded(line);
             crash_point(Point::BeforeDispatchCommit);
@@ -238,8 +303,18 @@ impl Work {
     }
 
     /// Decides what a failed run means for its webhook.
-    async fn failed(&self, lease: &WebhookLease, error: RunError, now: Time) -> Result<(), StoreError> {
+    async fn failed(
+        &self,
+        lease: &WebhookLease,
+        line: &Line,
+        error: RunError,
+        now: Time,
+    ) -> Result<(), StoreError> {
         let why = error.to_string();
+        if self.has_changed(&lease.head.source, line) {
+            // Whatever it was, the version that failed does not serve any more.
+            return self.fail(lease, why, AfterFailure::Defer(now)).await;
+        }
         if error.is_final() {
             return self.fail(lease, why, AfterFailure::Dead).await;
         }
@@ -247,6 +322,13 @@ impl Work {
             return self.fail(lease, why, AfterFailure::Defer(until)).await;
         }
         self.fail(lease, why, self.after_failure(lease, now)).await
+    }
+
+    /// Whether a plugin of a run has another version by now.
+    fn has_changed(&self, source: &str, line: &Line) -> bool {
+        let now = self.lines.lines.get(source).map(Line::now);
+        let digests = |line: &Line| line.plugins().map(Plugin::digest).collect::<Vec<_>>();
+        now.is_some_and(|now| digests(&now) != digests(line))
     }
 
     async fn fail(&self, lease: &WebhookLease, why: String, after: AfterFailure) -> Result<(), StoreError> {

@@ -5,6 +5,8 @@
 //! and its imports are linked (`link`, `imports`, `wasi`). A call (`call`) takes a fresh instance from the pool, so
 //! that no call sees what another left behind, runs it within [`Limits`] and checks what it gave (`output`).
 //!
+//! A running gateway keeps its plugins in a [`roster`]: callers hold a [`Slot`] of it, whose version may be swapped.
+//!
 //! A plugin reaches nothing but its input, its configuration, the log and the time of the run. The same input, time,
 //! seed and component give the same answer. Plugins are isolated from the gateway and from each other, but not proof
 //! against side channels.
@@ -19,7 +21,10 @@ pub mod inspect;
 mod link;
 pub mod manifest;
 mod output;
+pub mod roster;
 pub mod shipped;
+mod slot;
+mod tally;
 mod text;
 mod wasi;
 pub mod watch;
@@ -30,9 +35,13 @@ mod tests;
 use crate::model::Time;
 use crate::model::id::WebhookId;
 use crate::model::webhook::WebhookHead;
+pub use crate::plugins::component::COMPONENT_BYTES_MAX;
 use crate::plugins::engine::Host;
 use crate::plugins::link::Linked;
 use crate::plugins::manifest::{Kind, Manifest};
+pub use crate::plugins::slot::Slot;
+pub use crate::plugins::tally::Tallied;
+use crate::plugins::tally::Tally;
 use billhook_event::{Draft, Event, Patch, PluginRef};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -177,7 +186,13 @@ impl Plugins {
             config,
             digest,
             limits: spec.limits,
+            tally: Tally::default(),
         })))
+    }
+
+    /// Removes the machine code of a component that is no longer wanted. What runs goes on.
+    fn forget(&self, digest: &[u8; 32]) {
+        compile::forget(&self.host, digest);
     }
 }
 
@@ -194,6 +209,7 @@ struct Loaded {
     config: Bytes,
     digest: [u8; 32],
     limits: Limits,
+    tally: Tally,
 }
 
 impl Plugin {
@@ -215,6 +231,16 @@ impl Plugin {
     /// What it exports. `verify` and `transform` are told but cannot be called by this version.
     pub fn kinds(&self) -> &[Kind] {
         &self.0.linked.kinds
+    }
+
+    /// SHA-256 of its component.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.digest
+    }
+
+    /// What its calls came to since it was loaded.
+    pub fn tallied(&self) -> Tallied {
+        self.0.tally.read()
     }
 
     /// Asks a normalizer what a webhook says: zero or more drafts, in order. Waits while all instances are in use.

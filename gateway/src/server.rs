@@ -1,11 +1,12 @@
 //! Assembly: binds, wires, starts and drains the parts. The only file that knows every other one.
 
+mod directory;
 pub mod load;
 pub mod token;
 
 use crate::admin::{self, Admin, EndpointInfo, Hosts};
 use crate::clock::Clock;
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, KEPT_DIR, StoreUrl};
 use crate::deliver::{self, Deliver, Endpoints};
 use crate::dispatch::in_flight::InFlight;
 use crate::dispatch::{Dispatcher, Lines};
@@ -14,7 +15,9 @@ use crate::model::endpoint::Endpoint;
 use crate::outbound::address::Policy;
 use crate::outbound::{self, Outbound};
 use crate::plugins::Compiler;
+use crate::plugins::roster::Kept;
 use crate::replay::Replay;
+use crate::server::directory::Watcher;
 use crate::store::crash::{Point, crash_point};
 use crate::store::sled::{Options as SledOptions, SledStore};
 use crate::store::{Shared, StoreError};
@@ -66,6 +69,8 @@ pub struct Running {
     dispatch: Wake,
     deliver: Wake,
     replay: Wake,
+    /// Of the watched directory, if there is one.
+    watch: Option<Wake>,
     /// Stops the faces, then the passes: a webhook that is being accepted may still be dispatched.
     faces: (Stopper, JoinSet<()>),
     passes: (Stopper, JoinSet<()>),
@@ -91,7 +96,10 @@ pub async fn start(
     let dir = &config.data_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `data_dir` {}", dir.display()))?;
     let token = token::admin_token(&config)?;
-    let loaded = load::load(config.clone(), Some(dir.join("plugin-cache")), compiler).await?;
+    let kept = Kept::at(dir.join(KEPT_DIR));
+    let loaded =
+        load::load(config.clone(), Some(dir.join("plugin-cache")), compiler, kept, clock.clone()).await?;
+    let roster = loaded.roster;
     let store = open_store(&config).await?;
 
     let in_flight = dir.join("in-flight");
@@ -130,6 +138,14 @@ pub async fn start(
         in_flight,
         suspects,
     ));
+    roster.on_change({
+        let (dispatcher, dispatch) = (Arc::clone(&dispatcher), dispatch.clone());
+        move |plugin| {
+            dispatcher.plugin_changed(plugin);
+            dispatch.wake();
+        }
+    });
+    let watching = config.watch.clone().map(|dir| Watcher::new(dir, Arc::clone(&roster), clock.clone()));
     let options = deliver::Options::default();
     let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints, options);
     let dispatching = {
@@ -152,6 +168,16 @@ pub async fn start(
             replay.clone().run(replay_woken.clone(), stop.clone())
         })
     };
+    let watch = watching.map(|watcher| {
+        let (watch, woken) = Wake::new();
+        let (watcher, stop) = (Arc::new(watcher), stop.clone());
+        let watching = supervise("watch", Patience::default(), move || {
+            let (watcher, woken, stop) = (Arc::clone(&watcher), woken.clone(), stop.clone());
+            async move { watcher.run(woken, stop).await }
+        });
+        tasks.spawn(watched(failing.clone(), watching));
+        watch
+    });
     let refusing = {
         let ingest = Arc::clone(&ingest);
         supervise("refused", Patience::default(), move || {
@@ -180,6 +206,7 @@ pub async fn start(
             Box::pin(async move { ingest.readmit(id).await })
         }),
         endpoints: config.endpoints.iter().map(shown).collect(),
+        plugins: roster,
         token,
         hosts: Hosts { listen: admin_addr.ip(), names: Vec::new() },
         ready: is_ready,
@@ -200,6 +227,7 @@ pub async fn start(
         dispatch,
         deliver,
         replay,
+        watch,
         faces,
         passes,
         ready,
@@ -226,6 +254,9 @@ impl Running {
     /// Returns once nothing is due at the clock's time and nothing is under way: what was accepted before has been
     /// dispatched and tried, and what was refused a second before is written.
     pub async fn settle(&self) {
+        if let Some(watch) = &self.watch {
+            watch.settled().await;
+        }
         self.refused.refused_settled().await;
         self.replay.settled().await;
         self.dispatch.settled().await;

@@ -150,6 +150,10 @@ pub trait Dispatching {
     fn place(&self, webhook: NewWebhook, dispatch: Dispatch, now: Time) -> Answer<'_, Committed>;
     /// Gives a lease back: due as before, nothing counted.
     fn release_webhook(&self, id: WebhookId);
+    /// Makes webhooks of `sources` that wait for a later time due now; their failures stay counted. Looks at up to
+    /// `page.n` of all that wait, in the order in which they are due, and answers where the next call goes on.
+    /// *Applied*.
+    fn hurry_webhooks(&self, sources: Vec<String>, page: Page, now: Time) -> Answer<'_, Option<Vec<u8>>>;
     /// Counts one failure to each webhook that is still undispatched: they were in the pipeline when the process
     /// died.
     fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize>;

@@ -12,6 +12,7 @@ mod docs;
 mod endpoints;
 mod guide;
 mod ingest;
+mod lifecycle;
 mod line;
 mod plugins;
 mod profiles;

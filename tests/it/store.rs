@@ -73,6 +73,7 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("a run commits all or nothing, and once", |b| Box::pin(a_run_commits_all_or_nothing_and_once(b))),
         ("another version of an entity is a conflict", |b| Box::pin(another_version_is_a_conflict(b))),
         ("a failed run waits, is deferred, or is dead", |b| Box::pin(a_failed_run(b))),
+        ("what waits is hurried, by source", |b| Box::pin(what_waits_is_hurried(b))),
         ("suspects count one failure", |b| Box::pin(suspects_count_one_failure(b))),
         ("deliveries move as their attempts say", |b| Box::pin(deliveries_move(b))),
         ("urgent deliveries go first", |b| Box::pin(urgent_deliveries_go_first(b))),
@@ -473,6 +474,37 @@ async fn a_failed_run(bench: &Bench<'_>) {
     assert_eq!(rows[0].state, WebhookState::Dead { why: "invalid".into(), at: at(21) });
     let late = store.dispatched(&lease, dispatch(lease.id, at(22), &[]), at(22)).await.unwrap();
     assert_eq!(late, Committed::LeaseLost);
+}
+
+async fn what_waits_is_hurried(bench: &Bench<'_>) {
+    let store = bench.open();
+    let mut ids = Vec::new();
+    for n in 1..=6 {
+        let mut webhook = webhook(n, b"{}");
+        webhook.head.source = if n % 2 == 0 { "acme" } else { "other" }.into();
+        store.accept(webhook, at(n)).await.unwrap();
+        let lease = lease_one(&store, at(n)).await;
+        let retry = AfterFailure::RetryAt(at(100 + n));
+        store.dispatch_failed(&lease, "trap".into(), retry, at(n)).await.unwrap();
+        ids.push(lease.id);
+    }
+    let (mut after, mut looks) = (Some(Vec::new()), 0);
+    while let Some(from) = after {
+        let page = Page { after: from, n: 2 };
+        after = store.hurry_webhooks(vec!["acme".into()], page, at(50)).await.unwrap();
+        looks += 1;
+        assert!(looks < 10, "it ends");
+    }
+    let leases = store.lease_webhooks(at(50), 9).await.unwrap();
+    let leased: BTreeSet<WebhookId> = leases.iter().map(|lease| lease.id).collect();
+    assert_eq!(leased, BTreeSet::from([ids[1], ids[3], ids[5]]));
+    assert!(leases.iter().all(|lease| lease.failures == 1), "what was counted stays counted");
+    let done = store.dispatched(&leases[0], dispatch(leases[0].id, at(50), &[]), at(50)).await.unwrap();
+    assert_eq!(done, Committed::Done);
+    assert_eq!(store.next_webhook_due().await.unwrap(), Some(at(101)), "others wait as before");
+    let again = Page { after: Vec::new(), n: 99 };
+    assert_eq!(store.hurry_webhooks(vec!["acme".into()], again, at(51)).await.unwrap(), None);
+    assert_eq!(store.lease_webhooks(at(200), 9).await.unwrap().len(), 3);
 }
 
 async fn suspects_count_one_failure(bench: &Bench<'_>) {

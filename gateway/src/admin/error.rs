@@ -1,6 +1,7 @@
 //! What a request can be refused for, and the one place that says it in HTTP.
 
 use crate::api::problem::{MEDIA_TYPE, Problem};
+use crate::plugins::roster::RosterError;
 use crate::store::StoreError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -98,6 +99,9 @@ pub(crate) enum ApiError {
     /// It took too long.
     #[error("not done within {} s: ask for less, or again later", .0.as_secs())]
     Slow(Duration),
+    /// A version of a plugin does not serve.
+    #[error(transparent)]
+    Plugin(#[from] RosterError),
     /// The store refused or failed.
     #[error("the store cannot answer")]
     Store(#[from] StoreError),
@@ -133,6 +137,21 @@ impl ApiError {
             ApiError::StillRefused { .. } => (StatusCode::CONFLICT, "still_refused"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::Slow(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+            ApiError::Plugin(error) => match error {
+                RosterError::Unknown { .. } => (StatusCode::NOT_FOUND, "unknown_plugin"),
+                RosterError::Exists(_) => (StatusCode::CONFLICT, "plugin_exists"),
+                RosterError::BadName(_) => (StatusCode::BAD_REQUEST, "bad_name"),
+                RosterError::Full => (StatusCode::CONFLICT, "too_many_plugins"),
+                RosterError::NotMeant { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_digest"),
+                RosterError::Pinned { .. } => (StatusCode::CONFLICT, "plugin_pinned"),
+                RosterError::Load(_) => (StatusCode::UNPROCESSABLE_ENTITY, "plugin_does_not_load"),
+                RosterError::Lost { .. } => (StatusCode::CONFLICT, "plugin_lacks_what_is_used"),
+                RosterError::Smoke { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "plugin_does_not_work"),
+                RosterError::NoneBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+                RosterError::Keep { .. } | RosterError::Broke { .. } => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+                }
+            },
             ApiError::Store(StoreError::Full { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "store_full"),
             ApiError::Store(StoreError::Busy(_)) => (StatusCode::SERVICE_UNAVAILABLE, "store_busy"),
             ApiError::Store(StoreError::Closed(_)) => (StatusCode::SERVICE_UNAVAILABLE, "store_closed"),

@@ -94,26 +94,33 @@ fn has_token(expected: Option<&[u8; 32]>, headers: &HeaderMap) -> bool {
 
 /// How much may be under way.
 #[derive(Clone)]
-pub(crate) struct Load(Arc<Semaphore>);
+pub(crate) struct Load {
+    under_way: Arc<Semaphore>,
+    most: usize,
+    timeout: Duration,
+}
 
 impl Load {
     pub(crate) fn new() -> Load {
-        Load(Arc::new(Semaphore::new(REQUESTS_MAX)))
+        Load::of(REQUESTS_MAX, REQUEST_TIMEOUT)
+    }
+
+    /// At most so many requests, each of them for at most so long.
+    pub(crate) fn of(most: usize, timeout: Duration) -> Load {
+        Load { under_way: Arc::new(Semaphore::new(most)), most, timeout }
     }
 }
 
-/// Works on a request unless too many are under way, and gives up after [`REQUEST_TIMEOUT`].
+/// Works on a request unless too many are under way, and gives up after a while.
 pub(crate) async fn bounded(
     State(load): State<Load>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let Ok(_permit) = load.0.try_acquire() else {
-        return Err(ApiError::Busy(REQUESTS_MAX));
+    let Ok(_permit) = load.under_way.try_acquire() else {
+        return Err(ApiError::Busy(load.most));
     };
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
-        .await
-        .map_err(|_| ApiError::Slow(REQUEST_TIMEOUT))
+    tokio::time::timeout(load.timeout, next.run(request)).await.map_err(|_| ApiError::Slow(load.timeout))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! `billhook plugin`: what a plugin's author types. None of it needs a gateway that runs.
+//! `billhook plugin`: what a plugin's author types, and what an operator does with the plugins of a running gateway.
 //!
 //! A crate is begun (`new`), built (`build`), held against its fixtures in the gateway's own sandbox (`test`), looked at
-//! while it runs (`run`), measured (`bench`), and shown as an operator will see it (`inspect`).
+//! while it runs (`run`), measured (`bench`), and shown as an operator will see it (`inspect`); none of that needs a
+//! gateway that runs. What serves in one is listed, changed and taken back by [`running`].
 
 mod bench;
 mod build;
@@ -10,9 +11,11 @@ mod inspect;
 mod new;
 mod play;
 mod run;
+pub mod running;
 mod subject;
 mod test;
 
+use crate::client::Client;
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -37,13 +40,22 @@ enum Command {
     Bench(bench::Args),
     /// Show what a component is and says of itself, without running it
     Inspect(inspect::Args),
+    #[command(flatten)]
+    Running(running::Command),
+}
+
+impl Args {
+    /// Whether a running gateway is asked.
+    pub fn asks(&self) -> bool {
+        matches!(self.command, Command::Running(_))
+    }
 }
 
 /// Runs the command. The exit code is 1 if a fixture is answered otherwise than expected.
 ///
 /// # Errors
 /// Whatever kept it from being done.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args, client: impl FnOnce() -> anyhow::Result<Client>) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::New(args) => new::run(&args)?,
         Command::Build(args) => build::run(&args)?,
@@ -51,6 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args).await?,
         Command::Bench(args) => bench::run(&args).await?,
         Command::Inspect(args) => inspect::run(&args)?,
+        Command::Running(command) => running::run(command, &client()?).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,8 @@ use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
 use crate::model::webhook::{NewWebhook, WebhookHead};
+use crate::plugins::roster::{Kept, Roster};
+use crate::plugins::{self, Plugins};
 use crate::store::sled::{Options, SledStore};
 use crate::store::{AfterAttempt, AfterFailure, Committed, Finish, Shared};
 use crate::worker::{Wake, Woken};
@@ -74,6 +76,11 @@ impl Gateway {
                 public_keys: vec!["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=".to_owned()],
                 disable_after: DISABLE_AFTER,
             }],
+            plugins: Arc::new(Roster::new(
+                Plugins::start(plugins::Options { instances: 1, ..plugins::Options::default() }).unwrap(),
+                Kept::at(dir.path().join("plugins")),
+                Clock::manual(LATER),
+            )),
             token: Secret::new(TOKEN),
             hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },
             ready: ready_seen,

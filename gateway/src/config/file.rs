@@ -89,17 +89,20 @@ fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Co
     network(root.table("network"), &mut config);
     log(root.table("log"), &mut config);
     config.secrets = secrets(root.table("secrets"));
+    plugin::read_watch(root.table("plugins"), &mut config);
+    let lying = plugin::lying(&config);
 
     let (plugins, sources, endpoints) =
         (root.tables("plugin"), root.tables("source"), root.tables("endpoint"));
     root.finish();
     let names = Names {
-        plugins: names(&plugins),
+        plugins: names(&plugins).into_iter().chain(lying.iter().cloned()).collect(),
+        lying: &lying,
         sources: names(&sources),
         secrets: config.secrets.keys().cloned().collect(),
         shipped,
         presets,
-        own_components: plugins.iter().any(|table| table.has("component")),
+        own_components: !lying.is_empty() || plugins.iter().any(|table| table.has("component")),
     };
     for tables in [&plugins, &sources, &endpoints] {
         refuse_duplicates(tables);
@@ -250,7 +253,7 @@ fn add_undeclared(config: &mut Config) {
     for name in named {
         if config.plugins.iter().all(|plugin| plugin.name != name) {
             let config_of = serde_json::Value::Object(serde_json::Map::new());
-            let (component, sha256, grants, on_failure) = (None, None, Vec::new(), OnFailure::Reject);
+            let (component, sha256, grants, on_failure) = (None, Vec::new(), Vec::new(), OnFailure::Reject);
             config.plugins.push(PluginSpec {
                 name,
                 component,

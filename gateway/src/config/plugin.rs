@@ -1,11 +1,13 @@
 //! `[[plugin]]`: which components run, and what they may do.
 
-use crate::config::mistake::{all_of, did_you_mean, quote};
+use crate::config::mistake::{At, all_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::value::is_name;
-use crate::config::{Names, OnFailure, PluginSpec};
+use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec};
+use crate::plugins::roster::Kept;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 /// What a grant may begin with.
@@ -18,6 +20,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     let component_item = table.item("component");
     if let (None, Some(item), Some(name)) = (&component_item, &name_item, &name)
         && !names.shipped.plugins.contains(name)
+        && !names.lying.contains(name)
     {
         let shipped = || names.shipped.plugins.iter().map(String::as_str);
         let remedy = did_you_mean(name, shipped(), || {
@@ -28,7 +31,8 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         });
         item.wrong(format!("no plugin {} is shipped", quote(name)), remedy);
     }
-    let sha256 = table.item("sha256").and_then(|item| {
+    let sha256 = table.item("sha256").map(Item::one_or_more).unwrap_or_default();
+    let sha256 = sha256.iter().filter_map(|item| {
         item.parsed("a SHA-256", "write the 64 hex digits that `sha256sum` prints", |text| {
             let mut digest = [0; 32];
             hex::decode_to_slice(text, &mut digest).map(|()| digest)
@@ -45,11 +49,43 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     Some(PluginSpec {
         name: name?,
         component,
-        sha256,
+        sha256: sha256.collect(),
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         grants,
         on_failure: on_failure.unwrap_or_default(),
     })
+}
+
+/// Reads `[plugins]`.
+pub(super) fn read_watch(mut table: Table<'_>, config: &mut Config) {
+    if let Some(item) = table.item("watch")
+        && let Some(path) = item.text()
+    {
+        // A variable is set by whoever starts the process: its path is relative to where they are.
+        let base = if matches!(item.at, At::Variable(_)) { Path::new("") } else { item.reader.base };
+        let path = base.join(path);
+        if !path.is_dir() {
+            let wrong = format!("{} is not a directory", quote(&path.display().to_string()));
+            item.wrong(wrong, "make it, or write the path of one, from the directory of this file");
+        }
+        config.watch = Some(path);
+    }
+    table.finish();
+}
+
+/// The plugins whose components lie where the gateway finds them by name: in the watched directory, and those that were
+/// loaded while a gateway ran.
+pub fn lying(config: &Config) -> BTreeSet<String> {
+    let mut names = Kept::only_read(config.data_dir.join(KEPT_DIR)).loaded();
+    let entries = config.watch.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    names.extend(entries.filter_map(|entry| name_of(&entry.path())));
+    names
+}
+
+/// The plugin whose component is at this path: `NAME.wasm`.
+pub fn name_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?;
+    (is_name(name) && path.is_file()).then(|| name.to_owned())
 }
 
 fn component(item: &Item<'_>) -> Option<PathBuf> {

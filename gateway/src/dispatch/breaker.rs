@@ -56,6 +56,11 @@ impl Breakers {
         breakers.values().any(|breaker| breaker.rest.is_some())
     }
 
+    /// Forgets what is known against `plugin`: it begins closed.
+    pub fn forget(&self, plugin: &str) {
+        self.0.lock().expect("no holder of this lock panics").remove(plugin);
+    }
+
     /// A run of `line` succeeded.
     pub fn succeeded(&self, line: &Line) {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");

@@ -76,6 +76,16 @@ pub(super) async fn map(
     run.end(outcome)
 }
 
+/// Makes an instance and calls nothing of it.
+pub(super) async fn instantiate(plugin: &Loaded, call: &Call, input: Input) -> Result<(), CallError> {
+    let mut run = Run::begin(plugin, call, input).await?;
+    let outcome = bounded(plugin, &run.cpu, async {
+        plugin.linked.any.instantiate_async(&mut run.store).await.map(|_| Ok(()))
+    });
+    let outcome = outcome.await;
+    run.end(outcome)
+}
+
 fn not_a(plugin: &Loaded, kind: Kind) -> CallError {
     CallError::Other(format!("plugin `{}` does not export `{kind}`", plugin.reference.name))
 }
@@ -142,13 +152,15 @@ impl<'a> Run<'a> {
             usage.stdout = state.stdout.text().into_owned();
             usage.stderr = state.stderr.text().into_owned();
         });
-        match outcome {
+        let answer = match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failure::Invalid(why))) => Err(CallError::Invalid(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Unavailable(why))) => Err(CallError::Unavailable(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Other(why))) => Err(CallError::Other(one_line(&why, SHOWN_MAX))),
             Err(error) => Err(explain(&error, state)),
-        }
+        };
+        self.plugin.tally.ended(&answer, state.now);
+        answer
     }
 }
 

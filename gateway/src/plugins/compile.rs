@@ -26,7 +26,7 @@ use wasmtime::component::Component;
 /// The name of the subcommand that a child is started with.
 pub const SUBCOMMAND: &str = "compile-component";
 
-/// What a compiling child may use.
+/// What a compiling child may use of memory, in bytes of address space, and of the processor.
 const CHILD_ADDRESS_SPACE: u64 = 4 << 30;
 const CHILD_CPU_SECONDS: u64 = 60;
 /// How long we wait for it.
@@ -37,9 +37,11 @@ const CHILD_POLL: Duration = Duration::from_millis(5);
 /// What the subcommand `compile-component IN OUT` does: limits this process for the rest of its life, compiles the
 /// component `input` and writes machine code to `output`. Call it in a process of its own.
 pub fn compile_file(input: &Path, output: &Path) -> Result<(), LoadError> {
-    for (resource, most) in
-        [(Resource::As, CHILD_ADDRESS_SPACE), (Resource::Cpu, CHILD_CPU_SECONDS), (Resource::Core, 0)]
-    {
+    compile_within(CHILD_ADDRESS_SPACE, CHILD_CPU_SECONDS, input, output)
+}
+
+fn compile_within(memory: u64, cpu_seconds: u64, input: &Path, output: &Path) -> Result<(), LoadError> {
+    for (resource, most) in [(Resource::As, memory), (Resource::Cpu, cpu_seconds), (Resource::Core, 0)] {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, limit)
             .map_err(|error| LoadError::Engine(format!("cannot limit the compiler: {error}")))?;
@@ -79,7 +81,7 @@ pub(super) fn component(
         Compiler::Child(program) => {
             let input = Temporary::new(dir, "wasm");
             fs::write(&input.0, bytes).map_err(cache_error(&input.0))?;
-            run_child(program, &input.0, &fresh.0)
+            run_child(program, &input.0, &fresh.0, CHILD_WALL)
                 .map_err(|why| LoadError::Compile { plugin: plugin.to_owned(), why })?;
         }
     }
@@ -88,6 +90,22 @@ pub(super) fn component(
         plugin: plugin.to_owned(),
         why: format!("its machine code at {} cannot be read back", cached.code.display()),
     })
+}
+
+/// Removes what the cache has of a component.
+pub(super) fn forget(host: &Host, digest: &[u8; 32]) {
+    let Some(cached) = host.options.cache_dir.as_ref().and_then(|dir| Cached::new(host, dir, digest).ok())
+    else {
+        return;
+    };
+    for path in [&cached.code, &cached.hash] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(path = %path.display(), %error, "cannot remove machine code that is no longer wanted");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
 }
 
 /// The two files of a component in the cache.
@@ -161,7 +179,7 @@ impl Drop for Temporary {
 }
 
 /// Compiles in a child without our environment, which holds secrets.
-fn run_child(program: &Path, input: &Path, output: &Path) -> Result<(), String> {
+fn run_child(program: &Path, input: &Path, output: &Path, wall: Duration) -> Result<(), String> {
     let mut command = Command::new(program);
     command
         .arg(SUBCOMMAND)
@@ -173,7 +191,7 @@ fn run_child(program: &Path, input: &Path, output: &Path) -> Result<(), String> 
         .stderr(Stdio::piped());
     let mut child =
         command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-    let waited = wait(&mut child);
+    let waited = wait(&mut child, wall);
     let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         // What was said before a failure to read is worth telling.
@@ -185,14 +203,14 @@ fn run_child(program: &Path, input: &Path, output: &Path) -> Result<(), String> 
         Ok(Some(status)) => Err(format!(
             "the compiler ended with {status} (limits: {CHILD_CPU_SECONDS} s, {CHILD_ADDRESS_SPACE} bytes): {said}"
         )),
-        Ok(None) => Err(format!("the compiler took more than {} s", CHILD_WALL.as_secs())),
+        Ok(None) => Err(format!("the compiler took more than {wall:?}")),
         Err(error) => Err(format!("cannot wait for the compiler: {error}")),
     }
 }
 
 /// How the child ended; it is killed and `None` if it takes too long.
-fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
-    for _ in 0..CHILD_WALL.as_millis() / CHILD_POLL.as_millis() {
+fn wait(child: &mut Child, wall: Duration) -> io::Result<Option<std::process::ExitStatus>> {
+    for _ in 0..wall.as_millis() / CHILD_POLL.as_millis() {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
@@ -206,4 +224,113 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
 fn cache_error(path: &Path) -> impl FnOnce(io::Error) -> LoadError {
     let path = path.to_owned();
     move |source| LoadError::Cache { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::tests::{misbehave, script};
+    use crate::plugins::{Options, Plugins, Spec};
+    use std::env;
+    use std::fmt::Write;
+
+    /// A component that takes seconds to compile.
+    fn slow() -> Vec<u8> {
+        let mut text = String::from("(component (core module ");
+        for _ in 0..4_000 {
+            text.push_str("(func (param i64 i64) (result i64) local.get 0 ");
+            for n in 0..100 {
+                let _ = write!(text, "local.get 1 i64.mul i64.const {n} i64.add ");
+            }
+            text.push(')');
+        }
+        wat::parse_str(text + "))").unwrap()
+    }
+
+    /// Compiles `component` in a child that may use so much memory and so many seconds.
+    fn compiled_within(memory: u64, cpu_seconds: u64, component: &[u8]) -> Result<(), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "#!/bin/sh\nexport WITHIN=\"{memory} {cpu_seconds} $2 $3\"\nexec {} --exact plugins::compile::tests::the_child 1>&2\n",
+            env::current_exe().unwrap().display()
+        );
+        let input = dir.path().join("in");
+        fs::write(&input, component).unwrap();
+        run_child(&script(dir.path(), &text), &input, &dir.path().join("out"), CHILD_WALL)
+    }
+
+    #[test]
+    fn the_child() {
+        let Ok(within) = env::var("WITHIN") else { return };
+        let words: Vec<&str> = within.split(' ').collect();
+        let limit = |n: usize| words[n].parse().unwrap();
+        compile_within(limit(0), limit(1), Path::new(words[2]), Path::new(words[3])).unwrap();
+    }
+
+    #[test]
+    fn a_component_that_costs_too_much_to_compile_ends_the_child_alone() {
+        assert_eq!(compiled_within(CHILD_ADDRESS_SPACE, CHILD_CPU_SECONDS, &misbehave()), Ok(()));
+        let told = compiled_within(64 << 20, CHILD_CPU_SECONDS, &slow()).unwrap_err();
+        assert!(told.starts_with("the compiler ended with "), "{told}");
+        let told = compiled_within(CHILD_ADDRESS_SPACE, 1, &slow()).unwrap_err();
+        assert!(told.contains("signal: 9 ") || told.contains("signal: 24 "), "{told}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let sleeps = script(dir.path(), "#!/bin/sh\nexec sleep 3600\n");
+        let told = run_child(&sleeps, Path::new("a"), Path::new("b"), Duration::from_millis(20)).unwrap_err();
+        assert_eq!(told, "the compiler took more than 20ms");
+    }
+
+    #[test]
+    fn whatever_bit_of_the_cache_is_flipped_it_is_compiled_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { cache_dir: Some(dir.path().join("cache")), ..Options::default() };
+        let host = Host::start(Options { instances: 1, ..options }, false).unwrap();
+        let bytes = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
+        let digest = Sha256::digest(&bytes).into();
+        let load = || component(&host, "p", &bytes, &digest).map(|_| ());
+        load().unwrap();
+        let cached = Cached::new(&host, host.options.cache_dir.as_ref().unwrap(), &digest).unwrap();
+        for path in [&cached.code, &cached.hash] {
+            let whole = fs::read(path).unwrap();
+            let step = (whole.len() / 40).max(1);
+            for at in (0..whole.len()).step_by(step) {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << (at % 8);
+                // Replaced, not rewritten: what is mapped must not change.
+                fs::remove_file(path).unwrap();
+                fs::write(path, damaged).unwrap();
+                load().unwrap();
+                assert_eq!(fs::read(path).unwrap(), whole, "byte {at} of {}", path.display());
+            }
+        }
+        forget(&host, &digest);
+        assert_eq!(fs::read_dir(host.options.cache_dir.as_ref().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_component_with_a_flipped_bit_loads_or_is_refused_in_words() {
+        let plugins = Plugins::start(Options { instances: 1, ..Options::default() }).unwrap();
+        let (whole, mut refused) = (misbehave(), 0);
+        for n in 0..10 {
+            let at = n * whole.len() / 10 + 13;
+            let mut damaged = whole.to_vec();
+            damaged[at] ^= 1 << (n % 8);
+            let spec = Spec {
+                name: "bad".to_owned(),
+                component: damaged.into(),
+                sha256: None,
+                config: serde_json::Value::Null,
+                grants: Vec::new(),
+                limits: crate::plugins::Limits::default(),
+            };
+            if let Err(error) = plugins.load(spec) {
+                let told = error.to_string();
+                assert!(told.starts_with("plugin `bad`") && told.len() > 20, "byte {at}: {told}");
+                assert!(!told.contains(char::is_control), "byte {at}: {told}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 0, "a flipped bit of code or structure shows");
+    }
 }

@@ -3,8 +3,8 @@
 use crate::plugins::LoadError;
 use wasmparser::{Parser, Payload};
 
-/// A component larger than this is refused.
-pub(super) const COMPONENT_BYTES_MAX: usize = 32 << 20;
+/// A component of more bytes than this is refused.
+pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
 
 /// The custom section with the manifest, as TOML.
 const MANIFEST_SECTION: &str = "billhook:plugin";

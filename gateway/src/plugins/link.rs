@@ -26,6 +26,8 @@ pub(super) struct Linked {
     pub(super) normalize: Option<NormalizePluginPre<State>>,
     pub(super) filter: Option<FilterPluginPre<State>>,
     pub(super) map: Option<MapPluginPre<State>>,
+    /// The same, whatever it exports.
+    pub(super) any: InstancePre<State>,
 }
 
 /// Holds imports against grants and exports against the manifest, and links.
@@ -138,6 +140,7 @@ fn instantiable(
         normalize: is(Kind::Normalize).then(|| NormalizePluginPre::new(pre.clone())).transpose()?,
         filter: is(Kind::Filter).then(|| FilterPluginPre::new(pre.clone())).transpose()?,
         map: is(Kind::Map).then(|| MapPluginPre::new(pre.clone())).transpose()?,
+        any: pre,
         kinds,
     })
 }

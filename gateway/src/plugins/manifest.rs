@@ -6,11 +6,14 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 /// A manifest larger than this is refused.
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// At most this many calls are tried before a version takes the place of another.
+const SMOKE_MAX: usize = 16;
 /// At most this many mistakes of a configuration are told.
 const MISTAKES_MAX: usize = 20;
 
@@ -39,6 +42,34 @@ pub struct Manifest {
     /// The providers whose webhooks it reads, with their facts.
     #[serde(default, rename = "provider")]
     pub providers: Vec<Provider>,
+    /// What a version must be able to do before it takes the place of another.
+    #[serde(default)]
+    pub smoke: Vec<Smoke>,
+}
+
+/// A call that must succeed: of the normalizer with a webhook that has this body, or of the filter and map with an
+/// event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smoke {
+    /// The body of a webhook.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Its headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Its query, as sent.
+    #[serde(default)]
+    pub query: String,
+    /// The provider's event name, if it is outside the body.
+    #[serde(default)]
+    pub event_name: Option<String>,
+    /// The canonical type of the first draft that must come of it; any, if it is not said.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// Fields of a canonical event, as a JSON object; the others have values of no meaning.
+    #[serde(default)]
+    pub event: Option<String>,
 }
 
 /// What a plugin can do.
@@ -80,7 +111,7 @@ impl fmt::Display for Kind {
 }
 
 /// Facts about a provider.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The name that `source.provider` uses.
@@ -186,12 +217,35 @@ impl Manifest {
                 ));
             }
         }
+        if self.smoke.len() > SMOKE_MAX {
+            return Err(format!("has {} entries `[[smoke]]`, more than {SMOKE_MAX}", self.smoke.len()));
+        }
+        for smoke in &self.smoke {
+            smoke.check(&self.kinds)?;
+        }
         match self.providers.first() {
             Some(provider) if !self.kinds.contains(&Kind::Normalize) => {
                 Err(format!("has facts of provider `{}`, but the plugin is no normalizer", provider.name))
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Smoke {
+    fn check(&self, kinds: &[Kind]) -> Result<(), String> {
+        let has = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
+        let is_object = |text: &str| serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok();
+        let wrong = match (&self.body, &self.event) {
+            (Some(_), None) if !has(&[Kind::Normalize]) => "has a `body`, but the plugin is no normalizer",
+            (None, Some(_)) if !has(&[Kind::Filter, Kind::Map]) => {
+                "has an `event`, but the plugin is neither a filter nor a map"
+            }
+            (None, Some(event)) if !is_object(event) => "has an `event` that is no JSON object",
+            (Some(_), None) | (None, Some(_)) => return Ok(()),
+            _ => "needs a `body` for a normalizer, or an `event` for a filter or map, and not both",
+        };
+        Err(format!("has a `[[smoke]]` that {wrong}"))
     }
 }
 
@@ -316,6 +370,28 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(error.starts_with("plugin `my-plugin`: its manifest "), "{error}");
         }
+    }
+
+    #[test]
+    fn a_smoke_test_must_be_one_that_the_plugin_can_pass() {
+        let cases = [
+            ("[[smoke]]\nbody = '{}'\ntype = 'invoice.paid'\nheaders = { a = 'b' }", ""),
+            ("[[smoke]]", "needs a `body` for a normalizer, or an `event`"),
+            ("[[smoke]]\nbody = ''\nevent = '{}'", "and not both"),
+            ("[[smoke]]\nevent = '{}'", "has an `event`, but the plugin is neither a filter nor a map"),
+            ("[[smoke]]\nbodi = ''", "unknown field `bodi`"),
+        ];
+        for (smoke, expected) in cases {
+            let told = Manifest::read("p", format!("{WHOLE}\n{smoke}").as_bytes());
+            let told = told.map_err(|error| error.to_string()).err().unwrap_or_default();
+            assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{smoke}: {told}");
+        }
+        let map = "name='m'\nversion='1'\nkinds=['map']\n[[smoke]]\n";
+        let told =
+            |smoke: &str| Manifest::read("p", format!("{map}{smoke}").as_bytes()).unwrap_err().to_string();
+        assert!(told("body='{}'").contains("the plugin is no normalizer"));
+        assert!(told("event='[]'").contains("is no JSON object"));
+        assert!(told(&"event='{}'\n[[smoke]]\n".repeat(20)).contains("more than 16"));
     }
 
     #[test]

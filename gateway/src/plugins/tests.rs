@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
 /// The component, built once for all tests.
-fn misbehave() -> Bytes {
+pub(super) fn misbehave() -> Bytes {
     static BUILT: OnceLock<Bytes> = OnceLock::new();
     let build = || {
         let target_dir = concat!(env!("OUT_DIR"), "/fixtures");
@@ -512,7 +512,7 @@ async fn machine_code_is_compiled_once_and_again_when_it_was_tampered_with() {
 }
 
 /// Writes a shell script. The shell does it: a file that this process has open for writing cannot be started.
-fn script(dir: &Path, text: &str) -> PathBuf {
+pub(super) fn script(dir: &Path, text: &str) -> PathBuf {
     let path = dir.join("compiler");
     let write = Command::new("sh")
         .args(["-c", "printf '%s' \"$1\" > \"$2\" && chmod 700 \"$2\"", "sh", text])

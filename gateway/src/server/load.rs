@@ -1,15 +1,20 @@
 //! Loads the plugins of a configuration and says what they make of its sources.
 
-use crate::config::{Config, OnFailure, PluginSpec, Shipped};
+use crate::api::plugin::Origin;
+use crate::clock::Clock;
+use crate::config::plugin::lying;
+use crate::config::{Config, KEPT_DIR, OnFailure, PluginSpec, Shipped};
 use crate::dispatch::{Line, Step};
 use crate::ingest::{Inlet, Inlets};
 use crate::model::source::Source;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
-use crate::plugins::{Compiler, Limits, Options, Plugin, Plugins, Spec, shipped};
+use crate::plugins::roster::{Enlisted, Kept, Roster, User};
+use crate::plugins::{Compiler, Limits, Options, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a body is remembered where no manifest says so.
@@ -34,8 +39,10 @@ pub fn shipped() -> Shipped {
 /// The first plugin that does not load, or source that finds no normalizer.
 pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<String>> {
     let cache = tempfile::tempdir().context("cannot create a directory for compiled plugins")?;
-    let loaded = load(config.clone(), Some(cache.path().to_owned()), compiler).await?;
-    let line = |(source, line): (&String, &Line)| {
+    let kept = Kept::only_read(config.data_dir.join(KEPT_DIR));
+    let loaded = load(config.clone(), Some(cache.path().to_owned()), compiler, kept, Clock::system()).await?;
+    let line = |(source, line): (&String, &Line<Slot>)| {
+        let line = line.now();
         let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
         let steps = if steps.is_empty() { String::new() } else { format!(", then {}", steps.join(", ")) };
         format!("source `{source}` is normalized by `{}`{steps}", line.normalizer.name())
@@ -45,8 +52,10 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
 
 /// What the plugins of a configuration make of its sources.
 pub(super) struct Loaded {
-    pub(super) lines: BTreeMap<String, Line>,
+    pub(super) lines: BTreeMap<String, Line<Slot>>,
     pub(super) inlets: Inlets,
+    /// The plugins, whose versions may change.
+    pub(super) roster: Arc<Roster>,
 }
 
 /// Loads the plugins that sources use. Compiling takes a while, so it has a thread of its own.
@@ -54,43 +63,57 @@ pub(super) async fn load(
     config: Config,
     cache_dir: Option<PathBuf>,
     compiler: Compiler,
+    kept: Kept,
+    clock: Clock,
 ) -> anyhow::Result<Loaded> {
     let loading = tokio::task::spawn_blocking(move || {
         let options = Options { cache_dir, compiler, ..Options::default() };
-        Loading { plugins: Plugins::start(options)?, config: &config, loaded: BTreeMap::new() }.run()
+        let roster = Roster::new(Plugins::start(options)?, kept, clock);
+        let (lines, inlets) = Loading { roster: &roster, config: &config, loaded: BTreeMap::new() }.run()?;
+        Ok(Loaded { lines, inlets, roster: Arc::new(roster) })
     });
     loading.await.context("loading the plugins panicked")?
 }
 
 /// Loads each plugin once, whoever names it.
 struct Loading<'a> {
-    plugins: Plugins,
+    roster: &'a Roster,
     config: &'a Config,
-    loaded: BTreeMap<String, Plugin>,
+    loaded: BTreeMap<String, Slot>,
 }
 
 impl Loading<'_> {
-    fn run(mut self) -> anyhow::Result<Loaded> {
+    fn run(mut self) -> anyhow::Result<(BTreeMap<String, Line<Slot>>, Inlets)> {
         // Declared plugins are loaded even if no source uses them, so that mistakes show before they are needed.
         for spec in &self.config.plugins {
             self.plugin(&spec.name)?;
+        }
+        for name in lying(self.config) {
+            if let Err(error) = self.plugin(&name) {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    plugin = name,
+                    error,
+                    "a plugin that the configuration does not name does not load"
+                );
+            }
         }
         let mut lines = BTreeMap::new();
         let mut inlets = Vec::new();
         for source in &self.config.sources {
             let normalizer = self.normalizer(source)?;
-            let facts =
-                normalizer.manifest().providers.iter().find(|provider| provider.name == source.provider);
+            let now = normalizer.now();
+            let facts = now.manifest().providers.iter().find(|provider| provider.name == source.provider);
             inlets.push(inlet(source, facts));
             let steps =
                 source.plugins.iter().map(|name| self.step(source, name)).collect::<Result<_, _>>()?;
             lines.insert(source.name.clone(), Line { provider: source.provider.clone(), normalizer, steps });
         }
-        Ok(Loaded { lines, inlets: Inlets::new(inlets) })
+        Ok((lines, Inlets::new(inlets)))
     }
 
     /// The plugin that a source names, else a declared or shipped one whose manifest names its provider.
-    fn normalizer(&mut self, source: &Source) -> anyhow::Result<Plugin> {
+    fn normalizer(&mut self, source: &Source) -> anyhow::Result<Slot> {
         let name = match &source.normalizer {
             Some(name) => name.clone(),
             None => self.provided(&source.provider).with_context(|| {
@@ -102,17 +125,18 @@ impl Loading<'_> {
         };
         let plugin = self.plugin(&name)?;
         ensure!(
-            plugin.kinds().contains(&Kind::Normalize),
+            plugin.now().kinds().contains(&Kind::Normalize),
             "source `{}`: the plugin `{name}` is no normalizer",
             source.name
         );
+        self.rely(&name, source, &[Kind::Normalize], Some(&source.provider));
         Ok(plugin)
     }
 
     fn provided(&self, provider: &str) -> Option<String> {
         let names = |manifest: &Manifest| manifest.providers.iter().any(|known| known.name == provider);
-        let declared = self.loaded.values().find(|plugin| names(plugin.manifest()));
-        declared.map(|plugin| plugin.name().to_owned()).or_else(|| {
+        let declared = self.loaded.iter().find(|(_, plugin)| names(plugin.now().manifest()));
+        declared.map(|(name, _)| name.clone()).or_else(|| {
             let mut shipped = shipped::names();
             let found = shipped.find(|name| {
                 shipped::component(name)
@@ -122,51 +146,80 @@ impl Loading<'_> {
         })
     }
 
-    fn step(&mut self, source: &Source, name: &str) -> anyhow::Result<Step> {
+    fn step(&mut self, source: &Source, name: &str) -> anyhow::Result<Step<Slot>> {
         let plugin = self.plugin(name)?;
         ensure!(
-            plugin.kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map)),
+            plugin.now().kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map)),
             "source `{}`: the plugin `{name}` is neither a filter nor a map",
             source.name
         );
+        self.rely(name, source, &[Kind::Filter, Kind::Map], None);
         let spec = self.config.plugins.iter().find(|spec| spec.name == name);
         let skip_on_failure = spec.is_some_and(|spec| spec.on_failure == OnFailure::Skip);
         Ok(Step { plugin, skip_on_failure })
     }
 
-    fn plugin(&mut self, name: &str) -> anyhow::Result<Plugin> {
+    fn rely(&self, name: &str, source: &Source, kinds: &[Kind], provider: Option<&str>) {
+        let (who, kinds) = (format!("source {}", source.name), kinds.to_vec());
+        self.roster.rely(name, User { who, kinds, provider: provider.map(str::to_owned) });
+    }
+
+    fn plugin(&mut self, name: &str) -> anyhow::Result<Slot> {
         if let Some(plugin) = self.loaded.get(name) {
             return Ok(plugin.clone());
         }
         let spec = self.config.plugins.iter().find(|spec| spec.name == name);
-        let plugin = self.plugins.load(Spec {
-            name: name.to_owned(),
-            component: component(name, spec)?,
-            sha256: spec.and_then(|spec| spec.sha256),
-            config: spec.map_or(serde_json::Value::Null, |spec| spec.config.clone()),
-            grants: spec.map(|spec| spec.grants.clone()).unwrap_or_default(),
-            limits: Limits::default(),
+        let (component, origin, terms) = self.component(name, spec)?;
+        let config = spec.map(|spec| spec.config.clone()).filter(|config| *config != serde_json::json!({}));
+        let grants = spec.map(|spec| spec.grants.clone()).filter(|grants| !grants.is_empty());
+        let slot = self.roster.enlist(Enlisted {
+            spec: Spec {
+                name: name.to_owned(),
+                component,
+                sha256: None,
+                config: config.unwrap_or(terms.0),
+                grants: grants.unwrap_or(terms.1),
+                limits: Limits::default(),
+            },
+            origin,
+            pinned: spec.map(|spec| spec.sha256.clone()).unwrap_or_default(),
         })?;
-        self.loaded.insert(name.to_owned(), plugin.clone());
-        Ok(plugin)
+        self.loaded.insert(name.to_owned(), slot.clone());
+        Ok(slot)
     }
-}
 
-/// The bytes of a plugin: of its file if it has one, else of the shipped one of that name.
-fn component(name: &str, spec: Option<&PluginSpec>) -> anyhow::Result<Bytes> {
-    if let Some(path) = spec.and_then(|spec| spec.component.as_ref()) {
-        let bytes = std::fs::read(path)
-            .with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))?;
-        return Ok(bytes.into());
-    }
-    let shipped = shipped::component(name).ok_or_else(|| {
+    /// The bytes of a plugin, where they come from and what it runs with where the configuration says nothing: of its
+    /// file if it has one, of the watched directory, of the shipped one of that name, or of one that was loaded before.
+    fn component(
+        &self,
+        name: &str,
+        spec: Option<&PluginSpec>,
+    ) -> anyhow::Result<(Bytes, Origin, (serde_json::Value, Vec<String>))> {
+        let no_terms = (serde_json::Value::Null, Vec::new());
+        let read = |path: &Path| {
+            let bytes = std::fs::read(path);
+            bytes.map(Bytes::from).with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
+        };
+        let watched = self.config.watch.as_ref().map(|dir| dir.join(format!("{name}.wasm")));
+        let configured = spec.and_then(|spec| spec.component.as_ref());
+        if let Some(path) = configured.filter(|path| Some(*path) != watched.as_ref()) {
+            return Ok((read(path)?, Origin::Configured, no_terms));
+        }
+        if let Some(path) = watched.filter(|path| path.is_file()) {
+            return Ok((read(&path)?, Origin::Watched, no_terms));
+        }
+        if let Some(shipped) = shipped::component(name) {
+            return Ok((Bytes::from_static(shipped), Origin::Shipped, no_terms));
+        }
+        if let Some((Spec { component, config, grants, .. }, origin)) = self.roster.kept_spec(name) {
+            return Ok((component, origin, (config, grants)));
+        }
         let known: Vec<_> = shipped::names().collect();
-        anyhow!(
+        Err(anyhow!(
             "plugin `{name}`: no `component` is given and none is shipped under that name ({})",
             known.join(", ")
-        )
-    })?;
-    Ok(Bytes::from_static(shipped))
+        ))
+    }
 }
 
 /// A source with its provider's facts where it says nothing itself.

@@ -11,8 +11,8 @@
 //! # Layout, in the order an event meets it
 //!
 //! - `open`: the directory, the schema, the clean mark
-//! - `intake`, `refusing`, `dispatching`, `rerunning`, `delivering`, `order`, `resending`, `replaying`, `reading`: the
-//!   verbs, pure over a view
+//! - `intake`, `refusing`, `dispatching`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`, `replaying`,
+//!   `reading`: the verbs, pure over a view
 //! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `newest`: what runs them, what makes them durable, what watches
 //!   both, who works on what, what is open, what was taken last
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
@@ -21,6 +21,7 @@ mod committer;
 mod delivering;
 mod dispatching;
 mod gates;
+mod hurrying;
 mod intake;
 mod keys;
 mod newest;
@@ -312,6 +313,17 @@ impl Dispatching for SledStore {
 
     fn release_webhook(&self, id: WebhookId) {
         self.webhooks.free(&id);
+    }
+
+    fn hurry_webhooks(&self, sources: Vec<String>, page: Page, now: Time) -> Answer<'_, Option<Vec<u8>>> {
+        let webhooks = self.webhooks.clone();
+        let verb = move |view: &mut View<'_>| hurrying::hurry(view, &sources, &page, now);
+        let then = move |(moved, _): &(bool, Option<Vec<u8>>)| {
+            if *moved {
+                webhooks.unread((), now);
+            }
+        };
+        Box::pin(async move { Ok(self.commit(When::Applied, None, verb, then).await?.1) })
     }
 
     fn suspect(&self, mut ids: Vec<WebhookId>, _now: Time) -> Answer<'_, usize> {

@@ -186,8 +186,8 @@ pub(super) async fn make(store: &dyn Store, made: &Move, queue: &Queue, hands: &
                 endpoints: said.endpoints.clone(),
             });
             let entities = vec![EntityRead { entity: ENTITY.into(), version: read }];
-            let dispatch =
-                Dispatch { run: Run { now, notes: Vec::new() }, events: events.collect(), entities };
+            let run = Run { now, ..Run::default() };
+            let dispatch = Dispatch { run, events: events.collect(), entities, ..Dispatch::default() };
             Told::Committed(vec![store.dispatched(lease, dispatch, now).await.unwrap()])
         }
         Move::DispatchLate { id, run, failures } => {

@@ -542,7 +542,17 @@ impl Queue {
     fn owe(&mut self, event: EventId, endpoint: EndpointId, urgent: bool) {
         let (id, now) = (DeliveryId::derive(event, endpoint, 0), self.now);
         let state = DeliveryState::Waiting { due: now };
-        let delivery = Delivery { id, event, endpoint, resend: 0, created: now, attempts: 0, step: 0, state };
+        let delivery = Delivery {
+            id,
+            event,
+            endpoint,
+            resend: 0,
+            created: now,
+            attempts: 0,
+            step: 0,
+            state,
+            stale: None,
+        };
         let owed = Owed { delivery, urgent, job: None, is_leased: false, is_withdrawn: false };
         self.deliveries.insert(id, owed);
     }

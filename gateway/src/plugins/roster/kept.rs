@@ -1,0 +1,226 @@
+//! What is kept of plugins on disk: the components that served, and which serves.
+//!
+//! `data_dir/plugins/NAME.json` is the record of a plugin, `data_dir/plugins/components/SHA256.wasm` a component. Each
+//! file is written whole beside its place, synced, renamed, and the rename is synced: after a crash there is the old
+//! one or the new one. The directory is the gateway's alone (mode 0700): records hold configurations.
+
+use crate::api::plugin::Turn;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Turns that are remembered of a plugin.
+pub(super) const TURNS_MAX: usize = 32;
+/// Versions that one can roll back through: so many components are kept beside the one that serves.
+pub(super) const BEFORE_MAX: usize = 5;
+
+/// What is remembered of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The digest of what the configuration, the gateway or the watched directory last gave. While they give the same,
+    /// what an operator has done since stays in force.
+    pub(super) base: Option<String>,
+    /// Which version served when, the newest last: that one serves.
+    pub(super) turns: Vec<Turn>,
+    /// The digests to roll back through, the next one last.
+    pub(super) before: Vec<String>,
+    /// What it runs with, if an operator loaded it.
+    pub(super) loaded: Option<Terms>,
+}
+
+/// What a plugin runs with that is not in the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Terms {
+    pub(super) config: serde_json::Value,
+    pub(super) grants: Vec<String>,
+}
+
+impl Record {
+    /// The digest of the version that serves.
+    pub(super) fn current(&self) -> Option<&str> {
+        self.turns.last().map(|turn| turn.digest.as_str())
+    }
+
+    /// Notes that another version serves. One can roll back from it to the one before, unless it is the roll back.
+    pub(super) fn turn(&mut self, turn: Turn, is_rollback: bool) {
+        let left = self.current().filter(|left| *left != turn.digest).map(str::to_owned);
+        self.before.retain(|digest| *digest != turn.digest);
+        if let Some(left) = left.filter(|_| !is_rollback) {
+            self.before.retain(|digest| *digest != left);
+            self.before.push(left);
+        }
+        self.turns.push(turn);
+        let (turns, before) = (self.turns.len(), self.before.len());
+        self.turns.drain(..turns.saturating_sub(TURNS_MAX));
+        self.before.drain(..before.saturating_sub(BEFORE_MAX));
+    }
+}
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    dir: PathBuf,
+    writes: bool,
+}
+
+impl Kept {
+    /// What is kept in `dir`, which is made when something is written.
+    pub fn at(dir: impl Into<PathBuf>) -> Kept {
+        Kept { dir: dir.into(), writes: true }
+    }
+
+    /// The same, to look at: nothing is written.
+    pub fn only_read(dir: impl Into<PathBuf>) -> Kept {
+        Kept { dir: dir.into(), writes: false }
+    }
+
+    /// The plugins that an operator loaded while a gateway ran, by name. What cannot be read is none.
+    pub fn loaded(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| {
+            entry.file_name().to_str().and_then(|name| Some(name.strip_suffix(".json")?.to_owned()))
+        });
+        names.filter(|name| matches!(self.record(name), Ok(Some(Record { loaded: Some(_), .. })))).collect()
+    }
+
+    pub(super) fn record(&self, name: &str) -> io::Result<Option<Record>> {
+        match fs::read(self.record_path(name)) {
+            Ok(json) => serde_json::from_slice(&json).map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn write_record(&self, name: &str, record: &Record) -> io::Result<()> {
+        self.write(&self.record_path(name), &serde_json::to_vec(record)?)
+    }
+
+    /// The component of this digest; an error if it is not there or damaged.
+    pub(super) fn component(&self, digest: &str) -> io::Result<Bytes> {
+        let path = self.component_path(digest);
+        let bytes = fs::read(&path)?;
+        match hex::encode(Sha256::digest(&bytes)) == digest {
+            true => Ok(bytes.into()),
+            false => Err(io::Error::other(format!("{} does not hash to its name", path.display()))),
+        }
+    }
+
+    /// Keeps a component, unless it is there.
+    pub(super) fn keep(&self, digest: &str, component: &[u8]) -> io::Result<()> {
+        if self.component(digest).is_ok() {
+            return Ok(());
+        }
+        self.write(&self.component_path(digest), component)
+    }
+
+    /// Removes the components that are not `wanted`, and tells which.
+    pub(super) fn remove_others(&self, wanted: &BTreeSet<String>) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.join("components")).into_iter().flatten().flatten();
+        let digest = |path: &Path| {
+            (path.extension()? == "wasm").then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
+        };
+        let digests = entries.filter_map(|entry| digest(&entry.path()));
+        let others = digests.filter(|digest| self.writes && !wanted.contains(digest));
+        others.filter(|digest| fs::remove_file(self.component_path(digest)).is_ok()).collect()
+    }
+
+    fn record_path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.json"))
+    }
+
+    fn component_path(&self, digest: &str) -> PathBuf {
+        self.dir.join("components").join(format!("{digest}.wasm"))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let dir = path.parent().unwrap_or(&self.dir);
+        if !dir.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            let above = [Some(dir), dir.parent(), self.dir.parent()];
+            for made in above.into_iter().flatten().filter(|made| made.is_dir()) {
+                File::open(made)?.sync_all()?;
+            }
+        }
+        let beside = path.with_extension("new");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::plugin::By;
+    use crate::model::Time;
+
+    fn turn(digest: &str) -> Turn {
+        Turn {
+            digest: digest.to_owned(),
+            version: String::new(),
+            at: Time::from_secs(1),
+            by: By::Swap,
+            why: None,
+        }
+    }
+
+    #[test]
+    fn one_rolls_back_through_the_last_versions_and_history_is_bounded() {
+        let mut record = Record::default();
+        for n in 0..100 {
+            record.turn(turn(&n.to_string()), false);
+        }
+        assert_eq!((record.turns.len(), record.current()), (TURNS_MAX, Some("99")));
+        assert_eq!(record.before, ["94", "95", "96", "97", "98"]);
+        for expected in ["98", "97"] {
+            let to = record.before.last().unwrap().clone();
+            record.turn(turn(&to), true);
+            assert_eq!(record.current(), Some(expected));
+        }
+        assert_eq!(record.before, ["94", "95", "96"], "what was rolled back from is not gone back to");
+        record.turn(turn("94"), false);
+        assert_eq!(record.before, ["95", "96", "97"], "nobody rolls back to what serves");
+        record.turn(turn("94"), false);
+        assert_eq!(record.before, ["95", "96", "97"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_found_and_what_is_damaged_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept::at(dir.path().join("plugins"));
+        assert_eq!(kept.record("a").unwrap(), None);
+        let mut record = Record::default();
+        record.turn(turn("1"), false);
+        kept.write_record("a", &record).unwrap();
+        assert_eq!(kept.record("a").unwrap(), Some(record.clone()));
+        assert!(kept.loaded().is_empty());
+        record.loaded = Some(Terms::default());
+        kept.write_record("a", &record).unwrap();
+        assert_eq!(kept.loaded(), BTreeSet::from(["a".to_owned()]));
+
+        let digest = hex::encode(Sha256::digest(b"code"));
+        kept.keep(&digest, b"code").unwrap();
+        assert_eq!(kept.component(&digest).unwrap(), "code");
+        fs::write(kept.component_path(&digest), b"c0de").unwrap();
+        assert!(kept.component(&digest).unwrap_err().to_string().contains("does not hash to its name"));
+        kept.keep(&digest, b"code").unwrap();
+        assert_eq!(kept.component(&digest).unwrap(), "code", "a damaged one is replaced");
+        assert_eq!(kept.remove_others(&BTreeSet::from([digest.clone()])), Vec::<String>::new());
+        assert_eq!(kept.remove_others(&BTreeSet::new()), [digest]);
+
+        let looks = Kept::only_read(dir.path().join("elsewhere"));
+        looks.write_record("a", &record).unwrap();
+        assert!(!dir.path().join("elsewhere").exists());
+    }
+}

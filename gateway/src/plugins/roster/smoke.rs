@@ -1,0 +1,92 @@
+//! Tries a version before it takes the place of one that works.
+
+use crate::model::Time;
+use crate::model::id::WebhookId;
+use crate::model::webhook::WebhookHead;
+use crate::plugins::imports::Input;
+use crate::plugins::manifest::{Kind, Smoke};
+use crate::plugins::{Call, EventInput, Plugin, WebhookInput, call};
+use billhook_event::{Event, Verified};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Makes the calls that the manifest asks for; without any, one instance is made. Says what failed.
+pub(super) async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
+    let call = Call { now, seed: [0; 16] };
+    let manifest = plugin.manifest();
+    if manifest.smoke.is_empty() {
+        let input = Input::Webhook(webhook(plugin, &Smoke::default(), now));
+        let made = call::instantiate(&plugin.0, &call, input).await;
+        return made.map_err(|error| format!("no instance of it can be made: {error}"));
+    }
+    for (n, smoke) in (1..).zip(&manifest.smoke) {
+        let tried = match &smoke.event {
+            None => normalize(plugin, &call, smoke).await,
+            Some(fields) => event(plugin, &call, smoke, fields).await,
+        };
+        tried.map_err(|why| format!("it fails entry {n} of `[[smoke]]` in its manifest: {why}"))?;
+    }
+    Ok(())
+}
+
+async fn normalize(plugin: &Plugin, call: &Call, smoke: &Smoke) -> Result<(), String> {
+    let webhook = webhook(plugin, smoke, call.now);
+    let drafts = plugin.normalize(call, &webhook).await.map_err(|error| error.to_string())?;
+    match (drafts.first(), &smoke.kind) {
+        (None, _) => Err("it gives no draft".to_owned()),
+        (Some(draft), Some(kind)) if draft.kind != *kind => {
+            Err(format!("it gives `{}`, not `{kind}`", draft.kind))
+        }
+        (Some(_), _) => Ok(()),
+    }
+}
+
+async fn event(plugin: &Plugin, call: &Call, smoke: &Smoke, fields: &str) -> Result<(), String> {
+    let webhook = webhook(plugin, smoke, call.now);
+    let mut event: Value = json!({
+        "id": webhook.id.to_string().replace("whk_", "evt_"), "schema_version": 1, "type": "provider.test",
+        "source": "smoke", "provider": webhook.head.provider, "provider_event_type": "smoke",
+        "received_at": call.now, "ordering_key": "smoke", "verified": "none",
+        "raw": { "webhook": webhook.id.to_string(), "sha256": hex::encode([0; 32]), "bytes": 0 },
+    });
+    let fields: Map<String, Value> = serde_json::from_str(fields).map_err(|error| error.to_string())?;
+    if let Some(event) = event.as_object_mut() {
+        event.extend(fields);
+    }
+    let event: Event =
+        serde_json::from_value(event).map_err(|error| format!("its `event` is none: {error}"))?;
+    let json = serde_json::to_vec(&event).map_err(|error| error.to_string())?.into();
+    let input = Arc::new(EventInput { event, json, webhook, seen: BTreeMap::new(), replayed: false });
+    for kind in plugin.kinds() {
+        let asked = match kind {
+            Kind::Filter => plugin.filter(call, &input).await.map(|_| ()),
+            Kind::Map => plugin.map(call, &input).await.map(|_| ()),
+            Kind::Verify | Kind::Normalize | Kind::Transform => Ok(()),
+        };
+        asked.map_err(|error| format!("as {kind}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn webhook(plugin: &Plugin, smoke: &Smoke, now: Time) -> Arc<WebhookInput> {
+    let body = Bytes::from(smoke.body.clone().unwrap_or_default());
+    let provider = plugin.manifest().providers.first().map_or("smoke", |provider| &provider.name);
+    let headers = smoke.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone().into_bytes()));
+    let head = WebhookHead {
+        source: "smoke".to_owned(),
+        provider: provider.to_owned(),
+        received_at: now,
+        path: String::new(),
+        query: smoke.query.clone(),
+        headers: headers.collect(),
+        event_name: smoke.event_name.clone(),
+        delivery_id: None,
+        verified: Verified::None,
+        sha256: [0; 32],
+        body_len: body.len() as u64,
+        remote: None,
+    };
+    Arc::new(WebhookInput { id: WebhookId::new(now, 0), head, body })
+}

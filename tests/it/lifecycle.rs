@@ -1,0 +1,459 @@
+//! Plugins come and go while a gateway runs, and nobody else notices.
+
+use crate::cli::{ask, text};
+use billhook_tests::Gateway;
+use billhook_tests::receiver::Receiver;
+use billhook_tests::sender::{post, try_post};
+use gateway::api::plugin::{By, LoadQuery, Origin, PluginDetail, Rollback, SwapQuery};
+use gateway::client::ClientError;
+use gateway::model::webhook::WebhookState;
+use gateway::plugins::shipped;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use tokio::task::JoinSet;
+
+/// Both versions of `tests/fixtures/edition`, built once for all tests.
+fn editions() -> &'static [Vec<u8>; 2] {
+    static BUILT: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let target_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/editions");
+    let build = |features: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
+        cargo.args(["build", "--locked", "--package", "edition", "--target", "wasm32-wasip2"]);
+        cargo.args(["--profile", "plugin", "--target-dir", target_dir]).args(features);
+        for outer in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_TARGET_DIR",
+        ] {
+            cargo.env_remove(outer);
+        }
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(Path::new(target_dir).join("wasm32-wasip2/plugin/edition.wasm")).unwrap()
+    };
+    BUILT.get_or_init(|| [build(&[]), build(&["--features", "second"])])
+}
+
+fn first() -> Vec<u8> {
+    editions()[0].clone()
+}
+
+fn second() -> Vec<u8> {
+    editions()[1].clone()
+}
+
+/// The second version with some of its words changed to others, which are padded to their length.
+fn second_with(from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = second();
+    let to = format!("{to:<width$}", width = from.len());
+    assert_eq!(from.len(), to.len());
+    let starts = |at: &usize| bytes[*at..].starts_with(from.as_bytes());
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(starts).collect();
+    assert!(!places.is_empty(), "no {from}");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A directory with the first version as `edition.wasm`.
+fn directory() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("edition.wasm");
+    std::fs::write(&path, first()).unwrap();
+    (dir, path)
+}
+
+const SOURCE: &str = "[[source]]\nname = \"in\"\nprovider = \"edition\"\nauth = { scheme = \"none\" }\n\
+                      dedupe = []\nplugins = [\"edition\"]\n";
+
+fn config(component: &Path, receiver: &Receiver) -> String {
+    format!(
+        "[[plugin]]\nname = \"edition\"\ncomponent = {component:?}\nconfig = {{ tone = \"low\" }}\n{SOURCE}{}\
+         events = [\"*\", \"provider.test\"]\n",
+        receiver.endpoint("app")
+    )
+}
+
+async fn swap(gateway: &Gateway, component: Vec<u8>) -> Result<PluginDetail, ClientError> {
+    gateway.client().swap_plugin("edition", component, &SwapQuery::default()).await
+}
+
+async fn back(gateway: &Gateway) -> Result<PluginDetail, ClientError> {
+    gateway.client().rollback_plugin("edition", &Rollback::default()).await
+}
+
+async fn serves(gateway: &Gateway) -> String {
+    gateway.client().plugin("edition").await.unwrap().plugin.version
+}
+
+fn refusal(result: Result<PluginDetail, ClientError>) -> (u16, String, String) {
+    match result {
+        Err(ClientError::Refused(problem)) => (problem.status, problem.code, problem.detail),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The version that made the event of a delivery: what normalized it, what mapped it and what is told of both.
+fn made_by(data: &serde_json::Value) -> String {
+    let version = data["metadata"]["normalized"].as_str().unwrap();
+    assert_eq!(data["annotations"]["edition"]["mapped"], version, "{data}");
+    for plugin in data["plugins"].as_array().unwrap() {
+        assert_eq!(plugin["version"], version, "{data}");
+        let component = if version == "1.0.0" { first() } else { second() };
+        assert_eq!(plugin["digest"], digest(&component), "{data}");
+    }
+    version.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_under_load_loses_nothing_and_no_run_mixes_versions() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    let url = gateway.url("/in/in");
+    let mut posts = JoinSet::new();
+    for sender in 0..4 {
+        let url = url.clone();
+        posts.spawn(async move {
+            for n in 0..50 {
+                let answered = post(&url, &[], format!(r#"{{"do":"work","n":"{sender}/{n}"}}"#)).await;
+                assert_eq!(answered.status, 200);
+            }
+        });
+    }
+    // Back and forth while they come; every swap waits for a component to be loaded and tried.
+    for _ in 0..10 {
+        assert!(swap(&gateway, second()).await.unwrap().changed);
+        assert!(back(&gateway).await.unwrap().changed);
+    }
+    assert!(swap(&gateway, second()).await.unwrap().changed);
+    assert!(!swap(&gateway, second()).await.unwrap().changed, "it serves already");
+    while let Some(sent) = posts.join_next().await {
+        sent.unwrap();
+    }
+    post(&url, &[], r#"{"do":"work","n":"last"}"#).await;
+    gateway.settle().await;
+    let received = receiver.received();
+    assert_eq!(received.len(), 2 * 201);
+    let mut by_webhook: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for delivery in &received {
+        let data = &delivery.json()["data"];
+        let webhook = data["raw"]["webhook"].as_str().unwrap().to_owned();
+        by_webhook.entry(webhook).or_default().push(made_by(data));
+    }
+    assert_eq!(by_webhook.len(), 201);
+    assert!(by_webhook.values().all(|versions| versions.len() == 2 && versions[0] == versions[1]));
+    assert_eq!(made_by(&received.last().unwrap().json()["data"]), "2.0.0");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_good_enough_is_refused_by_name_and_the_old_one_serves() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    let other = |name: &str| shipped::component(name).unwrap().to_vec();
+    let cut = second()[..second().len() / 2].to_vec();
+    let cases: [(Vec<u8>, u16, &str, &str); 9] = [
+        (b"hello".to_vec(), 422, "plugin_does_not_load", "is not a WebAssembly component"),
+        (cut, 422, "plugin_does_not_load", "is a damaged component"),
+        (
+            second_with(
+                "kinds = [\"normalize\", \"filter\", \"map\"]",
+                "kinds = [\"normalize\", \"filter\"]",
+            ),
+            422,
+            "plugin_does_not_load",
+            "does not name `map`",
+        ),
+        (
+            second_with(
+                "kinds = [\"normalize\", \"filter\", \"map\"]\ngrants = []",
+                "kinds=[\"normalize\",\"filter\",\"map\"]\ngrants=[\"kv:a\"]",
+            ),
+            422,
+            "plugin_does_not_load",
+            "asks for `kv:a`, which it is not granted",
+        ),
+        (
+            second_with("\"tone\": { \"type\": \"string\" }", "\"tone\":{\"type\":\"integer\"}"),
+            422,
+            "plugin_does_not_load",
+            "`config.tone`: the value is not of type \"integer\"",
+        ),
+        (second_with("dedupe = [\"body\"]", "always_ok = true"), 200, "", ""),
+        (
+            second_with("'''{\"do\":\"work\"}'''", "'''{\"do\":\"trap\"}'''"),
+            422,
+            "plugin_does_not_work",
+            "version 2.0.0 does not work: it fails entry 1 of `[[smoke]]` in its manifest: trapped: ",
+        ),
+        (
+            second_with(
+                "type = \"provider.test\"\n\n[[smoke]]\nevent",
+                "type='invoice.paid'\n\n[[smoke]]\nevent",
+            ),
+            422,
+            "plugin_does_not_work",
+            "it gives `provider.test`, not `invoice.paid`",
+        ),
+        (
+            second_with("[[provider]]\nname = \"edition\"", "[[provider]]\nname = \"omitted\""),
+            409,
+            "plugin_lacks_what_is_used",
+            "knows no provider `edition`, which source in relies on",
+        ),
+    ];
+    for (component, status, code, why) in cases {
+        if status == 200 {
+            // Facts of a provider are read at the start: that is said, and no reason to refuse.
+            let notice = swap(&gateway, component).await.unwrap().plugin.notice.unwrap();
+            assert!(notice.contains("restart"), "{notice}");
+            back(&gateway).await.unwrap();
+            continue;
+        }
+        let (told_status, told_code, told) = refusal(swap(&gateway, component).await);
+        assert_eq!((told_status, told_code.as_str()), (status, code), "{told}");
+        assert!(told.starts_with("plugin `edition`") && told.contains(why), "{told}\ndoes not say\n{why}");
+        assert_eq!(serves(&gateway).await, "1.0.0", "after {why}");
+    }
+    let wrong = SwapQuery { sha256: Some(digest(&first())), why: None };
+    let told = refusal(gateway.client().swap_plugin("edition", second(), &wrong).await);
+    assert_eq!((told.0, told.1.as_str()), (422, "wrong_digest"));
+    let told = refusal(gateway.client().swap_plugin("nobody", second(), &SwapQuery::default()).await);
+    assert_eq!((told.0, told.1.as_str()), (404, "unknown_plugin"));
+    let told = refusal(swap(&gateway, other("event-filter")).await);
+    assert!(told.2.contains("tone"), "{told:?}");
+
+    post(&gateway.url("/in/in"), &[], r#"{"do":"work"}"#).await;
+    gateway.settle().await;
+    assert_eq!(made_by(&receiver.received()[0].json()["data"]), "1.0.0");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_kind_that_is_used_must_not_be_lost() {
+    let receiver = Receiver::start().await;
+    let source = "[[source]]\nname = \"in\"\nprovider = \"flexprice\"\nauth = { scheme = \"none\" }\nplugins = \
+                  [\"event-filter\"]\n";
+    let gateway = Gateway::start(&format!("{source}{}", receiver.endpoint("app"))).await;
+    let map_only = shipped::component("cancel-strategy").unwrap().to_vec();
+    let swapped = gateway.client().swap_plugin("event-filter", map_only, &SwapQuery::default()).await;
+    let (status, code, why) = refusal(swapped);
+    assert_eq!((status, code.as_str()), (409, "plugin_lacks_what_is_used"));
+    assert!(why.contains("does not export `filter`, which source in relies on"), "{why}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_swap_and_a_rollback_outlive_a_restart_until_the_file_changes() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let mut gateway = Gateway::start(&config(&path, &receiver)).await;
+    let none = refusal(back(&gateway).await);
+    assert_eq!((none.0, none.1.as_str()), (409, "nothing_before"));
+    let swapped = swap(&gateway, second()).await.unwrap();
+    assert_eq!(swapped.before, Some(digest(&first())));
+
+    gateway = gateway.restart().await;
+    let kept = gateway.client().plugin("edition").await.unwrap();
+    assert_eq!((kept.plugin.version.as_str(), kept.plugin.by), ("2.0.0", By::Swap));
+    assert_eq!(kept.plugin.since, swapped.plugin.since, "a restart is no turn");
+    assert_eq!(kept.history.iter().map(|turn| turn.by).collect::<Vec<_>>(), [By::Swap, By::Start]);
+
+    assert_eq!(back(&gateway).await.unwrap().plugin.version, "1.0.0");
+    gateway = gateway.restart().await;
+    assert_eq!(serves(&gateway).await, "1.0.0");
+
+    // Another file: the configuration wins, whatever an operator did before.
+    swap(&gateway, second()).await.unwrap();
+    let third = second_with("version = \"2.0.0\"", "version = \"3.0.0\"");
+    std::fs::write(&path, third).unwrap();
+    gateway = gateway.restart().await;
+    let changed = gateway.client().plugin("edition").await.unwrap();
+    assert_eq!((changed.plugin.version.as_str(), changed.plugin.by), ("3.0.0", By::Start));
+    assert_eq!(back(&gateway).await.unwrap().plugin.version, "2.0.0", "what served before is still there");
+    assert_eq!(back(&gateway).await.unwrap().plugin.version, "1.0.0", "and the file that was");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_version_that_was_swapped_in_and_is_damaged_on_disk_gives_way_to_the_file() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    swap(&gateway, second()).await.unwrap();
+    let (dir, config, clock) = gateway.stop().await;
+    let component = dir.path().join(format!("data/plugins/components/{}.wasm", digest(&second())));
+    let mut damaged = std::fs::read(&component).unwrap();
+    damaged[5000] ^= 1;
+    std::fs::write(&component, damaged).unwrap();
+    let gateway = Gateway::start_in(dir, &config, clock).await;
+    assert_eq!(serves(&gateway).await, "1.0.0");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_pinned_plugin_takes_only_what_the_configuration_allows() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let pinned = |digests: &[String]| {
+        config(&path, &receiver).replacen("config =", &format!("sha256 = {digests:?}\nconfig ="), 1)
+    };
+    let mut gateway = Gateway::start(&pinned(&[digest(&first())])).await;
+    let (status, code, why) = refusal(swap(&gateway, second()).await);
+    assert_eq!((status, code.as_str()), (409, "plugin_pinned"));
+    assert!(why.contains(&digest(&first())) && why.contains(&digest(&second())), "{why}");
+
+    let (dir, _, clock) = gateway.stop().await;
+    let both = pinned(&[digest(&first()), digest(&second())]);
+    gateway = Gateway::start_in(dir, &both, clock).await;
+    assert_eq!(swap(&gateway, second()).await.unwrap().plugin.version, "2.0.0");
+    let (dir, _, clock) = gateway.stop().await;
+    gateway = Gateway::start_in(dir, &pinned(&[digest(&first())]), clock).await;
+    assert_eq!(serves(&gateway).await, "1.0.0", "the pin comes before what was swapped in");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_waited_for_a_broken_version_goes_on_with_the_next() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    let mut late = Vec::new();
+    for n in 0..8 {
+        let answered = post(&gateway.url("/in/in"), &[], format!(r#"{{"do":"late","n":{n}}}"#)).await;
+        late.push(answered.id().to_owned());
+    }
+    gateway.settle().await;
+    for id in &late {
+        let state = gateway.story(id).await.webhook.state;
+        assert!(matches!(state, WebhookState::Undispatched { .. }), "{state:?}");
+    }
+    let broken = gateway.client().plugin("edition").await.unwrap().plugin;
+    assert!(broken.calls >= 5 && broken.failures >= 5, "{broken:?}");
+    assert!(broken.last_failure.unwrap().why.contains("only the second version can do that"));
+
+    let mended = swap(&gateway, second()).await.unwrap().plugin;
+    assert_eq!((mended.calls, mended.failures), (3, 0), "its own test alone");
+    gateway.settle().await;
+    for id in &late {
+        let state = gateway.story(id).await.webhook.state;
+        assert!(matches!(state, WebhookState::Dispatched { events: 2, .. }), "{state:?}");
+    }
+    assert!(receiver.received().iter().all(|got| made_by(&got.json()["data"]) == "2.0.0"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_comes_or_changes_in_the_watched_directory_serves() {
+    let (dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let watched = format!(
+        "[plugins]\nwatch = {:?}\n{SOURCE}{}events = [\"*\", \"provider.test\"]\n",
+        dir.path(),
+        receiver.endpoint("app")
+    );
+    let mut gateway = Gateway::start(&watched).await;
+    // A file is taken once two looks found it the same.
+    let looked = async |gateway: &Gateway| {
+        gateway.settle().await;
+        gateway.settle().await;
+    };
+    looked(&gateway).await;
+    let shown = gateway.client().plugin("edition").await.unwrap();
+    assert_eq!((shown.plugin.origin, shown.history.len()), (Origin::Watched, 1));
+
+    std::fs::write(&path, second()).unwrap();
+    std::fs::write(dir.path().join("fresh.wasm"), first()).unwrap();
+    std::fs::write(dir.path().join("Not-A-Name.wasm"), first()).unwrap();
+    std::fs::write(dir.path().join("README"), "hello").unwrap();
+    gateway.settle().await;
+    assert_eq!(serves(&gateway).await, "1.0.0", "it may still be being written");
+    gateway.settle().await;
+    let swapped = gateway.client().plugin("edition").await.unwrap().plugin;
+    assert_eq!((swapped.version.as_str(), swapped.by), ("2.0.0", By::Directory));
+    let names = async |gateway: &Gateway| {
+        let items = gateway.client().plugins().await.unwrap().items;
+        items.into_iter().map(|plugin| plugin.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&gateway).await, ["edition", "fresh"]);
+
+    // What an operator does after that is not undone by a file that stays as it is.
+    back(&gateway).await.unwrap();
+    looked(&gateway).await;
+    gateway = gateway.restart().await;
+    looked(&gateway).await;
+    assert_eq!(serves(&gateway).await, "1.0.0");
+
+    std::fs::write(&path, b"half a comp").unwrap();
+    looked(&gateway).await;
+    assert_eq!(serves(&gateway).await, "1.0.0", "what does not load does not serve");
+    gateway = gateway.restart().await;
+    assert_eq!(serves(&gateway).await, "1.0.0", "nor does it keep a gateway from starting");
+    post(&gateway.url("/in/in"), &[], r#"{"do":"work"}"#).await;
+    gateway.settle().await;
+    assert_eq!(made_by(&receiver.received()[0].json()["data"]), "1.0.0");
+    assert_eq!(names(&gateway).await, ["edition", "fresh"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_is_loaded_and_turned_by_hand_while_the_gateway_runs() {
+    let (dir, path) = directory();
+    let two = dir.path().join("two.wasm");
+    std::fs::write(&two, second()).unwrap();
+    let (one, two) = (path.to_str().unwrap(), two.to_str().unwrap());
+    let receiver = Receiver::start().await;
+    let mut gateway = Gateway::start(&receiver.endpoint("app")).await;
+    let out = async |gateway: &Gateway, words: &[&str]| {
+        let output = ask(gateway, words).await;
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let (tone, pin) = (r#"{"tone":"high"}"#, digest(&first()));
+    let told = out(&gateway, &["plugin", "load", "mine", one, "--settings", tone, "--sha256", &pin]).await;
+    assert!(told.contains("1.0.0, loaded by an operator") && told.contains("nobody"), "{told}");
+    let again = ask(&gateway, &["plugin", "load", "mine", one]).await;
+    assert!(text(&again.stderr).contains("there is a plugin `mine` already: swap it"));
+    let bad = ask(&gateway, &["plugin", "load", "../mine", one]).await;
+    assert!(!bad.status.success());
+    let bad = gateway.client().load_plugin("Mine", first(), &LoadQuery::default()).await;
+    assert_eq!(refusal(bad).1, "bad_name");
+
+    let told = out(&gateway, &["plugin", "swap", "mine", two, "--why", "it is new"]).await;
+    assert!(told.contains("2.0.0") && told.contains("it is new"), "{told}");
+    assert!(out(&gateway, &["plugin", "swap", "mine", two]).await.contains("serves already"));
+    let wrong = ask(&gateway, &["plugin", "swap", "mine", one, "--sha256", &digest(&second())]).await;
+    assert!(text(&wrong.stderr).contains("has the SHA-256"), "{}", text(&wrong.stderr));
+
+    // What was loaded is there after a restart, and then the configuration may name it.
+    let (kept, _, clock) = gateway.stop().await;
+    let named = format!("{SOURCE}{}events = [\"provider.test\"]\n", receiver.endpoint("app"));
+    let named = named.replace("provider = \"edition\"", "provider = \"edition\"\nnormalizer = \"mine\"");
+    gateway = Gateway::start_in(kept, &named.replace("[\"edition\"]", "[\"mine\"]"), clock).await;
+    let listed = out(&gateway, &["plugin", "ls"]).await;
+    for expected in ["mine", "2.0.0", &digest(&second())[..12], "normalize, filter, map", "source in"] {
+        assert!(listed.contains(expected), "no {expected:?} in:\n{listed}");
+    }
+    let told = out(&gateway, &["plugin", "rollback", "mine", "--why", "worse"]).await;
+    assert!(told.contains("1.0.0") && told.contains("by an operator's rollback: worse"), "{told}");
+    assert!(try_post(&gateway.url("/in/in"), &[], r#"{"do":"work"}"#).await.is_ok());
+    gateway.settle().await;
+    assert_eq!(receiver.received()[0].json()["data"]["metadata"]["normalized"], "1.0.0");
+    let shown = out(&gateway, &["plugin", "show", "mine"]).await;
+    assert!(shown.contains("by an operator's load") && shown.contains("calls"), "{shown}");
+    gateway.stop().await;
+}

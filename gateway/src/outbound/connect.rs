@@ -83,6 +83,12 @@ impl Connect {
         })
     }
 
+    /// The same, asking another resolver.
+    #[cfg(test)]
+    pub(super) fn resolving(self, resolver: Resolver) -> Connect {
+        Connect { resolver, ..self }
+    }
+
     /// Whether the policy lets `origin` pass as it stands. A name is checked when it is resolved.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Failure> {
         let checked = origin.literal().map_or(Ok(()), |ip| self.policy.check(ip, origin.port));

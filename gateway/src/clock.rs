@@ -48,6 +48,13 @@ impl Clock {
         }
     }
 
+    /// Sets a manual clock, forward or back, as a machine's clock may be set. A system clock is left alone.
+    pub fn set(&self, to: Time) {
+        if let Kind::Manual(time) = &self.0 {
+            time.send_replace(to);
+        }
+    }
+
     /// Returns once the clock shows `at` or later. Dropping the future is safe.
     pub async fn sleep_until(&self, at: Time) {
         match &self.0 {

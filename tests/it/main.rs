@@ -6,6 +6,7 @@ mod author;
 mod breadth;
 mod certificates;
 mod cli;
+mod clock_steps;
 mod crash;
 mod delivery;
 mod docs;

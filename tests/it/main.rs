@@ -15,6 +15,7 @@ mod guide;
 mod ingest;
 mod lifecycle;
 mod line;
+mod peers;
 mod plugins;
 mod profiles;
 mod providers;

@@ -18,6 +18,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+pub(crate) use bench::placed;
+
 const START: Time = Time::from_secs(1_790_000_000);
 /// Cases without `PROPTEST_CASES`: a few seconds.
 const CASES: u32 = 40;

@@ -139,6 +139,22 @@ fn webhook(id: WebhookId, body: u8, key: Option<u8>, received_at: Time) -> NewWe
     NewWebhook { id, head, body: text.into(), key }
 }
 
+/// A webhook and a run of it that owes one event to the endpoint of that name.
+pub(crate) fn placed(n: u128, endpoint: &str) -> (NewWebhook, Dispatch) {
+    let id = WebhookId::new(super::START, n);
+    let event = NewEvent {
+        id: EventId::derive(id, 0),
+        kind: "invoice.paid".into(),
+        json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z"}"#.into(),
+        entity: None,
+        occurred_at: id.time(),
+        subjects: Vec::new(),
+        dropped: None,
+        endpoints: vec![EndpointId::derive(endpoint)],
+    };
+    (webhook(id, 0, None, id.time()), Dispatch { events: vec![event], ..Dispatch::default() })
+}
+
 fn body_of(body: u8) -> String {
     format!("{{\"body\":{body}}}")
 }

@@ -27,9 +27,15 @@ impl Plugin for PluginType {
 impl Map for PluginType {
     fn map(&self, event: &Event<'_>) -> Result<Option<Patch>, Failure> {
         let event = event.typed()?;
-        let Some(region) = event.metadata.get(&self.key) else { return Ok(None) };
-        let annotations = serde_json::value::to_raw_value(&serde_json::json!({ "region": region }))?;
-        Ok(Some(Patch { annotations: Some(annotations), ..Patch::default() }))
+        let Some(region) = event.metadata.get(&self.key) else {
+            return Ok(None);
+        };
+        let annotations =
+            serde_json::value::to_raw_value(&serde_json::json!({ "region": region }))?;
+        Ok(Some(Patch {
+            annotations: Some(annotations),
+            ..Patch::default()
+        }))
     }
 }
 

@@ -22,7 +22,9 @@ impl Plugin for PluginType {
 impl Normalize for PluginType {
     fn normalize(&self, webhook: &Webhook<'_>) -> Result<Vec<Draft>, Failure> {
         let body = webhook.fields()?;
-        let name = body.text("event").ok_or_else(|| Failure::invalid("the body names no event"))?;
+        let name = body
+            .text("event")
+            .ok_or_else(|| Failure::invalid("the body names no event"))?;
         let kind = match name.as_str() {
             "invoice.paid" => "invoice.paid",
             "invoice.failed" => "payment.failed",
@@ -51,12 +53,17 @@ billhook_plugin::plugin! {
 #[cfg(test)]
 mod tests {
     use super::PluginType;
-    use billhook_plugin::testing::fixtures;
+    use billhook_plugin::testing::{examples, fixtures};
 
     #[test]
     fn every_fixture_is_answered_as_expected() {
         for fixture in fixtures("fixtures") {
             fixture.normalize::<PluginType>();
         }
+    }
+
+    #[test]
+    fn every_example_of_the_manifest_is_read_as_it_says() {
+        examples::<PluginType>(super::MANIFEST);
     }
 }

@@ -26,16 +26,19 @@ impl Plugin for PluginType {
     type Config = Config;
 
     fn new(Config { tolerance_secs }: Config) -> Result<PluginType, Failure> {
-        Ok(PluginType { tolerance: Duration::from_secs(tolerance_secs.into()) })
+        Ok(PluginType {
+            tolerance: Duration::from_secs(tolerance_secs.into()),
+        })
     }
 }
 
 impl Verify for PluginType {
     fn verify(&self, request: &Request<'_>) -> Result<Judgement, Failure> {
         // The value never comes in here: the gateway computes and compares.
-        let secret =
-            Secret::open("plugin-name").ok_or_else(|| Failure::other("`secret:plugin-name` is not granted"))?;
-        let [Some(time), Some(tag)] = ["x-time", "x-signature"].map(|name| request.header(name)) else {
+        let secret = Secret::open("plugin-name")
+            .ok_or_else(|| Failure::other("`secret:plugin-name` is not granted"))?;
+        let [Some(time), Some(tag)] = ["x-time", "x-signature"].map(|name| request.header(name))
+        else {
             return Ok(Judgement::refused("`x-time` or `x-signature` is missing"));
         };
         let Ok(tag) = hex::decode(tag) else {
@@ -43,14 +46,20 @@ impl Verify for PluginType {
         };
         let signed = [time.as_bytes(), b".", request.body()].concat();
         if !secret.verify_hmac_sha256(&signed, &tag) {
-            return Ok(Judgement::refused("the signature is that of no live secret"));
+            return Ok(Judgement::refused(
+                "the signature is that of no live secret",
+            ));
         }
         let received_at = request.received_at();
-        let is_near = |at: &Time| received_at.since(*at).max(at.since(received_at)) <= self.tolerance;
+        let is_near =
+            |at: &Time| received_at.since(*at).max(at.since(received_at)) <= self.tolerance;
         let Some(sent_at) = Time::parse(&time).filter(is_near) else {
             return Ok(Judgement::refused("`x-time` is too far from when it came"));
         };
-        Ok(Judgement::Authentic(Proof { sent_at: Some(sent_at), ..Proof::by("plugin-name-hmac") }))
+        Ok(Judgement::Authentic(Proof {
+            sent_at: Some(sent_at),
+            ..Proof::by("plugin-name-hmac")
+        }))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The admin API: what an operator may ask of a running gateway, and what may be changed: gates, deliveries that have
-//! ended, refused requests, and in bulk by jobs.
+//! The admin API: what an operator may ask of a running gateway, and what may be changed: gates, secrets, deliveries
+//! that have ended, refused requests, and in bulk by jobs.
 //!
 //! It stands on a private listener. A request passes, in this order: the `Host` check (a web page that points a name
 //! of its own at this address must not get in), the token, a bound on requests under way and a time limit, then its
@@ -19,6 +19,7 @@ mod listen;
 mod params;
 mod plugins;
 mod refused;
+mod rotation;
 mod view;
 mod webhooks;
 
@@ -82,8 +83,8 @@ pub struct EndpointInfo {
     pub name: String,
     /// Its URL without secrets.
     pub url: String,
-    /// The public keys of the private ones that it signs with.
-    pub public_keys: Vec<String>,
+    /// The secrets that the configuration gives it, if they can be rotated; else none.
+    pub secrets: Vec<Secret>,
     /// How long it may stay on trial.
     pub disable_after: Duration,
 }
@@ -140,6 +141,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/endpoints/{name}/resume", post(endpoints::resume))
         .route("/endpoints/{name}/enable", post(endpoints::enable))
         .route("/endpoints/{name}/test", post(endpoints::test))
+        .route("/endpoints/{name}/rotate", post(rotation::rotate))
         .route("/jobs", get(jobs::list).post(jobs::add))
         .route("/jobs/count", post(jobs::count))
         .route("/jobs/{id}", get(jobs::show))

@@ -4,7 +4,7 @@
 mod live;
 
 use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory, Resent};
-use crate::api::endpoint::{Endpoint, Endpoints, Tested, Turn};
+use crate::api::endpoint::{Endpoint, Endpoints, Rotate, Rotated, Tested, Turn};
 use crate::api::event::{Event, EventQuery};
 use crate::api::job::{Counted, Job, JobQuery, NewJob};
 use crate::api::page::Page;
@@ -238,6 +238,11 @@ impl Client {
         let url = self.url(&["plugins", name, "rollback"], &());
         let request = self.http.request(Method::POST, url.clone()).timeout(UPLOAD_TIMEOUT);
         self.send(request.json(rollback), url).await
+    }
+
+    /// Rotates the secret of an endpoint; the answer holds the new one, once.
+    pub async fn rotate(&self, name: &str, rotate: &Rotate) -> Result<Rotated, ClientError> {
+        self.post(&["endpoints", name, "rotate"], rotate).await
     }
 
     /// Begins a job.

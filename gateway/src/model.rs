@@ -13,6 +13,7 @@ pub mod profile;
 pub mod rate;
 pub mod refused;
 pub mod retry;
+pub mod rotation;
 pub mod route;
 pub mod secret;
 pub mod signature;

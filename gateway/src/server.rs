@@ -320,7 +320,7 @@ fn shown(endpoint: &Endpoint) -> EndpointInfo {
         id: endpoint.id,
         name: endpoint.name.clone(),
         url: endpoint.shown_url(),
-        public_keys: endpoint.public_keys(),
+        secrets: if endpoint.rotates() { endpoint.secrets.clone() } else { Vec::new() },
         disable_after: endpoint.disable_after,
     }
 }

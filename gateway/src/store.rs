@@ -18,6 +18,7 @@ use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::job::Job;
 use crate::model::refused::{RefusedHead, RefusedRequest};
+use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
@@ -225,6 +226,15 @@ pub struct GateRow {
     pub turned: Option<Turned>,
 }
 
+/// The secrets of an endpoint once they were rotated, and their version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationRow {
+    /// The rotation; `None`: there never was one, and what is configured counts.
+    pub rotation: Option<Arc<Rotation>>,
+    /// Grows with each rotation; 0: never rotated.
+    pub version: u64,
+}
+
 /// The way out.
 pub trait Delivering {
     /// One row per endpoint with waiting deliveries that are not leased, whatever their due time and gate.
@@ -252,6 +262,11 @@ pub trait Delivering {
         turned: Turned,
         expected: u64,
     ) -> Answer<'_, Option<u64>>;
+    /// The rotated secrets of an endpoint. Every attempt asks.
+    fn rotation(&self, endpoint: EndpointId) -> Answer<'_, RotationRow>;
+    /// Stores a rotation if its version is still `expected`; answers the new version, `None` if somebody was faster, as
+    /// a repeat is told.
+    fn rotate(&self, endpoint: EndpointId, rotation: Rotation, expected: u64) -> Answer<'_, Option<u64>>;
     /// Makes a new delivery of the same event to the same endpoint: the next delivery number, the same event id, the
     /// full schedule from the start. What was dead leaves the dead letters. While the newest delivery of the two still
     /// waits none is made and that one is answered, so a repeat makes no second.

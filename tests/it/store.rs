@@ -9,6 +9,8 @@ use gateway::model::endpoint::{By, Gate, Turned};
 use gateway::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use gateway::model::job::{Job, JobState, Select, What};
 use gateway::model::refused::{KEPT_MAX, Presented, RefusedHead, RefusedRequest};
+use gateway::model::rotation::Rotation;
+use gateway::model::secret::Secret;
 use gateway::model::source::Place;
 use gateway::model::webhook::{Accepted, DedupeKey, NewWebhook, WebhookHead, WebhookState};
 use gateway::store::sled::{Options, SledStore};
@@ -95,6 +97,7 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("redrive in bulk is bounded", |b| Box::pin(redrive_in_bulk_is_bounded(b))),
         ("a redriven webhook runs again", |b| Box::pin(a_redriven_webhook_runs_again(b))),
         ("gates have versions", |b| Box::pin(gates_have_versions(b))),
+        ("rotations have versions", |b| Box::pin(rotations_have_versions(b))),
         ("a gate and a finish in one group", |b| Box::pin(a_gate_and_a_finish_in_one_group(b))),
         ("bodies of every length", |b| Box::pin(bodies_of_every_length(b))),
         ("events, notes and answers of every length", |b| Box::pin(long_rows(b))),
@@ -1208,6 +1211,29 @@ async fn gates_have_versions(bench: &Bench<'_>) {
     let row = store.gate(app).await.unwrap();
     assert_eq!((row.gate, row.version, row.turned), (trial, 2, Some(turned(2))));
     assert_eq!(store.gate(EndpointId::derive("crm")).await.unwrap().version, 0);
+}
+
+async fn rotations_have_versions(bench: &Bench<'_>) {
+    let mut store = bench.open();
+    let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+    let to = |name: &str, before: Option<&Rotation>, now| {
+        let configured = [Secret::new("a".repeat(5000))];
+        Rotation::to(Secret::new(name), before, &configured, Duration::from_secs(9), [1; 16], now).unwrap()
+    };
+    let first = to("b", None, at(1));
+    for (expected, answered) in [(1, None), (0, Some(1)), (0, None)] {
+        assert_eq!(store.rotate(app, first.clone(), expected).await.unwrap(), answered);
+    }
+    let second = to("c", Some(&first), at(2));
+    assert_eq!(store.rotate(app, second.clone(), 1).await.unwrap(), Some(2));
+    for _ in 0..2 {
+        let row = store.rotation(app).await.unwrap();
+        assert_eq!((row.version, row.rotation.as_deref()), (2, Some(&second)));
+        let never = store.rotation(crm).await.unwrap();
+        assert_eq!((never.version, never.rotation), (0, None));
+        drop(store);
+        store = bench.open();
+    }
 }
 
 async fn a_gate_and_a_finish_in_one_group(bench: &Bench<'_>) {

@@ -4,10 +4,11 @@
 use crate::admin::error::ApiError;
 use crate::admin::params::body;
 use crate::admin::{Admin, EndpointInfo, view};
-use crate::api::endpoint::{By, Endpoint, Endpoints, Gate, Tested, Turn, Turned};
+use crate::api::endpoint::{By, Endpoint, Endpoints, Gate, Signing, Tested, Turn, Turned};
 use crate::model::id::{DeliveryId, EventId};
-use crate::model::{endpoint, ping};
-use crate::store::{DeliveryFilter, GateRow, Page};
+use crate::model::rotation::{self, Live};
+use crate::model::{endpoint, ping, signature};
+use crate::store::{DeliveryFilter, GateRow, Page, RotationRow};
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -123,8 +124,10 @@ pub(crate) async fn test(
     Ok(Json(Tested { event, delivery: DeliveryId::derive(event, id, 0) }))
 }
 
-async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoint, ApiError> {
+pub(super) async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoint, ApiError> {
     let GateRow { gate, turned, .. } = admin.store.gate(info.id).await?;
+    let RotationRow { rotation, .. } = admin.store.rotation(info.id).await?;
+    let live = rotation::live(rotation.as_deref(), &info.secrets, admin.clock.now());
     let disabled_at = gate.notice(admin.clock.now(), info.disable_after);
     let gate = match gate {
         endpoint::Gate::Open => Gate::Open,
@@ -146,11 +149,22 @@ async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoint, ApiError
         id: info.id,
         name: info.name.clone(),
         url: info.url.clone(),
-        public_keys: info.public_keys.clone(),
+        public_keys: live.iter().filter_map(|live| signature::public_key_of(&live.secret)).collect(),
+        signing: live.iter().map(signing).collect(),
         waiting: waiting.rows.len() as u64,
         waiting_more: waiting.next.is_some(),
         gate,
         turned,
         disabled_at,
     })
+}
+
+fn signing(live: &Live) -> Signing {
+    let is_private = live.secret.reveal().starts_with(signature::PRIVATE_KEY_PREFIX);
+    Signing {
+        version: if is_private { "v1a" } else { "v1" }.to_owned(),
+        sha256: rotation::fingerprint(&live.secret),
+        rotated_at: live.made,
+        until: live.until,
+    }
 }

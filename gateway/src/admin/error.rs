@@ -85,6 +85,17 @@ pub(crate) enum ApiError {
     /// The gate was changed by others each time it was looked at.
     #[error("the gate of `{0}` is being turned by others: ask again")]
     GateMoves(String),
+    /// The secret of the endpoint cannot be rotated, or not now.
+    #[error("the secret of `{name}` stays as it is: {why}")]
+    NotRotated {
+        /// The endpoint.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The system has no randomness.
+    #[error("no secret can be made: the system gives no randomness")]
+    NoRandomness,
     /// A refused request is not authentic now either.
     #[error("{id} is still refused: {why}")]
     StillRefused {
@@ -134,6 +145,8 @@ impl ApiError {
             ApiError::StillWaits(_) => (StatusCode::CONFLICT, "still_waits"),
             ApiError::WrongGate { .. } => (StatusCode::CONFLICT, "wrong_gate"),
             ApiError::GateMoves(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            ApiError::NotRotated { .. } => (StatusCode::CONFLICT, "not_rotated"),
+            ApiError::NoRandomness => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             ApiError::StillRefused { .. } => (StatusCode::CONFLICT, "still_refused"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::Slow(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),

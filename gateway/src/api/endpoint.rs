@@ -25,6 +25,9 @@ pub struct Endpoint {
     /// The public keys (`whpk_...`) of the private ones that it signs with, newest first; for receivers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_keys: Vec<String>,
+    /// What signs its deliveries, newest first; nothing where they are signed otherwise than by Standard Webhooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signing: Vec<Signing>,
     /// Deliveries that wait, counted up to a bound.
     pub waiting: u64,
     /// Whether more wait than were counted.
@@ -38,6 +41,49 @@ pub struct Endpoint {
     /// A notice: it will be disabled then unless a delivery gets through. Told once half of the time is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Time>,
+}
+
+/// A secret that signs; never its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signing {
+    /// `v1` or `v1a`.
+    pub version: String,
+    /// The beginning of the SHA-256 of its text, in hex: to tell one from another.
+    pub sha256: String,
+    /// When a rotation made it; absent: the configuration gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Time>,
+    /// It signs up to then; absent: until it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// What `POST /api/v1/endpoints/{name}/rotate` takes; the body may be empty.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotate {
+    /// How long the secrets before sign too: 24 hours unless it is said, at most 7 days, 0 not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_ms: Option<u64>,
+    /// The new secret, `whsec_...` or `whsk_...`; absent: the gateway makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Whether the gateway makes a private key, `whsk_...`, rather than a shared secret.
+    #[serde(default)]
+    pub v1a: bool,
+}
+
+/// What a rotation did: the only answer that ever holds a secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The new shared secret, if the gateway made it: told once, for the receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// The public key of the new private one, for the receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// The endpoint since.
+    pub endpoint: Endpoint,
 }
 
 /// How a gate came to be as it is.

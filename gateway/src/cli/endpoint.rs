@@ -1,16 +1,20 @@
 //! `billhook endpoint`: where events go, whether they get there, and the operator's hand on the gate.
 
 use crate::api::delivery::DeliveryState;
-use crate::api::endpoint::{By, Endpoint, Gate, Turn};
+use crate::api::endpoint::{By, Endpoint, Gate, Rotate, Rotated, Signing, Turn};
 use crate::cli::story;
 use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::client::Client;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Subcommand;
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
+/// The most that is read of a secret that is brought along: far more than a key.
+const SECRET_BYTES_MAX: u64 = 4096;
 /// How often, and how long after one another, the delivery of a test event is looked at: longer than the default
 /// timeout of an attempt.
 const ANSWER_LOOKS: u32 = 100;
@@ -45,6 +49,20 @@ enum Command {
     Resume(Turning),
     /// Let deliveries pass again to an endpoint that was disabled, or try one on trial now
     Enable(Turning),
+    /// Give an endpoint a new secret, print what the receiver needs, and sign with the old one too for a while
+    RotateSecret {
+        /// Its name
+        name: String,
+        /// How long the secrets before sign too: up to 7 days, 0s not at all
+        #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = humantime::parse_duration)]
+        overlap: Duration,
+        /// Bring your own: env:NAME, file:PATH, or - for standard input
+        #[arg(long, value_name = "WHERE", conflicts_with = "v1a")]
+        secret: Option<String>,
+        /// Make a private ed25519 key, so that the receiver holds nothing to sign with
+        #[arg(long)]
+        v1a: bool,
+    },
     /// Send a test event (provider.test) to an endpoint and show what it answers
     Test {
         /// Its name
@@ -68,11 +86,56 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
         Command::Show { name, json: true } => return print_json(&client.endpoint(&name).await?),
         Command::Show { name, json: false } => client.endpoint(&name).await?,
         Command::Test { name } => return test(&name, client).await,
+        Command::RotateSecret { name, overlap, secret, v1a } => {
+            let secret = secret.as_deref().map(brought).transpose()?;
+            let overlap_ms = overlap.as_millis().try_into().unwrap_or(u64::MAX);
+            return rotate(&name, &Rotate { overlap_ms: Some(overlap_ms), secret, v1a }, client).await;
+        }
         Command::Pause(Turning { name, why }) => client.pause(&name, &Turn { why }).await?,
         Command::Resume(Turning { name, why }) => client.resume(&name, &Turn { why }).await?,
         Command::Enable(Turning { name, why }) => client.enable(&name, &Turn { why }).await?,
     };
     Ok(print(&render(&endpoint, Style::detect()))?)
+}
+
+/// Rotates, and prints the new secret alone on standard output: what a receiver needs.
+async fn rotate(name: &str, rotate: &Rotate, client: &Client) -> anyhow::Result<()> {
+    let Rotated { secret, public_key, endpoint } = client.rotate(name, rotate).await?;
+    eprint!("{}", render(&endpoint, Style::Plain));
+    let told = match (&secret, &public_key) {
+        (Some(secret), _) => {
+            eprintln!("the receiver's secret, which is not shown again:");
+            format!("{secret}\n")
+        }
+        (None, Some(key)) => {
+            eprintln!("the receiver's public key:");
+            format!("{key}\n")
+        }
+        (None, None) => String::new(),
+    };
+    Ok(print(&told)?)
+}
+
+/// The secret that is brought along. Not as an argument: those are seen by everybody on the machine.
+fn brought(from: &str) -> anyhow::Result<String> {
+    let text = match from.split_once(':') {
+        _ if from == "-" => {
+            let mut text = String::new();
+            std::io::stdin().take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+            text
+        }
+        Some(("env", name)) => {
+            std::env::var(name).with_context(|| format!("cannot read the variable {name}"))?
+        }
+        Some(("file", path)) => {
+            let mut text = String::new();
+            let file = File::open(path).with_context(|| format!("cannot read {path}"))?;
+            file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+            text
+        }
+        _ => bail!("an argument is seen by everybody on the machine: give env:NAME, file:PATH or -"),
+    };
+    Ok(text.trim().to_owned())
 }
 
 /// Sends a test event and waits for what its first attempt gives.
@@ -137,6 +200,8 @@ fn render(endpoint: &Endpoint, style: Style) -> String {
     }
     root.extend(turned(endpoint).map(|text| Node::fact("turned", plain(text))));
     root.extend(notice(endpoint).map(|notice| Node::fact("notice", [notice])));
+    endpoint.signing.iter().for_each(|signing| root.push(Node::fact("signs", plain(signs(signing)))));
+    endpoint.public_keys.iter().for_each(|key| root.push(Node::fact("public key", plain(key.clone()))));
     root.push(Node::fact("waiting", plain(waiting(endpoint))));
     let next = match &endpoint.gate {
         Gate::Open | Gate::Trial { .. } => None,
@@ -148,6 +213,16 @@ fn render(endpoint: &Endpoint, style: Style) -> String {
         Node::fact("next", [Span::new(Tone::Faint, text)])
     }));
     root.draw(style)
+}
+
+/// Which secret, and until when.
+fn signs(signing: &Signing) -> String {
+    let from = match signing.rotated_at {
+        Some(at) => format!("rotated {at}"),
+        None => "from the configuration".to_owned(),
+    };
+    let until = signing.until.map(|until| format!(", until {until}")).unwrap_or_default();
+    format!("{} sha256:{}, {from}{until}", signing.version, signing.sha256)
 }
 
 fn gate(gate: &Gate) -> Span {

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 
 type HeaderText<'a> = (&'a str, &'a str);
 
+const PRIVATE_KEY: &str = "whsk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 const TOKEN: &str = "correct-horse";
 /// When things happened.
 const NOW: Time = Time::from_secs(1_786_363_200);
@@ -73,7 +74,7 @@ impl Gateway {
                 id: EndpointId::derive("app"),
                 name: "app".to_owned(),
                 url: "https://app.example/?k=***".to_owned(),
-                public_keys: vec!["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=".to_owned()],
+                secrets: vec![Secret::new(PRIVATE_KEY)],
                 disable_after: DISABLE_AFTER,
             }],
             plugins: Arc::new(Roster::new(

@@ -5,6 +5,7 @@
 
 use crate::deliver::endpoints::Target;
 use crate::deliver::format::{self, Content, Unsent};
+use crate::deliver::signer::Signer;
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::endpoint::Stale;
@@ -31,12 +32,19 @@ pub(super) async fn attempt(
         Some(why) => Err(Unsent::Skip(why)),
         None => format::write(&target.endpoint, lease, &webhook_id, store).await,
     };
-    let sent = match content {
-        Ok(Content { body, mut headers }) => {
+    let signed = match content {
+        Ok(content) => {
+            let signer = target.signer(store, at).await;
+            signer.map(|signer| (content, signer)).map_err(|why| Unsent::Unreadable(why.to_string()))
+        }
+        Err(unsent) => Err(unsent),
+    };
+    let sent = match signed {
+        Ok((Content { body, mut headers }, signer)) => {
             if lease.delivery.stale.is_some() {
                 headers.insert(STALE, HeaderValue::from_static("true"));
             }
-            let headers = with_ours(headers, target, &webhook_id, at, &body);
+            let headers = with_ours(headers, target, &signer, &webhook_id, at, &body);
             let (url, timeout) = (target.endpoint.url.clone(), target.endpoint.timeout);
             outbound.send(Post { url, headers, body, timeout, now: at }).await
         }
@@ -68,7 +76,14 @@ fn unsent(outcome: Outcome) -> Sent {
 
 /// Adds what the endpoint's configuration says and what we say. A `webhook-id` and its time are there already where
 /// they belong to a signature that is passed on.
-fn with_ours(mut headers: HeaderMap, target: &Target, webhook_id: &str, at: Time, body: &[u8]) -> HeaderMap {
+fn with_ours(
+    mut headers: HeaderMap,
+    target: &Target,
+    signer: &Signer,
+    webhook_id: &str,
+    at: Time,
+    body: &[u8],
+) -> HeaderMap {
     let value = |text: &str| {
         HeaderValue::from_str(text).expect("ids, numbers, prefixes, hex and base64 are visible ASCII")
     };
@@ -77,7 +92,7 @@ fn with_ours(mut headers: HeaderMap, target: &Target, webhook_id: &str, at: Time
     }
     headers.entry(WEBHOOK_ID).or_insert_with(|| value(webhook_id));
     headers.entry(WEBHOOK_TIMESTAMP).or_insert_with(|| value(&at.secs().to_string()));
-    if let Some((name, signature)) = target.signer.sign(webhook_id, at.secs(), body) {
+    if let Some((name, signature)) = signer.sign(webhook_id, at, body) {
         headers.insert(name, value(&signature));
     }
     headers

@@ -1,10 +1,14 @@
 //! The configured endpoints with what every attempt needs, prepared once.
 
 use crate::deliver::signer::Signer;
+use crate::model::Time;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::EndpointId;
+use crate::model::rotation;
 use crate::model::signature::BadSecret;
+use crate::store::{RotationRow, Store, StoreError};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The endpoints of the configuration, in its order.
 pub struct Endpoints {
@@ -15,7 +19,46 @@ pub struct Endpoints {
 /// An endpoint and what signs for it.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
-    pub(super) signer: Signer,
+    /// Of what is configured.
+    signer: Arc<Signer>,
+    /// Of what was rotated, by the version that it was made of. Attempts share it, each for a look.
+    rotated: Mutex<Option<(u64, Arc<Signer>)>>,
+}
+
+/// Why nothing can be signed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsigned {
+    /// The store does not tell the secrets.
+    #[error("the store does not tell the secrets: {0}")]
+    Store(#[from] StoreError),
+    /// A secret cannot be used.
+    #[error("a rotated secret cannot be used: {0}")]
+    Secret(#[from] BadSecret),
+}
+
+impl Target {
+    /// What signs at `now`: of the configuration, or of the store once the secrets were rotated.
+    pub(super) async fn signer(&self, store: &dyn Store, now: Time) -> Result<Arc<Signer>, Unsigned> {
+        let RotationRow { rotation, version } = store.rotation(self.endpoint.id).await?;
+        let Some(rotation) = rotation.filter(|_| self.endpoint.rotates()) else {
+            return Ok(Arc::clone(&self.signer));
+        };
+        // No holder panics: each only looks or replaces the value.
+        let mut rotated = self.rotated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, signer)) = rotated.as_ref().filter(|(of, _)| *of == version) {
+            return Ok(Arc::clone(signer));
+        }
+        if !rotation.is_of(&self.endpoint.secrets) {
+            tracing::warn!(
+                endpoint = self.endpoint.name,
+                "the secrets of the configuration have changed since the last rotation: they count"
+            );
+        }
+        let live = rotation::live(Some(&rotation), &self.endpoint.secrets, now);
+        let signer = Arc::new(Signer::rotated(&live)?);
+        *rotated = Some((version, Arc::clone(&signer)));
+        Ok(signer)
+    }
 }
 
 /// Why an endpoint cannot be used.
@@ -37,7 +80,7 @@ impl Endpoints {
             let signer =
                 Signer::new(&endpoint).map_err(|why| BadEndpoint { name: endpoint.name.clone(), why })?;
             all.places.entry(endpoint.id).or_insert(all.targets.len());
-            all.targets.push(Target { endpoint, signer });
+            all.targets.push(Target { endpoint, signer: Arc::new(signer), rotated: Mutex::default() });
         }
         Ok(all)
     }

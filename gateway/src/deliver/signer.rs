@@ -1,7 +1,9 @@
 //! What signs an endpoint's deliveries: its secrets, decoded once.
 
+use crate::model::Time;
 use crate::model::endpoint::Endpoint;
 use crate::model::profile::Signature;
+use crate::model::rotation::Live;
 use crate::model::signature::{
     BadSecret, PRIVATE_KEY_PREFIX, key, mac, private_key, sign_v1, sign_v1a, standard_key,
 };
@@ -16,8 +18,8 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 /// Signs. Without a debug form: its keys are secrets.
 pub(super) enum Signer {
     /// Standard Webhooks: one signature for each live secret, so that a receiver may have either of two while one is
-    /// rotated.
-    Standard(Vec<Key>),
+    /// rotated; with each key until when it signs.
+    Standard(Vec<(Key, Option<Time>)>),
     /// The HMAC of the body alone.
     Body { header: HeaderName, prefix: String, encoding: Encoding, key: Vec<u8> },
     /// Does not.
@@ -39,7 +41,7 @@ impl Signer {
         Ok(match (&endpoint.manner.signature, secrets.first()) {
             (Signature::None, _) | (_, None) => Signer::None,
             (Signature::Standard, Some(_)) => {
-                let keys = secrets.iter().map(|secret| standard(secret.reveal()));
+                let keys = secrets.iter().map(|secret| Ok((standard(secret.reveal())?, None)));
                 Signer::Standard(keys.collect::<Result<_, _>>()?)
             }
             (Signature::Body { header, prefix, encoding }, Some(newest)) => {
@@ -49,20 +51,23 @@ impl Signer {
         })
     }
 
-    /// The signature of a body, and the header that it belongs in.
-    pub(super) fn sign(
-        &self,
-        webhook_id: &str,
-        timestamp_secs: u64,
-        body: &[u8],
-    ) -> Option<(HeaderName, String)> {
+    /// Decodes the secrets of an endpoint that were rotated.
+    pub(super) fn rotated(secrets: &[Live]) -> Result<Signer, BadSecret> {
+        let keys = secrets.iter().map(|live| Ok((standard(live.secret.reveal())?, live.until)));
+        Ok(Signer::Standard(keys.collect::<Result<_, _>>()?))
+    }
+
+    /// The signature of a body at `at`, and the header that it belongs in.
+    pub(super) fn sign(&self, webhook_id: &str, at: Time, body: &[u8]) -> Option<(HeaderName, String)> {
+        let timestamp_secs = at.secs();
         match self {
             Signer::Standard(keys) => {
-                let signature = |key: &Key| match key {
+                let keys = keys.iter().filter(|(_, until)| until.is_none_or(|until| at < until));
+                let signature = |(key, _): &(Key, Option<Time>)| match key {
                     Key::V1(key) => sign_v1(key, webhook_id, timestamp_secs, body),
                     Key::V1a(key) => sign_v1a(key, webhook_id, timestamp_secs, body),
                 };
-                let signatures: Vec<String> = keys.iter().map(signature).collect();
+                let signatures: Vec<String> = keys.map(signature).collect();
                 Some((WEBHOOK_SIGNATURE, signatures.join(" ")))
             }
             Signer::Body { header, prefix, encoding, key } => {

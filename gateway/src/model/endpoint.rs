@@ -1,11 +1,10 @@
 //! An endpoint: a configured way out, and the gate before it.
 
 use crate::model::id::EndpointId;
-use crate::model::profile::Manner;
+use crate::model::profile::{Manner, Signature};
 use crate::model::rate::Rate;
 use crate::model::retry::Schedule;
 use crate::model::secret::Secret;
-use crate::model::signature;
 use billhook_event::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -103,15 +102,9 @@ impl Endpoint {
         url.to_string()
     }
 
-    /// The public keys of the private ones among its secrets, as `whpk_` texts: what a receiver of `v1a` signatures
-    /// needs.
-    pub fn public_keys(&self) -> Vec<String> {
-        let key = |secret: &Secret| signature::private_key(secret.reveal()).ok();
-        self.secrets
-            .iter()
-            .filter_map(key)
-            .map(|key| signature::public_key_text(&key.verifying_key()))
-            .collect()
+    /// Whether its secret can be rotated while it runs: several signatures have room beside each other.
+    pub fn rotates(&self) -> bool {
+        self.manner.signature == Signature::Standard && !self.secrets.is_empty()
     }
 }
 

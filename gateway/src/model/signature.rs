@@ -141,6 +141,12 @@ pub fn private_key(text: &str) -> Result<SigningKey, BadSecret> {
     key.ok_or(BadSecret::PrivateKey)
 }
 
+/// The text of the public key of a private one; `None` of any other secret.
+pub fn public_key_of(secret: &Secret) -> Option<String> {
+    let key = private_key(secret.reveal()).ok()?;
+    Some(public_key_text(&key.verifying_key()))
+}
+
 /// The text of a private key, as [`private_key`] reads it and Svix writes it.
 pub fn private_key_text(key: &SigningKey) -> String {
     format!("{PRIVATE_KEY_PREFIX}{}", STANDARD.encode(key.to_keypair_bytes()))

@@ -13,8 +13,8 @@
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`, `replaying`,
 //!   `reading`: the verbs, pure over a view
-//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `newest`: what runs them, what makes them durable, what watches
-//!   both, who works on what, what is open, what was taken last
+//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `rotations`, `newest`: what runs them, what makes them durable,
+//!   what watches both, who works on what, what is open, what signs, what was taken last
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
@@ -35,6 +35,7 @@ mod refusing;
 mod replaying;
 mod rerunning;
 mod resending;
+mod rotations;
 mod rows;
 mod syncer;
 mod view;
@@ -47,11 +48,12 @@ use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::job::Job;
 use crate::model::refused::{RefusedHead, RefusedRequest};
+use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook};
 use crate::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+    RotationRow, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
 };
 use billhook_event::Time;
 use bytes::Bytes;
@@ -64,6 +66,7 @@ use newest::Newest;
 use ready::Ready;
 use rerunning::Seized;
 use resending::Again;
+use rotations::Rotations;
 use std::path::PathBuf;
 use std::sync::Arc;
 use view::View;
@@ -111,6 +114,7 @@ pub struct SledStore {
     deliveries: Arc<Deliveries>,
     gates: Arc<Gates>,
     newest: Arc<Newest>,
+    rotations: Arc<Rotations>,
     clean: bool,
     db: sled::Db,
 }
@@ -138,7 +142,7 @@ impl SledStore {
         let view = View::of(&opened.db);
         let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
-        let gates = Gates::read(&view)?;
+        let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
         let committer =
             Committer::start(opened.db.clone(), opened.file, options.queue.max(1), vitals.clone());
@@ -150,6 +154,7 @@ impl SledStore {
             deliveries: Arc::new(deliveries),
             gates: Arc::new(gates),
             newest: Arc::new(Newest::default()),
+            rotations: Arc::new(rotations),
             clean: opened.clean,
             db: opened.db,
         })
@@ -399,6 +404,22 @@ impl Delivering for SledStore {
             }
         };
         Box::pin(self.commit(When::Applied, None, verb, then))
+    }
+
+    fn rotation(&self, endpoint: EndpointId) -> Answer<'_, RotationRow> {
+        Box::pin(async move { self.view().map(|_| self.rotations.get(endpoint)) })
+    }
+
+    fn rotate(&self, endpoint: EndpointId, rotation: Rotation, expected: u64) -> Answer<'_, Option<u64>> {
+        let rotations = self.rotations.clone();
+        let verb = move |view: &mut View<'_>| rotations::rotate(view, endpoint, rotation, expected);
+        let then = move |row: &Option<RotationRow>| {
+            row.iter().for_each(|row| rotations.set(endpoint, row.clone()));
+        };
+        Box::pin(async move {
+            let row = self.commit(When::Durable, None, verb, then).await?;
+            Ok(row.map(|row| row.version))
+        })
     }
 
     fn resend(&self, id: DeliveryId, now: Time) -> Answer<'_, Resent> {

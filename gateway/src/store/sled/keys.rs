@@ -43,7 +43,7 @@ pub(super) mod prefix {
     pub(crate) const LETTER: u8 = b'l';
     /// *Reserved*: bucket, key: what plugins keep.
     pub(crate) const KV: u8 = b'j';
-    /// Kind, id: documents: gates, jobs, which jobs go on, and jobs by what their askers called them.
+    /// Kind, id: documents: gates, rotations, jobs, which jobs go on, and jobs by what their askers called them.
     pub(crate) const DOC: u8 = b'g';
     /// *Reserved*: sequence: changes in the order of commits.
     pub(crate) const FEED: u8 = b'f';
@@ -104,6 +104,7 @@ const GATE: u8 = 1;
 const JOB: u8 = 2;
 const RUNNING_JOB: u8 = 3;
 const JOB_KEY: u8 = 4;
+const ROTATION: u8 = 5;
 const REFUSED_HEAD: u8 = 1;
 const REFUSED_BODY: u8 = 2;
 const REFUSED_BY: u8 = 3;
@@ -287,6 +288,16 @@ pub(super) fn gates() -> Vec<u8> {
 /// The gate of an endpoint.
 pub(super) fn gate(endpoint: EndpointId) -> Vec<u8> {
     key(prefix::DOC, &[&[GATE], endpoint.bytes()])
+}
+
+/// What the keys of all rotations begin with.
+pub(super) fn rotations() -> Vec<u8> {
+    key(prefix::DOC, &[&[ROTATION]])
+}
+
+/// The rotated secrets of an endpoint.
+pub(super) fn rotation(endpoint: EndpointId) -> Vec<u8> {
+    key(prefix::DOC, &[&[ROTATION], endpoint.bytes()])
 }
 
 /// What the keys of all jobs begin with.

@@ -11,14 +11,17 @@ use crate::model::dispatch::{Entity, Note, Run};
 use crate::model::endpoint::{By, Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, WebhookId};
 use crate::model::refused::{Presented, RefusedHead};
+use crate::model::rotation::{Live, Rotation};
+use crate::model::secret::Secret;
 use crate::model::source::Place;
 use crate::model::webhook::{Header, WebhookHead, WebhookState};
-use crate::store::{GateRow, Stats, StoreError};
+use crate::store::{GateRow, RotationRow, Stats, StoreError};
 use billhook_event::{Time, Verified};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// No value is longer. A leaf of sled holds up to 16 items, and one of more than 128 KiB becomes a file that is never
@@ -142,6 +145,38 @@ plain! {
     EntityRow(Entity) as "EntityDef";
     RefusedRow(RefusedHead) as "RefusedDef";
     GateDoc(GateRow) as "GateRowDef";
+}
+
+/// The secrets of an endpoint that was rotated. Without a debug form.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RotationDoc {
+    version: u64,
+    salt: [u8; 16],
+    configured: [u8; 32],
+    /// Each with when it was made and until when it signs, in milliseconds.
+    secrets: Vec<(String, Option<u64>, Option<u64>)>,
+}
+
+impl RotationDoc {
+    pub(super) fn of(rotation: &Rotation, version: u64) -> RotationDoc {
+        let Rotation { salt, configured, secrets } = rotation;
+        let millis = |time: Option<Time>| time.map(Time::millis);
+        let fields = |live: &Live| (live.secret.reveal().to_owned(), millis(live.made), millis(live.until));
+        let secrets = secrets.iter().map(fields).collect();
+        RotationDoc { version, salt: *salt, configured: *configured, secrets }
+    }
+
+    pub(super) fn row(self) -> RotationRow {
+        let time = |millis: Option<u64>| millis.map(Time::from_millis);
+        let live = |(secret, made, until): (String, _, _)| Live {
+            secret: Secret::new(secret),
+            made: time(made),
+            until: time(until),
+        };
+        let RotationDoc { version, salt, configured, secrets } = self;
+        let secrets = secrets.into_iter().map(live).collect();
+        RotationRow { rotation: Some(Arc::new(Rotation { salt, configured, secrets })), version }
+    }
 }
 
 /// The counters, in one row so that they are one write a group.

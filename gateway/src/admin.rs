@@ -4,7 +4,7 @@
 //! It stands on a private listener. A request passes, in this order: the `Host` check (a web page that points a name
 //! of its own at this address must not get in), the token, a bound on requests under way and a time limit, then its
 //! handler. Handlers only translate: parameters to a verb of the store, rows to the wire types of [`crate::api`].
-//! `/healthz` and `/readyz` ask for neither host nor token and tell nothing but a word.
+//! `/healthz` and `/readyz` ask for neither host nor token and tell nothing but words.
 
 mod cursor;
 mod dead_letters;
@@ -33,6 +33,7 @@ use crate::model::secret::Secret;
 use crate::plugins::roster::Roster;
 use crate::store;
 use crate::worker::Wake;
+use crate::worker::pulse::Pulses;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -70,8 +71,21 @@ pub struct Admin {
     pub token: Secret,
     /// Whom a request may say it is for.
     pub hosts: Hosts,
-    /// Whether the gateway takes part: false while it starts and once it stops.
-    pub ready: watch::Receiver<bool>,
+    /// Whether the gateway takes part.
+    pub phase: watch::Receiver<Phase>,
+    /// How its loops are.
+    pub pulses: Pulses,
+}
+
+/// How far a gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It begins.
+    Starting,
+    /// It takes part.
+    Up,
+    /// It takes nothing more and finishes what is under way.
+    Stopping,
 }
 
 /// What the admin API tells about a configured endpoint.

@@ -4,7 +4,7 @@ mod directory;
 pub mod load;
 pub mod token;
 
-use crate::admin::{self, Admin, EndpointInfo, Hosts};
+use crate::admin::{self, Admin, EndpointInfo, Hosts, Phase};
 use crate::clock::Clock;
 use crate::config::{Config, KEPT_DIR, StoreUrl};
 use crate::deliver::{self, Deliver, Endpoints};
@@ -21,6 +21,7 @@ use crate::server::directory::Watcher;
 use crate::store::crash::{Point, crash_point};
 use crate::store::sled::{Options as SledOptions, SledStore};
 use crate::store::{Shared, StoreError};
+use crate::worker::pulse::{Pulse, Pulses};
 use crate::worker::{Patience, Stop, Stopper, Wake, supervise};
 use anyhow::{Context, anyhow, bail};
 use std::io;
@@ -71,10 +72,12 @@ pub struct Running {
     replay: Wake,
     /// Of the watched directory, if there is one.
     watch: Option<Wake>,
-    /// Stops the faces, then the passes: a webhook that is being accepted may still be dispatched.
-    faces: (Stopper, JoinSet<()>),
+    /// Stopped in this order: a webhook that is being accepted may still be dispatched, and an operator can ask how it
+    /// goes until all is done.
+    ingest_face: (Stopper, JoinSet<()>),
     passes: (Stopper, JoinSet<()>),
-    ready: watch::Sender<bool>,
+    admin_face: (Stopper, JoinSet<()>),
+    phase: watch::Sender<Phase>,
     failed: watch::Receiver<Option<String>>,
 }
 
@@ -168,6 +171,7 @@ pub async fn start(
             replay.clone().run(replay_woken.clone(), stop.clone())
         })
     };
+    let pulses = Pulses::default();
     let watch = watching.map(|watcher| {
         let (watch, woken) = Wake::new();
         let (watcher, stop) = (Arc::new(watcher), stop.clone());
@@ -175,7 +179,7 @@ pub async fn start(
             let (watcher, woken, stop) = (Arc::clone(&watcher), woken.clone(), stop.clone());
             async move { watcher.run(woken, stop).await }
         });
-        tasks.spawn(watched(failing.clone(), watching));
+        tasks.spawn(watched(failing.clone(), pulses.begin("watch", &watch), watching));
         watch
     });
     let refusing = {
@@ -185,15 +189,13 @@ pub async fn start(
             async move { ingest.keep_refused(stop).await }
         })
     };
-    tasks.spawn(watched(failing.clone(), dispatching));
-    tasks.spawn(watched(failing.clone(), delivering));
-    tasks.spawn(watched(failing.clone(), replaying));
-    tasks.spawn(watched(failing, refusing));
+    tasks.spawn(watched(failing.clone(), pulses.begin("dispatch", &dispatch), dispatching));
+    tasks.spawn(watched(failing.clone(), pulses.begin("deliver", &deliver), delivering));
+    tasks.spawn(watched(failing.clone(), pulses.begin("replay", &replay), replaying));
+    tasks.spawn(watched(failing, pulses.begin("refused", &ingest.refused_wake()), refusing));
     let passes = (stopper, tasks);
 
-    let (ready, is_ready) = watch::channel(true);
-    let (stopper, stop) = Stop::new();
-    let mut tasks = JoinSet::new();
+    let (phase, phase_seen) = watch::channel(Phase::Up);
     let readmitting = Arc::clone(&ingest);
     let router = admin::router(Admin {
         store: Arc::clone(&store),
@@ -209,13 +211,15 @@ pub async fn start(
         plugins: roster,
         token,
         hosts: Hosts { listen: admin_addr.ip(), names: Vec::new() },
-        ready: is_ready,
+        phase: phase_seen,
+        pulses,
     });
-    let admin_stop = stop.clone();
-    let serving = Arc::clone(&ingest);
-    tasks.spawn(async move { serving.serve(listeners.ingest, stop.stopped()).await });
-    tasks.spawn(async move { admin::serve(router, listeners.admin, admin_stop.stopped()).await });
-    let faces = (stopper, tasks);
+    let mut ingest_face = face();
+    let (serving, stop) = (Arc::clone(&ingest), ingest_face.1);
+    ingest_face.0.1.spawn(async move { serving.serve(listeners.ingest, stop.stopped()).await });
+    let mut admin_face = face();
+    let stop = admin_face.1;
+    admin_face.0.1.spawn(async move { admin::serve(router, listeners.admin, stop.stopped()).await });
 
     dispatch.wake();
     deliver.wake();
@@ -228,9 +232,10 @@ pub async fn start(
         deliver,
         replay,
         watch,
-        faces,
+        ingest_face: ingest_face.0,
         passes,
-        ready,
+        admin_face: admin_face.0,
+        phase,
         failed,
     })
 }
@@ -277,9 +282,9 @@ impl Running {
     /// # Errors
     /// When that is not done within `deadline`. What is left runs again after the next start.
     pub async fn stop(mut self, deadline: Duration) -> anyhow::Result<()> {
-        self.ready.send_replace(false);
+        self.phase.send_replace(Phase::Stopping);
         let in_order = async {
-            for (stopper, tasks) in [&mut self.faces, &mut self.passes] {
+            for (stopper, tasks) in [&mut self.ingest_face, &mut self.passes, &mut self.admin_face] {
                 stopper.stop();
                 while tasks.join_next().await.is_some() {}
             }
@@ -294,14 +299,22 @@ impl Running {
     }
 }
 
+/// A face that serves nothing yet, and what stops it.
+fn face() -> ((Stopper, JoinSet<()>), Stop) {
+    let (stopper, stop) = Stop::new();
+    ((stopper, JoinSet::new()), stop)
+}
+
 /// Runs a pass to its end and tells if that was not by being stopped.
 async fn watched<E: std::error::Error + 'static>(
     failing: watch::Sender<Option<String>>,
+    pulse: Pulse,
     pass: impl Future<Output = Result<(), E>>,
 ) {
     if let Err(error) = pass.await {
         let why = format!("{:#}", anyhow!(error.to_string()).context("a pass ended"));
         tracing::error!(why, "a pass ended for good");
+        pulse.ended();
         failing.send_replace(Some(why));
     }
 }

@@ -493,6 +493,8 @@ pub enum Health {
     Well,
     /// Intake is refused until space is freed.
     Full,
+    /// What writes has work and makes no progress: a disk that hangs. The process ends if that goes on.
+    Stuck,
     /// It has failed; the process should end.
     Failed(String),
 }

@@ -2,10 +2,14 @@
 //!
 //! A pass takes no input: a wake says only "look again", so fresh, late and crash-recovered work take one path.
 
+pub mod pulse;
+
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,6 +20,7 @@ use tokio::time::Instant;
 pub struct Wake {
     asked: watch::Sender<u64>,
     rested: watch::Receiver<u64>,
+    heard: Arc<AtomicU64>,
 }
 
 /// The worker's side of a [`Wake`]. A clone takes over where the original stood.
@@ -23,18 +28,35 @@ pub struct Wake {
 pub struct Woken {
     asked: watch::Receiver<u64>,
     rested: watch::Sender<u64>,
+    heard: Arc<AtomicU64>,
 }
 
 impl Wake {
     /// A wake and the side that waits for it.
     pub fn new() -> (Wake, Woken) {
         let ((asked, hears), (rests, rested)) = (watch::channel(0), watch::channel(0));
-        (Wake { asked, rested }, Woken { asked: hears, rested: rests })
+        let heard = Arc::<AtomicU64>::default();
+        (Wake { asked, rested, heard: Arc::clone(&heard) }, Woken { asked: hears, rested: rests, heard })
     }
 
     /// Has the worker look again.
     pub fn wake(&self) {
-        self.asked.send_modify(|n| *n += 1);
+        self.ask();
+    }
+
+    /// Has the worker look again. Answers which wake it is.
+    fn ask(&self) -> u64 {
+        let mut wake = 0;
+        self.asked.send_modify(|n| {
+            *n += 1;
+            wake = *n;
+        });
+        wake
+    }
+
+    /// The last wake that the worker took as heard before a pass.
+    fn heard(&self) -> u64 {
+        self.heard.load(Relaxed)
     }
 
     /// Wakes the worker and returns once a whole pass that began after that found nothing due and nothing under
@@ -58,7 +80,9 @@ impl Woken {
 
     /// To be called before a pass: takes the wakes so far as heard and says which was the last.
     pub fn heard(&mut self) -> u64 {
-        *self.asked.borrow_and_update()
+        let heard = *self.asked.borrow_and_update();
+        self.heard.store(heard, Relaxed);
+        heard
     }
 
     /// To be called after a pass that found nothing due while nothing was under way; `heard` is what

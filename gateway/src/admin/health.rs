@@ -1,28 +1,38 @@
 //! `GET /healthz`, `GET /readyz`, `GET /api/v1/stats`.
 
-use crate::admin::Admin;
 use crate::admin::error::ApiError;
+use crate::admin::{Admin, Phase};
 use crate::api;
 use crate::store::Health;
+use crate::worker::pulse::Ill;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The process answers.
 pub(crate) async fn alive() -> Json<api::Health> {
-    Json(api::Health { status: "ok".to_owned() })
+    Json(api::Health { status: "ok".to_owned(), loops: Vec::new() })
 }
 
-/// The gateway takes webhooks: it is started, it does not stop, and the store can write.
+/// The gateway takes webhooks and works them off: it is started, it does not stop, the store can write, and every loop
+/// goes round. What keeps it from that is told by name.
 pub(crate) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<api::Health>) {
-    let (status, word) = match (*admin.ready.borrow(), admin.store.health()) {
-        (_, Health::Failed(_)) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
-        (false, Health::Well | Health::Full) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        (true, Health::Full) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
-        (true, Health::Well) => (StatusCode::OK, "ok"),
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let Ill { ended, stuck } = admin.pulses.ill(Instant::now());
+    let (word, loops) = match (*admin.phase.borrow(), admin.store.health()) {
+        (Phase::Stopping, _) => ("stopping", Vec::new()),
+        (Phase::Starting, _) => ("starting", Vec::new()),
+        (Phase::Up, Health::Failed(_)) => ("failed", named(&["committer"])),
+        (Phase::Up, _) if !ended.is_empty() => ("failed", named(&ended)),
+        (Phase::Up, Health::Stuck) => ("stuck", named(&["committer"])),
+        (Phase::Up, _) if !stuck.is_empty() => ("stuck", named(&stuck)),
+        (Phase::Up, Health::Full) => ("full", Vec::new()),
+        (Phase::Up, Health::Well) => ("ok", Vec::new()),
     };
-    (status, Json(api::Health { status: word.to_owned() }))
+    let status = if word == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(api::Health { status: word.to_owned(), loops }))
 }
 
 /// Counters and sizes.

@@ -1,7 +1,7 @@
 //! The client and the admin API against each other, over real sockets and a real store.
 
 use super::{Client, ClientError, http};
-use crate::admin::{Admin, BODY_BYTES_MAX, EndpointInfo, Hosts, router, serve};
+use crate::admin::{Admin, BODY_BYTES_MAX, EndpointInfo, Hosts, Phase, router, serve};
 use crate::api::delivery::{DeliveryQuery, DeliveryState, Outcome as SeenOutcome};
 use crate::api::event::EventQuery;
 use crate::api::problem::{MEDIA_TYPE, Problem};
@@ -20,6 +20,7 @@ use crate::plugins::roster::{Kept, Roster};
 use crate::plugins::{self, Plugins};
 use crate::store::sled::{Options, SledStore};
 use crate::store::{AfterAttempt, AfterFailure, Committed, Finish, Shared};
+use crate::worker::pulse::{Pulse, Pulses};
 use crate::worker::{Wake, Woken};
 use billhook_event::{PluginRef, Verified};
 use bytes::Bytes;
@@ -47,7 +48,8 @@ struct Gateway {
     store: Shared,
     dispatch: Woken,
     deliver: Woken,
-    ready: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+    pulse: Pulse,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     _dir: tempfile::TempDir,
@@ -62,7 +64,9 @@ impl Gateway {
         let store: Shared = Arc::new(store);
         let ((dispatch, dispatch_woken), (deliver, deliver_woken)) = (Wake::new(), Wake::new());
         let (replay, _) = Wake::new();
-        let (ready, ready_seen) = watch::channel(true);
+        let (phase, phase_seen) = watch::channel(Phase::Up);
+        let pulses = Pulses::default();
+        let pulse = pulses.begin("deliver", &deliver);
         let router = router(Admin {
             store: store.clone(),
             clock: Clock::manual(LATER),
@@ -84,7 +88,8 @@ impl Gateway {
             )),
             token: Secret::new(TOKEN),
             hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },
-            ready: ready_seen,
+            phase: phase_seen,
+            pulses,
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -98,7 +103,8 @@ impl Gateway {
             store,
             dispatch: dispatch_woken,
             deliver: deliver_woken,
-            ready,
+            phase,
+            pulse,
             stop,
             serving,
             _dir: dir,
@@ -423,10 +429,20 @@ async fn dead_letters_list_webhooks_then_deliveries_over_pages_and_go_all_at_onc
 async fn readiness_follows_the_gateway_and_a_stop_ends_idle_connections() {
     let gateway = Gateway::start().await;
     let http = http().unwrap();
-    let ready = async || http.get(format!("{}/readyz", gateway.url)).send().await.unwrap().status().as_u16();
-    assert_eq!(ready().await, 200);
-    gateway.ready.send_replace(false);
-    assert_eq!(ready().await, 503);
+    let ready = async || {
+        let answer = http.get(format!("{}/readyz", gateway.url)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ready().await, (200, r#"{"status":"ok"}"#.to_owned()));
+    gateway.pulse.ended();
+    assert_eq!(ready().await, (503, r#"{"status":"failed","loops":["deliver"]}"#.to_owned()));
+    for (phase, word) in [(Phase::Starting, "starting"), (Phase::Stopping, "stopping")] {
+        gateway.phase.send_replace(phase);
+        assert_eq!(ready().await, (503, format!(r#"{{"status":"{word}"}}"#)));
+    }
+    gateway.phase.send_replace(Phase::Up);
+    gateway.store.close().await.unwrap();
+    assert_eq!(ready().await, (503, r#"{"status":"failed","loops":["committer"]}"#.to_owned()));
     gateway.stop.send(()).unwrap();
     gateway.serving.await.unwrap();
     assert!(http.get(format!("{}/healthz", gateway.url)).send().await.is_err());

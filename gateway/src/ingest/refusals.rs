@@ -121,6 +121,11 @@ impl Ingest {
         Ok(())
     }
 
+    /// What wakes the writer of what was refused.
+    pub fn refused_wake(&self) -> Wake {
+        self.refusals.wake.clone()
+    }
+
     /// Returns once nothing that was refused is due to be written.
     pub async fn refused_settled(&self) {
         self.refusals.wake.settled().await;

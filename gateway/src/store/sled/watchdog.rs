@@ -14,6 +14,8 @@ use tracing::{error, warn};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After this many looks without progress, while there is work, the process is aborted.
 const LOOKS_STUCK_MAX: u32 = 30;
+/// After this many the store says so.
+const LOOKS_STUCK_TOLD: u32 = 10;
 
 /// What the store's threads tell each other.
 #[derive(Debug)]
@@ -24,14 +26,15 @@ pub(super) struct Vitals {
     pending: AtomicUsize,
     beats: AtomicU64,
     closed: AtomicBool,
+    stuck: AtomicBool,
 }
 
 impl Vitals {
     /// Of a store in `path` that takes nothing in below `floor` free bytes.
     pub(super) fn new(path: PathBuf, floor: u64) -> Vitals {
         let free = AtomicU64::new(free_bytes(&path).unwrap_or(u64::MAX));
-        let (pending, beats, closed) = Default::default();
-        Vitals { path, floor, free, pending, beats, closed }
+        let (pending, beats, closed, stuck) = Default::default();
+        Vitals { path, floor, free, pending, beats, closed, stuck }
     }
 
     /// A verb is on its way to the committer, unless `bound` are.
@@ -73,6 +76,7 @@ impl Vitals {
     pub(super) fn health(&self) -> Health {
         match self.room() {
             _ if self.is_closed() => Health::Failed("it was closed".into()),
+            _ if self.stuck.load(Relaxed) => Health::Stuck,
             Ok(()) => Health::Well,
             Err(_) => Health::Full,
         }
@@ -112,7 +116,9 @@ impl Watchdog {
             let mut stuck = Stuck::default();
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 vitals.measure();
-                if stuck.look(vitals.pending.load(Relaxed), vitals.beats.load(Relaxed)) {
+                let is_stuck = stuck.look(vitals.pending.load(Relaxed), vitals.beats.load(Relaxed));
+                vitals.stuck.store(stuck.looks >= LOOKS_STUCK_TOLD, Relaxed);
+                if is_stuck {
                     error!(code = EXIT_CODE, "the store's committer has made no progress for 30 s: aborting");
                     std::process::abort();
                 }
@@ -170,6 +176,9 @@ mod tests {
         assert!(matches!(vitals.room(), Err(StoreError::Full { floor: u64::MAX, .. })));
         assert_eq!(vitals.health(), Health::Full);
         let vitals = Vitals::new(dir.path().into(), 1);
+        vitals.stuck.store(true, Relaxed);
+        assert_eq!(vitals.health(), Health::Stuck);
+        vitals.stuck.store(false, Relaxed);
         vitals.free.store(0, Relaxed);
         assert_eq!(vitals.health(), Health::Full);
         vitals.measure();

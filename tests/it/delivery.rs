@@ -257,3 +257,23 @@ async fn a_resend_arrives_once_more_under_the_same_id_with_the_same_bytes() {
     assert_eq!((one.len(), two.len(), second.resend, second.state.name()), (1, 2, 1, "delivered"));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn until_the_last_delivery_has_ended_an_operator_is_told_that_the_gateway_stops() {
+    let receiver = Receiver::scripted([Answer::Hang]).await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    send(&gateway, "subs_1").await;
+    receiver.got(1).await;
+    let (ready, ingest) = (format!("{}/readyz", gateway.admin_url()), gateway.url("/in/flexprice"));
+    let http = gateway::client::http().unwrap();
+    let told = async || http.get(&ready).send().await.unwrap().text().await.unwrap();
+    assert_eq!(told().await, r#"{"status":"ok"}"#);
+    let stopping = tokio::spawn(gateway.stop());
+    while told().await == r#"{"status":"ok"}"# {}
+    assert_eq!(told().await, r#"{"status":"stopping"}"#);
+    while http.get(&ingest).send().await.is_ok() {}
+    assert_eq!(told().await, r#"{"status":"stopping"}"#, "the way in is closed");
+    receiver.let_go();
+    stopping.await.unwrap();
+    assert!(http.get(&ready).send().await.is_err());
+}

@@ -3,7 +3,7 @@
 //! The characters: the [`Dispatcher`] leases webhooks that are due and runs them side by side; a [`Line`] is what
 //! one source is put through (its normalizer, then its filters and maps); [`pipeline`] runs one webhook and gives
 //! events with their endpoints; [`breaker`] stops asking a plugin that keeps failing; [`in_flight`] remembers which
-//! webhooks were in the pipeline should the process die.
+//! webhooks were in the pipeline should the process die; [`turns`] keep commits in the order of arrival where it matters.
 //!
 //! A run is a function of the stored webhook, the entity rows and the time the run began: a rerun gives the same
 //! ids. What it gives is committed at once with "dispatched", so a crash before the commit leaves nothing, and
@@ -13,12 +13,15 @@
 pub mod breaker;
 pub mod in_flight;
 pub mod pipeline;
+mod turns;
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
 use crate::dispatch::pipeline::RunError;
-use crate::model::endpoint::Endpoint;
+use crate::dispatch::turns::{Turn, Turns};
+use crate::model::dispatch::{Dispatch, NewEvent};
+use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::WebhookId;
 use crate::plugins::{Plugin, Slot, WebhookInput};
 use crate::store::crash::{Point, crash_point};
@@ -114,6 +117,8 @@ struct Work {
     deliver: Wake,
     breakers: Breakers,
     in_flight: Arc<InFlight>,
+    /// Where an endpoint takes events in order.
+    turns: Option<Turns>,
 }
 
 impl Dispatcher {
@@ -127,7 +132,9 @@ impl Dispatcher {
         suspects: Vec<WebhookId>,
     ) -> Dispatcher {
         let breakers = Breakers::default();
-        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight });
+        let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
+        let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
+        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns });
         let suspects = Mutex::new(suspects.into_iter().collect());
         Dispatcher { work, suspects, changed: Mutex::default() }
     }
@@ -221,7 +228,7 @@ impl Dispatcher {
             };
             for lease in suspects {
                 let slot = self.work.in_flight.enter(&[lease.id]).pop();
-                Arc::clone(&self.work).dispatch(lease, slot).await;
+                Arc::clone(&self.work).dispatch(lease, slot, None).await;
             }
             if self.work.breakers.is_any_resting() {
                 // After a rest one webhook is tried: by lot, or the oldest poisonous one would be tried for ever.
@@ -229,17 +236,29 @@ impl Dispatcher {
             }
             let ids: Vec<WebhookId> = rest.iter().map(|lease| lease.id).collect();
             for (lease, slot) in rest.into_iter().zip(self.work.in_flight.enter(&ids)) {
-                runs.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot)));
+                let turn = self.work.turns.as_ref().map(|turns| turns.take(&lease.head.source));
+                runs.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn));
             }
         }
         if runs.is_empty() { self.work.store.next_webhook_due().await } else { Ok(None) }
     }
 }
 
+/// The entities whose events somebody takes in order.
+fn in_order(dispatch: &Dispatch) -> BTreeSet<String> {
+    let ordered = |event: &&NewEvent| event.endpoints.iter().any(|id| dispatch.ordered.contains(id));
+    dispatch.events.iter().filter(ordered).filter_map(|event| event.entity.clone()).collect()
+}
+
 impl Work {
     /// Takes one webhook through the pipeline and commits what comes of it, whatever happens on the way.
-    async fn dispatch(self: Arc<Self>, lease: WebhookLease, slot: Option<in_flight::Slot>) {
-        let committed = match unwound(self.attempt(&lease)).await {
+    async fn dispatch(
+        self: Arc<Self>,
+        lease: WebhookLease,
+        slot: Option<in_flight::Slot>,
+        turn: Option<Turn>,
+    ) {
+        let committed = match unwound(self.attempt(&lease, turn.as_ref())).await {
             Ok(committed) => committed,
             Err(panic) => {
                 let why = format!("the gateway panicked: {}", said(&*panic));
@@ -251,7 +270,7 @@ impl Work {
             tracing::error!(webhook = %lease.id, %error, "cannot commit a run: the webhook stays undispatched");
             self.store.release_webhook(lease.id);
         }
-        drop(slot);
+        drop((slot, turn));
     }
 
     /// By the number of failures so far: again after a while, or the dead letter.
@@ -262,7 +281,7 @@ impl Work {
         }
     }
 
-    async fn attempt(&self, lease: &WebhookLease) -> Result<(), StoreError> {
+    async fn attempt(&self, lease: &WebhookLease, turn: Option<&Turn>) -> Result<(), StoreError> {
         let Some(line) = self.lines.lines.get(&lease.head.source) else {
             let why = format!("the source `{}` is no longer configured", lease.head.source);
             return self.fail(lease, why, AfterFailure::Dead).await;
@@ -287,6 +306,9 @@ impl Work {
                 Err(error) => return self.failed(lease, line, error, now).await,
             };
             self.breakers.succeeded(line);
+            if let Some(turn) = turn {
+                turn.comes(in_order(&dispatch)).await;
+            }
             crash_point(Point::BeforeDispatchCommit);
             let owed = dispatch.events.iter().any(|event| !event.endpoints.is_empty());
             match self.store.dispatched(lease, dispatch, now).await? {

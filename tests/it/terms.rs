@@ -101,6 +101,26 @@ async fn the_events_of_an_entity_are_sent_one_at_a_time() {
     gateway.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_side_by_side_is_sent_in_the_order_of_arrival() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver, "ordering = \"entity\"")).await;
+    let mut expected = Vec::new();
+    for n in 0..60 {
+        send(&gateway, &format!("msg_{n}"), &format!("subs_{}", n % 2), n).await;
+        expected.push(format!("subs_{}@{n:02}", n % 2));
+    }
+    gateway.settle().await;
+    let told = told(&receiver.received());
+    for subscription in ["subs_0", "subs_1"] {
+        let of = |all: &[String]| {
+            all.iter().filter(|one| one.starts_with(subscription)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(of(&told), of(&expected));
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn what_comes_after_a_later_one_is_marked_in_a_header_and_in_its_story() {
     let receiver = Receiver::start().await;

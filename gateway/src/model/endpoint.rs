@@ -58,8 +58,8 @@ pub enum Ordering {
     /// Nothing.
     #[default]
     None,
-    /// The events of one entity come one at a time, in the order in which the pipeline committed them: each waits until
-    /// the one before is delivered, skipped or dead. Holds for what is committed while it is set.
+    /// The events of one entity come one at a time, in the order in which the pipeline committed them: that of
+    /// their arrival, unless a run failed. Each waits until the one before is delivered, skipped or dead. Holds for what is committed while it is set.
     Entity,
 }
 

@@ -1,11 +1,13 @@
 //! Plugins come and go while a gateway runs, and nobody else notices.
 
 use crate::cli::{ask, text};
-use billhook_tests::Gateway;
+use billhook_tests::process::Process;
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, try_post};
+use billhook_tests::{ADMIN_TOKEN, Gateway};
 use gateway::api::plugin::{By, LoadQuery, Origin, PluginDetail, Rollback, SwapQuery};
-use gateway::client::ClientError;
+use gateway::client::{Client, ClientError};
+use gateway::model::secret::Secret;
 use gateway::model::webhook::WebhookState;
 use gateway::plugins::shipped;
 use sha2::{Digest, Sha256};
@@ -287,6 +289,30 @@ async fn a_swap_and_a_rollback_outlive_a_restart_until_the_file_changes() {
     assert_eq!(back(&gateway).await.unwrap().plugin.version, "2.0.0", "what served before is still there");
     assert_eq!(back(&gateway).await.unwrap().plugin.version, "1.0.0", "and the file that was");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_swap_that_was_answered_outlives_the_death_of_the_process() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let (data, config) = (tempfile::tempdir().unwrap(), config(&path, &receiver));
+    let binary = Path::new(env!("CARGO_BIN_EXE_billhook"));
+    let start = async || Process::start(binary, data.path(), &config, None).await.expect("it starts");
+    let client = |process: &Process| {
+        let (url, token) = (format!("http://{}", process.admin), Secret::new(ADMIN_TOKEN));
+        Client::new(url, token).unwrap()
+    };
+    let process = start().await;
+    let swapped = client(&process).swap_plugin("edition", second(), &SwapQuery::default()).await.unwrap();
+    process.kill().await;
+    let process = start().await;
+    let kept = client(&process).plugin("edition").await.unwrap();
+    assert_eq!((kept.plugin.version.as_str(), kept.history), ("2.0.0", swapped.history));
+    let garbage = client(&process).swap_plugin("edition", b"hello".to_vec(), &SwapQuery::default()).await;
+    assert!(refusal(garbage).2.contains("is not a WebAssembly component"));
+    assert_eq!(post(&process.url("/in/in"), &[], r#"{"do":"work"}"#).await.status, 200);
+    assert_eq!(made_by(&receiver.got(2).await[0].json()["data"]), "2.0.0");
+    process.kill().await;
 }
 
 #[tokio::test]

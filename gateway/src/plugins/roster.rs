@@ -697,7 +697,14 @@ fn shown(name: &str, member: &Member) -> Shown {
         providers: plugin.manifest().providers.iter().map(|provider| provider.name.clone()).collect(),
         grants: member.spec.grants.clone(),
         pinned: member.pinned.iter().map(hex::encode).collect(),
-        used_by: member.users.iter().map(|user| user.who.clone()).collect(),
+        used_by: member
+            .users
+            .iter()
+            .map(|user| &user.who)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect(),
         calls,
         failures,
         last_failure: last.map(|(at, why)| Failure { at, why }),

@@ -27,6 +27,7 @@ use crate::config::mistake::{At, Mistake, Mistakes, quote};
 use crate::model::endpoint::Endpoint;
 use crate::model::secret::Secret;
 use crate::model::source::Source;
+use crate::plugins::Limits;
 use crate::telemetry;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,9 +60,9 @@ pub struct Config {
     pub admin: Admin,
     /// `[network]`.
     pub network: Network,
-    /// `[secrets]`: what grants may name.
-    pub secrets: BTreeMap<String, Secret>,
-    /// `[[plugin]]`, then the shipped plugins that sources name without declaring them. The normalizers that
+    /// `[secrets]`: what grants may name; every live value, newest first.
+    pub secrets: BTreeMap<String, Vec<Secret>>,
+    /// `[[plugin]]`, then the shipped plugins that sources and endpoints name without declaring them. The normalizers that
     /// providers pick are not among them.
     pub plugins: Vec<PluginSpec>,
     /// `plugins.watch`: a directory whose `NAME.wasm` are plugins, also those that come or change while the gateway
@@ -131,15 +132,17 @@ pub struct PluginSpec {
     pub grants: Vec<String>,
     /// What becomes of a webhook when it fails for good.
     pub on_failure: OnFailure,
+    /// What one call may use.
+    pub limits: Limits,
 }
 
-/// What becomes of a webhook when a plugin fails for good.
+/// What becomes of a webhook, or of a delivery, when a plugin fails for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnFailure {
     /// It is dead-lettered.
     #[default]
     Reject,
-    /// It goes on without the plugin.
+    /// It goes on without the plugin: for a transform this is spelled `send-untransformed`.
     Skip,
 }
 

@@ -16,9 +16,11 @@ mod lane;
 mod pace;
 mod pass;
 mod signer;
+mod transform;
 mod turning;
 
 pub use crate::deliver::endpoints::{BadEndpoint, Endpoints};
+pub use crate::deliver::transform::Step;
 
 use crate::clock::Clock;
 use crate::deliver::pass::Pass;
@@ -319,6 +321,7 @@ mod tests {
             secrets: SECRETS.map(Secret::new).to_vec(),
             events: Vec::new(),
             sources: Vec::new(),
+            plugins: Vec::new(),
             schedule: Schedule { jitter: false, ..Schedule::default() },
             timeout: Duration::from_secs(15),
             concurrency: 8,

@@ -18,12 +18,12 @@ mod turns;
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
-use crate::dispatch::pipeline::RunError;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::model::dispatch::{Dispatch, NewEvent};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::WebhookId;
-use crate::plugins::{Plugin, Slot, WebhookInput};
+use crate::model::retry::PLUGIN_WAITS;
+use crate::plugins::{Failed, Plugin, Slot, WebhookInput};
 use crate::store::crash::{Point, crash_point};
 use crate::store::{AfterFailure, Committed, Page, Shared, StoreError, WebhookLease};
 use crate::worker::{Stop, Wake, Woken, said, unwound};
@@ -37,9 +37,6 @@ use tokio::task::JoinSet;
 
 /// Webhooks in the pipeline at once.
 pub const CONCURRENCY: usize = 128;
-/// Waits before a failed run is repeated; after the last one the plugin's `on_failure` decides.
-pub const RETRY_WAITS: [Duration; 4] =
-    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
 /// Runs that meet a changed entity row before the webhook steps back for a second.
 const CONFLICTS_MAX: u32 = 16;
 /// How long a pass waits when the store cannot answer.
@@ -275,7 +272,7 @@ impl Work {
 
     /// By the number of failures so far: again after a while, or the dead letter.
     fn after_failure(&self, lease: &WebhookLease, now: Time) -> AfterFailure {
-        match RETRY_WAITS.get(lease.failures as usize) {
+        match PLUGIN_WAITS.get(lease.failures as usize) {
             Some(wait) => AfterFailure::RetryAt(now.plus(*wait)),
             None => AfterFailure::Dead,
         }
@@ -297,9 +294,9 @@ impl Work {
         let input = Arc::new(WebhookInput { id: lease.id, head: lease.head.clone(), body });
         for _ in 0..CONFLICTS_MAX {
             let now = self.clock.now();
-            let last_chance = lease.failures as usize >= RETRY_WAITS.len();
+            let last_chance = lease.failures as usize >= PLUGIN_WAITS.len();
             let ran =
-                pipeline::run(&*self.store, line, &self.lines.endpoints, &input, lease, last_chance, now)
+                pipeline::run(&self.store, line, &self.lines.endpoints, &input, lease, last_chance, now)
                     .await?;
             let dispatch = match ran {
                 Ok(dispatch) => dispatch,
@@ -329,7 +326,7 @@ impl Work {
         &self,
         lease: &WebhookLease,
         line: &Line,
-        error: RunError,
+        error: Failed,
         now: Time,
     ) -> Result<(), StoreError> {
         let why = error.to_string();
@@ -340,7 +337,7 @@ impl Work {
         if error.is_final() {
             return self.fail(lease, why, AfterFailure::Dead).await;
         }
-        if let Some(until) = self.breakers.failed(&error.plugin, lease.id, now) {
+        if let Some(until) = self.breakers.failed(&error.plugin.name, lease.id, now) {
             return self.fail(lease, why, AfterFailure::Defer(until)).await;
         }
         self.fail(lease, why, self.after_failure(lease, now)).await

@@ -2,7 +2,7 @@
 //!
 //! The characters in the order a request meets them: [`Ingest::serve`] accepts connections and speaks HTTP/1;
 //! `route` finds the source that a path names; `body` reads the body within its bounds; `arrival` is the request as
-//! it was read; `authenticate` decides whether it is genuine; `dedupe` says what would make a second arrival a
+//! it was read; `prove` decides whether it is genuine, by `authenticate` or by a plugin; `dedupe` says what would make a second arrival a
 //! duplicate; `redact` takes the secrets out; `take` does all that for one request and `answer` says how it went.
 //! What is not authentic is kept for a while by `refusals`, and `readmit` judges it again when an operator asks.
 //!
@@ -14,6 +14,7 @@ mod arrival;
 mod authenticate;
 mod body;
 mod dedupe;
+mod prove;
 mod readmit;
 mod redact;
 mod refusals;
@@ -26,6 +27,7 @@ use crate::clock::Clock;
 use crate::ingest::refusals::Refusals;
 use crate::model::rate::Bucket;
 use crate::model::source::{Place, Source};
+use crate::plugins::Slot;
 use crate::store;
 use crate::worker::Wake;
 use hyper::body::Incoming;
@@ -86,10 +88,12 @@ impl Default for Options {
 }
 
 /// A source as ingest sees it: what is configured, and what the provider's manifest says where that is silent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Inlet {
     /// The source.
     pub source: Source,
+    /// Who judges its requests, where its scheme is a plugin.
+    pub verifier: Option<Slot>,
     /// What makes a duplicate: the first place with a value counts. Empty: every arrival is new.
     pub dedupe: Vec<Place>,
     /// How long a body is remembered. Ids are remembered for 30 days.
@@ -109,7 +113,7 @@ pub struct Inlet {
 }
 
 /// All ways in, by the name in the path and by public key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Inlets {
     by_name: HashMap<String, Arc<Inlet>>,
     by_key: HashMap<String, Arc<Inlet>>,

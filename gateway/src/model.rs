@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod id;
 pub mod job;
+pub mod kv;
 pub mod ping;
 pub mod pointer;
 pub mod profile;

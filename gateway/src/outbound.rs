@@ -14,7 +14,7 @@ mod pool;
 mod resolve;
 
 use crate::model::Time;
-use crate::model::attempt::{Failure, Outcome};
+use crate::model::attempt::{ANSWER_BYTES_MAX, Failure, Outcome};
 use crate::outbound::address::Policy;
 use crate::outbound::connect::{Connect, Origin};
 use crate::outbound::connection::{Sending, Unanswered};
@@ -22,7 +22,7 @@ use crate::outbound::pool::Pool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use std::error::Error;
@@ -108,6 +108,36 @@ pub struct Sent {
     pub took: Duration,
 }
 
+/// A request of any method whose answer is read whole.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Its method.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Its headers; `host`, `content-length` and `user-agent` are added.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// The longest it may take, from the lookup to the last byte read.
+    pub timeout: Duration,
+    /// The most bytes of the answer's body that are read.
+    pub answer_max: usize,
+}
+
+/// What was fetched. Redirects are answers as any other.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether there is more of it than was asked for.
+    pub is_cut: bool,
+}
+
 impl Outbound {
     /// Sets the client up. It trusts the machine's root certificates; on a machine without any, `https` URLs fail
     /// when they are used, and `http` works.
@@ -122,8 +152,9 @@ impl Outbound {
         let started = Instant::now();
         let deadline = started + post.timeout;
         let now = post.now;
-        match self.exchange(post, deadline).await {
-            Ok((head, answer)) => {
+        let Post { url, headers, body, .. } = post;
+        match self.exchange(Method::POST, &url, headers, body, ANSWER_BYTES_MAX, deadline).await {
+            Ok((head, answer, _)) => {
                 let status = head.status;
                 let retry_after = head.headers.get(header::RETRY_AFTER);
                 let outcome = match status.is_success() {
@@ -142,15 +173,39 @@ impl Outbound {
         }
     }
 
-    /// The head of the response, and the beginning of its body.
+    /// Sends once and reads the answer. Dropping the future gives the request up.
+    ///
+    /// # Errors
+    /// Why there is no whole answer. Its status is not judged.
+    pub async fn fetch(&self, fetch: Fetch) -> Result<Fetched, Failure> {
+        let Fetch { method, url, headers, body, timeout, answer_max } = fetch;
+        let deadline = Instant::now() + timeout;
+        // One byte more than is wanted tells whether there is more.
+        let exchanged = self.exchange(method, &url, headers, body, answer_max + 1, deadline).await?;
+        let (head, mut body, is_whole) = exchanged;
+        let is_cut = body.len() > answer_max;
+        body.truncate(answer_max);
+        if !is_cut && !is_whole {
+            let late = Instant::now() >= deadline;
+            let broken = || Failure::Broken("the answer ended early".to_owned());
+            return Err(if late { Failure::Timeout } else { broken() });
+        }
+        Ok(Fetched { status: head.status.as_u16(), headers: head.headers, body, is_cut })
+    }
+
+    /// The head of the response, the beginning of its body, and whether that is all of it.
     async fn exchange(
         &self,
-        post: Post,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        answer_max: usize,
         deadline: Instant,
-    ) -> Result<(http::response::Parts, Vec<u8>), Failure> {
-        let origin = Origin::of(&post.url).map_err(Failure::Forbidden)?;
+    ) -> Result<(http::response::Parts, Vec<u8>, bool), Failure> {
+        let origin = Origin::of(url).map_err(Failure::Forbidden)?;
         self.connect.check(&origin)?;
-        let mut request = request(post);
+        let mut request = request(method, url, headers, body);
         let mut kept = self.pool.take(&origin);
         let (mut connection, response) = loop {
             let (mut connection, is_kept) = match kept.take() {
@@ -176,24 +231,24 @@ impl Outbound {
             }
         };
         let (head, body) = response.into_parts();
-        let (answer, is_whole) = connection.read(body, deadline).await;
+        let (answer, is_whole) = connection.read(body, answer_max, deadline).await;
         if is_whole && connection.is_usable().await {
             self.pool.put(origin, connection);
         }
-        Ok((head, answer))
+        Ok((head, answer, is_whole))
     }
 }
 
 /// The request as HTTP/1.1 sends it. A name and password in the URL are `Basic` (RFC 7617), unless the headers say
 /// otherwise.
-fn request(post: Post) -> Sending {
-    let Post { url, headers, body, .. } = post;
+fn request(method: Method, url: &Url, headers: HeaderMap, body: Bytes) -> Sending {
     let host = match (url.host_str().unwrap_or_default(), url.port()) {
         (host, Some(port)) => format!("{host}:{port}"),
         (host, None) => host.to_owned(),
     };
     let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let mut request = Request::post(target).body(Full::new(body)).expect("a parsed URL has a valid path");
+    let request = Request::builder().method(method).uri(target).body(Full::new(body));
+    let mut request = request.expect("a parsed URL has a valid path");
     *request.headers_mut() = headers;
     let headers = request.headers_mut();
     headers.insert(header::HOST, HeaderValue::from_str(&host).expect("a parsed host is visible ASCII"));
@@ -229,7 +284,6 @@ fn retry_after_of(value: &[u8], now: Time) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::attempt::ANSWER_BYTES_MAX;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -410,7 +464,7 @@ mod tests {
                 Failure::Resolve(_) => "resolve",
                 Failure::Forbidden(_) => "forbidden",
                 Failure::Broken(_) => "broken",
-                Failure::Unreadable(_) => "unreadable",
+                Failure::Unreadable(_) | Failure::Plugin { .. } => "unreadable",
             };
             assert_eq!(found, kind, "{url}: {failure}");
             assert!(!failure.to_string().contains("hunter2"), "{failure}");

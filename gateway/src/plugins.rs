@@ -7,8 +7,10 @@
 //!
 //! A running gateway keeps its plugins in a [`roster`]: callers hold a [`Slot`] of it, whose version may be swapped.
 //!
-//! A plugin reaches nothing but its input, its configuration, the log and the time of the run. The same input, time,
-//! seed and component give the same answer. Plugins are isolated from the gateway and from each other, but not proof
+//! A plugin reaches its input, its configuration, the log and the time of the run, and beyond that what it asks for and
+//! is granted (`grants`): secrets, which it uses without seeing them; what it keeps ([`kv`]), committed with its run or
+//! not at all; and hosts, through the gateway's own client. The same input, time, seed, component and kept entries give
+//! the same answer, but for what hosts say. Plugins are isolated from the gateway and from each other, but not proof
 //! against side channels.
 
 mod bindings;
@@ -16,8 +18,11 @@ mod call;
 pub mod compile;
 mod component;
 mod engine;
+mod failed;
+mod grants;
 mod imports;
 pub mod inspect;
+pub mod kv;
 mod link;
 pub mod manifest;
 mod output;
@@ -26,22 +31,33 @@ pub mod shipped;
 mod slot;
 mod tally;
 mod text;
+pub mod transform;
+pub mod verify;
 mod wasi;
 pub mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::plugins::failed::Failed;
+pub use crate::plugins::kv::Kv;
+pub use crate::plugins::transform::{Outgoing, OutgoingInput, Sending};
+pub use crate::plugins::verify::{Judgement, RequestInput};
+
 use crate::model::Time;
 use crate::model::id::WebhookId;
+use crate::model::secret::Secret;
 use crate::model::webhook::WebhookHead;
+use crate::outbound::Outbound;
 pub use crate::plugins::component::COMPONENT_BYTES_MAX;
 use crate::plugins::engine::Host;
+use crate::plugins::grants::{Capability, Grants};
 use crate::plugins::link::Linked;
 use crate::plugins::manifest::{Kind, Manifest};
 pub use crate::plugins::slot::Slot;
 pub use crate::plugins::tally::Tallied;
 use crate::plugins::tally::Tally;
+use crate::plugins::text::{SHOWN_MAX, one_line};
 use billhook_event::{Draft, Event, Patch, PluginRef};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -61,11 +77,13 @@ pub struct Options {
     /// Calls that may run at once, over all plugins; those beyond wait. Each takes some 4 GiB of address space, not of
     /// memory.
     pub instances: usize,
+    /// What plugins with `http` grants send by. `None`: they are told that there is no network.
+    pub outbound: Option<Outbound>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cache_dir: None, compiler: Compiler::InProcess, instances: 256 }
+        Options { cache_dir: None, compiler: Compiler::InProcess, instances: 256, outbound: None }
     }
 }
 
@@ -118,6 +136,26 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How long a call may take that waits for other machines.
+    pub const WALL_WITH_HTTP: Duration = Duration::from_secs(10);
+    /// What each may be set to at most: memory, and time on the processor and on the clock.
+    pub const MEMORY_MAX: usize = engine::MEMORY_BYTES_MAX;
+    /// See [`Limits::MEMORY_MAX`].
+    pub const CPU_MAX: Duration = Duration::from_secs(10);
+    /// See [`Limits::MEMORY_MAX`].
+    pub const WALL_MAX: Duration = Duration::from_secs(60);
+
+    /// The defaults of a plugin with these grants: with `http`, [`Limits::WALL_WITH_HTTP`].
+    pub fn of(grants: &[String]) -> Limits {
+        let mut limits = Limits::default();
+        if grants.iter().any(|grant| grant.starts_with("http:")) {
+            limits.wall = Limits::WALL_WITH_HTTP;
+        }
+        limits
+    }
+}
+
 /// A plugin as it is configured.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -131,6 +169,8 @@ pub struct Spec {
     pub config: serde_json::Value,
     /// What it is allowed beside log, clock and configuration.
     pub grants: Vec<String>,
+    /// The live values of secrets, newest first, by name. It keeps those that it is granted.
+    pub secrets: BTreeMap<String, Vec<Secret>>,
     /// What one call may use.
     pub limits: Limits,
 }
@@ -172,7 +212,9 @@ impl Plugins {
         let manifest = Manifest::read(name, sections.manifest)?;
         let config = manifest::check_config(name, sections.config_schema, &spec.config)?;
         let component = compile::component(&self.host, name, &spec.component, &digest)?;
-        let linked = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
+        let (linked, grants) = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
+        let mut secrets = spec.secrets;
+        secrets.retain(|name, _| grants.has(Capability::Secret, name));
         let reference = PluginRef {
             name: spec.name.clone(),
             version: manifest.version.clone(),
@@ -185,6 +227,8 @@ impl Plugins {
             linked,
             config,
             digest,
+            grants,
+            secrets,
             limits: spec.limits,
             tally: Tally::default(),
         })))
@@ -208,6 +252,9 @@ struct Loaded {
     /// A JSON object.
     config: Bytes,
     digest: [u8; 32],
+    grants: Grants,
+    /// The live values of what it is granted, newest first.
+    secrets: BTreeMap<String, Vec<Secret>>,
     limits: Limits,
     tally: Tally,
 }
@@ -228,7 +275,7 @@ impl Plugin {
         &self.0.manifest
     }
 
-    /// What it exports. `verify` and `transform` are told but cannot be called by this version.
+    /// What it exports.
     pub fn kinds(&self) -> &[Kind] {
         &self.0.linked.kinds
     }
@@ -241,6 +288,17 @@ impl Plugin {
     /// What its calls came to since it was loaded.
     pub fn tallied(&self) -> Tallied {
         self.0.tally.read()
+    }
+
+    /// What is told of a call that gave no answer.
+    pub fn failed(&self, kind: Kind, about: impl ToString, source: CallError) -> Failed {
+        Failed { plugin: self.reference().clone(), kind, about: about.to_string(), source }
+    }
+
+    /// Asks a verifier whether a request is authentic. It has no `kv`, and waits no longer for an instance than it may
+    /// run. Dropping the future ends the call.
+    pub async fn verify(&self, call: &Call, request: &Arc<RequestInput>) -> Result<Judgement, CallError> {
+        verify::judgement(call::verify(&self.0, call, request).await?)
     }
 
     /// Asks a normalizer what a webhook says: zero or more drafts, in order. Waits while all instances are in use.
@@ -262,15 +320,33 @@ impl Plugin {
             None => Ok(None),
         }
     }
+
+    /// Asks a transform what to send. Otherwise as [`Plugin::normalize`].
+    pub async fn transform(&self, call: &Call, outgoing: OutgoingInput) -> Result<Sending, CallError> {
+        use bindings::transform::exports::billhook::plugin::transform::Verdict;
+        match call::transform(&self.0, call, outgoing).await? {
+            (Verdict::Send, changed) => output::outgoing(changed, &self.0.limits).map(Sending::Send),
+            (Verdict::Drop(why), _) => Ok(Sending::Drop(one_line(&why, SHOWN_MAX))),
+        }
+    }
 }
 
 /// What a call may know beside its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// When the run began: every clock of the plugin shows it.
     pub now: Time,
     /// Where randomness comes from, together with the component's digest: the webhook's id.
     pub seed: [u8; 16],
+    /// How it may use what plugins keep, where it is granted a bucket.
+    pub kv: Kv,
+}
+
+impl Call {
+    /// A call without `kv`.
+    pub fn new(now: Time, seed: [u8; 16]) -> Call {
+        Call { now, seed, kv: Kv::None }
+    }
 }
 
 /// What a normalizer sees.
@@ -291,8 +367,8 @@ pub struct EventInput {
     pub event: Event,
     /// The same as JSON.
     pub json: Bytes,
-    /// The webhook it came from.
-    pub webhook: Arc<WebhookInput>,
+    /// The webhook it came from; `None` once its body has aged out.
+    pub webhook: Option<Arc<WebhookInput>>,
     /// When each canonical type was last committed for the same entity.
     pub seen: BTreeMap<String, Time>,
     /// Whether this run is a reprocess.

@@ -99,9 +99,15 @@ pub async fn start(
     let dir = &config.data_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `data_dir` {}", dir.display()))?;
     let token = token::admin_token(&config)?;
-    let kept = Kept::at(dir.join(KEPT_DIR));
-    let loaded =
-        load::load(config.clone(), Some(dir.join("plugin-cache")), compiler, kept, clock.clone()).await?;
+    let policy = Policy { allow: config.network.allow.clone(), own: vec![ingest_addr, admin_addr] };
+    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() })?;
+    let loading = load::Options {
+        cache_dir: Some(dir.join("plugin-cache")),
+        compiler,
+        kept: Kept::at(dir.join(KEPT_DIR)),
+        outbound: Some(outbound.clone()),
+    };
+    let loaded = load::load(config.clone(), loading, clock.clone()).await?;
     let roster = loaded.roster;
     let store = open_store(&config).await?;
 
@@ -118,9 +124,7 @@ pub async fn start(
     crash_point(Point::InRecovery);
     store.suspect(suspects.clone(), clock.now()).await?;
 
-    let policy = Policy { allow: config.network.allow.clone(), own: vec![ingest_addr, admin_addr] };
-    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() })?;
-    let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?);
+    let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?.with_steps(loaded.steps));
     let (dispatch, dispatch_woken) = Wake::new();
     let (deliver, deliver_woken) = Wake::new();
     let (replay, replay_woken) = Wake::new();

@@ -17,6 +17,7 @@ use crate::model::dispatch::{Dispatch, Entity, Run};
 use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::job::Job;
+use crate::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
@@ -129,8 +130,13 @@ pub trait Dispatching {
     fn body(&self, id: WebhookId) -> Answer<'_, Option<Bytes>>;
     /// What is remembered of an entity of a source; the empty row with version 0 if nothing is.
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity>;
-    /// Commits a run: events, deliveries (due now), entity rows, subjects, notes and "dispatched". *Applied*.
-    /// All or nothing; a repeat answers `LeaseLost` and writes nothing.
+    /// What a plugin keeps under a key, unless its time is over at `now`.
+    fn kv(&self, key: &KvKey, now: Time) -> Answer<'_, Option<KvEntry>>;
+    /// How full a bucket is. Forgets up to [`KV_SWEEP`] entries whose time is over before it counts. *Applied*.
+    fn kv_usage(&self, bucket: &Bucket, now: Time) -> Answer<'_, KvUsage>;
+    /// Commits a run: events, deliveries (due now), entity rows, what its plugins keep, subjects, notes and
+    /// "dispatched". *Applied*. All or nothing; a repeat answers `LeaseLost` and writes nothing. An entity or an entry
+    /// that is not what the run took it for is a `Conflict`.
     ///
     /// A later run of the same webhook keeps what stays the same (see
     /// [`says_the_same`](crate::model::dispatch::says_the_same)): the document, its deliveries and their states. Where
@@ -159,6 +165,9 @@ pub trait Dispatching {
     /// died.
     fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize>;
 }
+
+/// Entries whose time is over that one look at a bucket forgets: more than one run writes.
+pub const KV_SWEEP: usize = 256;
 
 /// Work that is due at one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +207,8 @@ pub enum AfterAttempt {
     RetryAt(Time),
     /// A trial failed, or the endpoint was disabled: it waits as before, at the same step.
     Held,
+    /// Try again then, at the same step: that it was not sent is not the endpoint's doing.
+    PutOff(Time),
     /// Dead letter.
     Dead(String),
     /// It is not worth sending, for this reason; final.

@@ -8,7 +8,10 @@
 /// The imported interfaces, wherever they were generated.
 pub mod imports {
     pub use super::filter::billhook::plugin::events;
+    pub use super::http::billhook::plugin::http;
+    pub use super::kv::billhook::plugin::kv;
     pub use super::normalize::billhook::plugin::{clock, config, log, types, webhooks};
+    pub use super::reveal::billhook::plugin::reveal;
     pub use super::secrets::billhook::plugin::secrets;
     pub use super::transform::billhook::plugin::deliveries;
     pub use super::verify::billhook::plugin::ingress;
@@ -103,5 +106,31 @@ pub mod secrets {
         path: "../wit/v0.1",
         world: "with-secrets",
         type_section_suffix: "secrets",
+    });
+}
+
+pub mod reveal {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "with-reveal",
+        type_section_suffix: "reveal",
+        with: { "billhook:plugin/secrets@0.1.0": crate::bindings::imports::secrets },
+    });
+}
+
+pub mod kv {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "with-kv",
+        type_section_suffix: "kv",
+    });
+}
+
+pub mod http {
+    wit_bindgen::generate!({
+        path: "../wit/v0.1",
+        world: "with-http",
+        type_section_suffix: "http",
+        with: { "billhook:plugin/types@0.1.0": crate::bindings::imports::types },
     });
 }

@@ -1,5 +1,5 @@
 //! The gateway around the plugin: its clock, its log, and the handles behind [`crate::Webhook`], [`crate::Event`],
-//! [`crate::Request`], [`crate::Outgoing`] and [`crate::Secret`].
+//! [`crate::Request`], [`crate::Outgoing`], [`crate::Secret`], [`crate::Bucket`] and [`crate::HttpRequest`].
 //!
 //! [`component`](self) is what a component calls; `sample` stands in for it in native tests.
 
@@ -8,14 +8,18 @@ mod component;
 #[cfg(target_family = "wasm")]
 use component as backing;
 #[cfg(target_family = "wasm")]
-pub(crate) use component::{EventHost, OutgoingHost, RequestHost, SecretHost, WebhookHost};
+pub(crate) use component::{
+    BucketHost, EventHost, HttpHost, OutgoingHost, RequestHost, SecretHost, WebhookHost,
+};
 
 #[cfg(not(target_family = "wasm"))]
 mod sample;
 #[cfg(not(target_family = "wasm"))]
 use sample as backing;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use sample::{EventHost, OutgoingHost, RequestHost, SecretHost, WebhookHost, set_now};
+pub(crate) use sample::{
+    BucketHost, EventHost, HttpHost, OutgoingHost, RequestHost, SecretHost, WebhookHost, set_now,
+};
 
 use billhook_event::Time;
 

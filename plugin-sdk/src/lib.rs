@@ -3,7 +3,7 @@
 //! A plugin is a type that implements [`Plugin`] and one or more kinds: [`Verify`], [`Normalize`],
 //! [`Filter`], [`Map`], [`Transform`]. [`plugin!`] turns it into a WebAssembly component. The same crate compiles
 //! natively, where [`Request`], [`Webhook`], [`Event`] and [`Outgoing`] are built from samples, so plain `cargo test`
-//! tests a plugin. The gateway of this version calls [`Normalize`], [`Filter`] and [`Map`] only.
+//! tests a plugin.
 //!
 //! ```
 //! use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
@@ -42,7 +42,7 @@
 //!
 //! - [`mod@plugin`]: the traits, and what a call answers with; [`verify`] and [`transform`] have theirs
 //! - [`request`], [`webhook`], [`event`], [`outgoing`]: what a call is given
-//! - [`secret`]: what only those use who are granted it
+//! - [`secret`], [`kv`], [`mod@http`]: what only those use who are granted it
 //! - [`json`], [`number`]: JSON read in place, with exact numbers
 //! - [`notes`]: what was odd and kept, and amounts that are noted where they cannot be read
 //! - [`host`]: the clock and the log
@@ -56,7 +56,9 @@ mod macros;
 
 pub mod event;
 pub mod host;
+pub mod http;
 pub mod json;
+pub mod kv;
 pub mod notes;
 pub mod number;
 pub mod outgoing;
@@ -82,7 +84,9 @@ pub mod exports;
 pub use billhook_event::{self as model, Draft, Money, Patch, Time};
 pub use event::Event;
 pub use host::{Level, log, now};
+pub use http::{HttpError, HttpRequest, HttpResponse};
 pub use json::{Fields, Json, Scalar};
+pub use kv::{Bucket, KvError};
 pub use notes::Notes;
 pub use number::Number;
 pub use outgoing::Outgoing;

@@ -8,6 +8,7 @@ use gateway::model::dispatch::{Dispatch, EntityRead, NewEvent, Note, Run, Said};
 use gateway::model::endpoint::{By, Gate, Turned};
 use gateway::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use gateway::model::job::{Job, JobState, Select, What};
+use gateway::model::kv::{Bucket, KvEntry, KvKey, KvRun, KvUsage};
 use gateway::model::refused::{KEPT_MAX, Presented, RefusedHead, RefusedRequest};
 use gateway::model::rotation::Rotation;
 use gateway::model::secret::Secret;
@@ -15,8 +16,8 @@ use gateway::model::source::Place;
 use gateway::model::webhook::{Accepted, DedupeKey, NewWebhook, WebhookHead, WebhookState};
 use gateway::store::sled::{Options, SledStore};
 use gateway::store::{
-    AfterAttempt, AfterFailure, Committed, DeliveryFilter, DeliveryLease, EventFilter, Finish, Health, Page,
-    Redrive, Resent, Shared, StoreError, WebhookLease,
+    AfterAttempt, AfterFailure, Committed, DeliveryFilter, DeliveryLease, EventFilter, Finish, Health,
+    KV_SWEEP, Page, Redrive, Resent, Shared, StoreError, WebhookLease,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -74,6 +75,9 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("concurrent leases share nothing", |b| Box::pin(concurrent_leases_share_nothing(b))),
         ("a run commits all or nothing, and once", |b| Box::pin(a_run_commits_all_or_nothing_and_once(b))),
         ("another version of an entity is a conflict", |b| Box::pin(another_version_is_a_conflict(b))),
+        ("what plugins keep commits with its run", |b| Box::pin(what_plugins_keep_commits(b))),
+        ("an entry that is another is a conflict", |b| Box::pin(another_entry_is_a_conflict(b))),
+        ("entries end and buckets are counted", |b| Box::pin(entries_end_and_are_counted(b))),
         ("a failed run waits, is deferred, or is dead", |b| Box::pin(a_failed_run(b))),
         ("what waits is hurried, by source", |b| Box::pin(what_waits_is_hurried(b))),
         ("suspects count one failure", |b| Box::pin(suspects_count_one_failure(b))),
@@ -402,6 +406,104 @@ async fn a_run_commits_all_or_nothing_and_once(bench: &Bench<'_>) {
     assert_eq!((before.events, before.waiting, before.undispatched), (2, 3, 0));
     assert!(store.lease_webhooks(at(9), 1).await.unwrap().is_empty());
     assert_eq!(store.next_webhook_due().await.unwrap(), None);
+}
+
+fn kv_key(plugin: &str, bucket: &str, key: &str) -> KvKey {
+    let bucket = Bucket { plugin: plugin.into(), name: bucket.into() };
+    KvKey { bucket, key: key.into() }
+}
+
+fn kv_entry(value: &[u8], version: u64, until: Option<Time>) -> Option<KvEntry> {
+    Some(KvEntry { value: Bytes::copy_from_slice(value), version, until })
+}
+
+/// Commits a run over a webhook of its own that does this to what plugins keep.
+async fn keep(store: &Shared, n: u64, kv: KvRun) -> Committed {
+    store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+    let lease = lease_one(store, at(n)).await;
+    let run = Dispatch { kv, ..dispatch(lease.id, at(n), &[]) };
+    let committed = store.dispatched(&lease, run, at(n)).await.unwrap();
+    if committed == Committed::Conflict {
+        let empty = dispatch(lease.id, at(n), &[]);
+        assert_eq!(
+            store.dispatched(&lease, empty, at(n)).await.unwrap(),
+            Committed::Done,
+            "it is still leased"
+        );
+    }
+    committed
+}
+
+async fn what_plugins_keep_commits(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [mine, of_another, in_another] =
+        [kv_key("p", "seen", "a"), kv_key("q", "seen", "a"), kv_key("p", "other", "a")];
+    let noise: Vec<u8> = std::iter::repeat_with(rand::random).take(32 << 10).collect();
+    let long = kv_key("p", "seen", "long");
+    let writes = vec![(mine.clone(), kv_entry(b"1", 7, None)), (long.clone(), kv_entry(&noise, 8, None))];
+    assert_eq!(keep(&store, 1, KvRun { expects: vec![], writes }).await, Committed::Done);
+    assert_eq!(store.kv(&mine, at(1)).await.unwrap(), kv_entry(b"1", 7, None));
+    assert_eq!(store.kv(&long, at(1)).await.unwrap(), kv_entry(&noise, 8, None));
+    for other in [of_another, in_another, kv_key("p", "seen", "b")] {
+        assert_eq!(store.kv(&other, at(1)).await.unwrap(), None, "{other:?}");
+    }
+
+    // A run that is not committed leaves nothing.
+    store.accept(webhook(2, b"{}"), at(2)).await.unwrap();
+    let lease = lease_one(&store, at(2)).await;
+    let kv = KvRun { expects: vec![], writes: vec![(mine.clone(), None)] };
+    let mut run = Dispatch { kv, ..dispatch(lease.id, at(2), &[]) };
+    run.entities.push(EntityRead { entity: "sub_1".into(), version: 9 });
+    assert_eq!(store.dispatched(&lease, run.clone(), at(2)).await.unwrap(), Committed::Conflict);
+    assert!(store.kv(&mine, at(2)).await.unwrap().is_some());
+    run.entities.clear();
+    assert_eq!(store.dispatched(&lease, run, at(2)).await.unwrap(), Committed::Done);
+    assert_eq!(store.kv(&mine, at(2)).await.unwrap(), None, "removed with the run that is");
+    store.close().await.unwrap();
+    drop(store);
+    let store = bench.open();
+    assert_eq!(store.kv(&long, at(2)).await.unwrap(), kv_entry(&noise, 8, None), "after a reopen");
+    assert_eq!(store.kv(&mine, at(2)).await.unwrap(), None);
+}
+
+async fn another_entry_is_a_conflict(bench: &Bench<'_>) {
+    let store = bench.open();
+    let key = kv_key("p", "seen", "a");
+    let swap = |expected: Option<u64>, version, until| KvRun {
+        expects: vec![(key.clone(), expected)],
+        writes: vec![(key.clone(), kv_entry(b"x", version, until))],
+    };
+    assert_eq!(keep(&store, 1, swap(Some(1), 5, None)).await, Committed::Conflict, "there is none");
+    assert_eq!(keep(&store, 2, swap(None, 5, None)).await, Committed::Done);
+    assert_eq!(keep(&store, 3, swap(None, 6, None)).await, Committed::Conflict, "there is one");
+    assert_eq!(keep(&store, 4, swap(Some(6), 7, None)).await, Committed::Conflict, "there is another");
+    assert_eq!(store.kv(&key, at(4)).await.unwrap(), kv_entry(b"x", 5, None));
+    assert_eq!(keep(&store, 5, swap(Some(5), 6, Some(at(10)))).await, Committed::Done);
+    assert_eq!(keep(&store, 9, swap(None, 7, None)).await, Committed::Conflict, "not over yet");
+    assert_eq!(keep(&store, 10, swap(Some(6), 7, None)).await, Committed::Conflict, "it is over");
+    assert_eq!(keep(&store, 11, swap(None, 7, None)).await, Committed::Done);
+}
+
+async fn entries_end_and_are_counted(bench: &Bench<'_>) {
+    let store = bench.open();
+    let key = |n: u64| kv_key("p", "seen", &format!("{n:03}"));
+    let bucket = key(0).bucket;
+    for run in 0..4 {
+        let writes = (0..100).map(|n| (key(run * 100 + n), kv_entry(b"1234567", 1 + n, Some(at(100)))));
+        let kv = KvRun { expects: vec![], writes: writes.collect() };
+        assert_eq!(keep(&store, run, kv).await, Committed::Done);
+    }
+    let lives_on = KvRun { expects: vec![], writes: vec![(key(0), kv_entry(b"", 9, None))] };
+    assert_eq!(keep(&store, 5, lives_on).await, Committed::Done);
+    let usage = |keys, bytes| KvUsage { keys, bytes };
+    assert_eq!(store.kv_usage(&bucket, at(99)).await.unwrap(), usage(400, 399 * 10 + 3));
+    assert!(store.kv(&key(1), at(99)).await.unwrap().is_some());
+    assert_eq!(store.kv(&key(1), at(100)).await.unwrap(), None, "over, whether it is forgotten or not");
+    let left = 399 - KV_SWEEP as u64;
+    assert_eq!(store.kv_usage(&bucket, at(100)).await.unwrap(), usage(left + 1, left * 10 + 3), "bounded");
+    assert_eq!(store.kv_usage(&bucket, at(100)).await.unwrap(), usage(1, 3));
+    assert_eq!(store.kv(&key(0), at(1_000)).await.unwrap(), kv_entry(b"", 9, None));
+    assert_eq!(store.kv_usage(&kv_key("q", "seen", "a").bucket, at(1)).await.unwrap(), KvUsage::default());
 }
 
 async fn another_version_is_a_conflict(bench: &Bench<'_>) {

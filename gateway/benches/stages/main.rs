@@ -9,7 +9,7 @@ mod store;
 mod typical;
 
 use billhook_event::Time;
-use gateway::plugins::Call;
+use gateway::plugins::{Call, Kv};
 use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 
@@ -18,7 +18,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 
 /// When everything happens.
 const NOW: Time = Time::from_secs(1_786_363_200);
-const CALL: Call = Call { now: NOW, seed: [7; 16] };
+const CALL: Call = Call { now: NOW, seed: [7; 16], kv: Kv::None };
 
 /// That of the program.
 #[global_allocator]

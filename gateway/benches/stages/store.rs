@@ -113,7 +113,7 @@ impl Opened {
                 endpoints: vec![self.endpoint],
             }],
             entities: vec![EntityRead { entity, version: 0 }],
-            ordered: Vec::new(),
+            ..Dispatch::default()
         }
     }
 

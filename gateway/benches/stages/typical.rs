@@ -33,7 +33,7 @@ impl Typical {
         let before = Arc::new(EventInput {
             json: serde_json::to_vec(&event).expect("an event is JSON").into(),
             event: event.clone(),
-            webhook,
+            webhook: Some(webhook),
             seen: BTreeMap::new(),
             replayed: false,
         });
@@ -144,6 +144,7 @@ pub(crate) fn load_component(name: &str, component: Bytes) -> Plugin {
     static PLUGINS: LazyLock<Plugins> =
         LazyLock::new(|| Plugins::start(Options::default()).expect("the plugin engine starts"));
     let (sha256, config, grants) = (None, serde_json::json!({}), Vec::new());
-    let spec = Spec { name: name.to_owned(), component, sha256, config, grants, limits: Limits::default() };
+    let (name, secrets, limits) = (name.to_owned(), Default::default(), Limits::default());
+    let spec = Spec { name, component, sha256, config, grants, secrets, limits };
     PLUGINS.load(spec).expect("the plugin loads")
 }

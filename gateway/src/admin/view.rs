@@ -100,6 +100,7 @@ fn failed(failure: &Failure) -> Outcome {
         Failure::Forbidden(_) => (FailureKind::Forbidden, None),
         Failure::Broken(_) => (FailureKind::Broken, None),
         Failure::Unreadable(_) => (FailureKind::Unreadable, None),
+        Failure::Plugin { .. } => (FailureKind::Plugin, None),
     };
     Outcome::Failed { failure: kind, status, why: failure.to_string() }
 }

@@ -191,4 +191,6 @@ pub enum FailureKind {
     Broken,
     /// What is to be sent cannot be read back from the store.
     Unreadable,
+    /// A plugin of the endpoint gave no answer.
+    Plugin,
 }

@@ -1,9 +1,9 @@
 //! `auth` of a source: how a sender proves itself.
 
-use crate::config::Names;
 use crate::config::mistake::{all_of, any_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::value::inbound_problem;
+use crate::config::{Names, source};
 use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
@@ -17,8 +17,8 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 const TOLERANCE_MIN: Duration = Duration::from_secs(1);
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-const SCHEMES: [&str; 7] = ["standard-webhooks", "hmac", "basic", "header", "query", "path-key", "none"];
-const SCHEMES_LATER: [&str; 1] = ["plugin"];
+const SCHEMES: [&str; 8] =
+    ["standard-webhooks", "hmac", "basic", "header", "query", "path-key", "plugin", "none"];
 
 /// Reads an `auth` table. Its scheme may be the name of a provider: then what the provider's manifest says counts
 /// where the table is silent.
@@ -52,6 +52,10 @@ pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
             name.and_then(|item| item.text()).map(|name| Auth::Query { name: name.to_owned(), secrets })
         }
         "path-key" => Some(Auth::PathKey),
+        "plugin" => {
+            let name = table.required("plugin", "name the plugin that judges");
+            name.and_then(|item| source::plugin(&item, names)).map(|plugin| Auth::Plugin { plugin })
+        }
         "none" => Some(Auth::None),
         _ if preset.is_some() => {
             let wrong =
@@ -76,9 +80,7 @@ fn unknown(scheme: &Item<'_>, written: &str, names: &Names<'_>) {
         true => format!("write {}", any_of(SCHEMES)),
         false => format!("write {}, or a provider that has a preset: {}", any_of(SCHEMES), all_of(presets())),
     };
-    if SCHEMES_LATER.contains(&written) {
-        scheme.wrong(format!("{} is not in this version", quote(written)), choice());
-    } else if provider {
+    if provider {
         scheme.wrong(format!("the provider {} has no preset", quote(written)), choice());
     } else {
         let remedy = did_you_mean(written, SCHEMES.into_iter().chain(presets()), choice);

@@ -2,6 +2,7 @@
 
 use crate::config::mistake::{did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
+use crate::config::source::plugin;
 use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
@@ -33,12 +34,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
     let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
     let sources = sources.iter().filter_map(|item| source(item, names)).collect();
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
-    for item in plugins {
-        item.wrong(
-            "plugins of an endpoint are not in this version",
-            "take it out, or give the plugin to a source",
-        );
-    }
+    let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
     let disable_after =
@@ -55,6 +51,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         secrets,
         events,
         sources,
+        plugins,
         schedule: schedule.unwrap_or_else(|| profile.schedule()),
         timeout: timeout.unwrap_or(TIMEOUT),
         concurrency: concurrency.unwrap_or(CONCURRENCY).try_into().unwrap_or(1),

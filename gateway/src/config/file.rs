@@ -8,6 +8,8 @@ use crate::config::{
     Config, Names, OnFailure, PluginSpec, Presets, Shipped, StoreUrl, endpoint, plugin, source,
 };
 use crate::model::secret::Secret;
+use crate::model::source::{Auth, Source};
+use crate::plugins::Limits;
 use crate::telemetry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -202,14 +204,14 @@ fn log(mut table: Table<'_>, config: &mut Config) {
     table.finish();
 }
 
-fn secrets(mut table: Table<'_>) -> BTreeMap<String, Secret> {
+fn secrets(mut table: Table<'_>) -> BTreeMap<String, Vec<Secret>> {
     let mut secrets = BTreeMap::new();
     for (name, item) in table.all() {
         if !is_name(&name) {
             item.wrong(format!("{} is not a name", quote(&name)), "write 1 to 64 of a-z, 0-9, `-` and `_`");
         }
         // One that cannot be read is noted; its name is kept, so that grants of it are not noted too.
-        secrets.insert(name, item.secret().unwrap_or_else(|| Secret::new("")));
+        secrets.insert(name, item.secrets(|_| None));
     }
     secrets
 }
@@ -248,8 +250,15 @@ fn refuse_shared_public_keys(tables: &[Table<'_>]) {
 
 /// A shipped plugin needs no `[[plugin]]` unless it is to be configured.
 fn add_undeclared(config: &mut Config) {
-    let named = config.sources.iter().flat_map(|source| source.plugins.iter().chain(&source.normalizer));
-    let named: BTreeSet<String> = named.cloned().collect();
+    let of_source = |source: &Source| {
+        let verifier = match &source.auth {
+            Auth::Plugin { plugin } => Some(plugin.clone()),
+            _ => None,
+        };
+        source.plugins.iter().chain(&source.normalizer).cloned().chain(verifier).collect::<Vec<_>>()
+    };
+    let of_endpoints = config.endpoints.iter().flat_map(|endpoint| endpoint.plugins.clone());
+    let named: BTreeSet<String> = config.sources.iter().flat_map(of_source).chain(of_endpoints).collect();
     for name in named {
         if config.plugins.iter().all(|plugin| plugin.name != name) {
             let config_of = serde_json::Value::Object(serde_json::Map::new());
@@ -261,6 +270,7 @@ fn add_undeclared(config: &mut Config) {
                 config: config_of,
                 grants,
                 on_failure,
+                limits: Limits::default(),
             });
         }
     }

@@ -4,14 +4,23 @@ use crate::config::mistake::{At, all_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::value::is_name;
 use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec};
+use crate::plugins::Limits;
 use crate::plugins::roster::Kept;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::de::DeValue;
 
 /// What a grant may begin with.
 const GRANTS: [&str; 4] = ["secret", "reveal", "kv", "http"];
+
+/// What the limits of a call may be set to at most, beside those that [`Limits`] knows.
+const OUTPUT_MAX: usize = 16 << 20;
+const LOG_LINES_MAX: u64 = 10_000;
+const LOG_LINE_MAX: usize = 64 << 10;
+const HOST_CALLS_MAX: u64 = 1_000_000;
+const HANDLES_MAX: u64 = 100_000;
 
 /// Reads one `[[plugin]]`.
 pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec> {
@@ -41,10 +50,11 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     let config = table.item("config").and_then(|item| item.table().and_then(|_| json(&item)));
     let component = component_item.as_ref().and_then(component);
     let grants = table.item("grants").map(|item| item.items()).unwrap_or_default();
-    let grants = grants.iter().filter_map(|item| grant(item, names)).collect();
-    let on_failure = table.item("on_failure").and_then(|item| {
-        item.one_of("a way to fail", &[("reject", OnFailure::Reject), ("skip", OnFailure::Skip)])
-    });
+    let grants: Vec<String> = grants.iter().filter_map(|item| grant(item, names)).collect();
+    let ways =
+        [("reject", OnFailure::Reject), ("skip", OnFailure::Skip), ("send-untransformed", OnFailure::Skip)];
+    let on_failure = table.item("on_failure").and_then(|item| item.one_of("a way to fail", &ways));
+    let limits = limits(&mut table, Limits::of(&grants));
     table.finish();
     Some(PluginSpec {
         name: name?,
@@ -53,7 +63,33 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         grants,
         on_failure: on_failure.unwrap_or_default(),
+        limits,
     })
+}
+
+/// Reads `limits`: what is not written is as it is by default.
+fn limits(table: &mut Table<'_>, mut limits: Limits) -> Limits {
+    let Some(mut table) = table.item("limits").and_then(|item| item.table()) else { return limits };
+    let size = |table: &mut Table<'_>, name, min: usize, max: usize| {
+        let size = table.item(name)?.size(min as u64, max as u64)?;
+        usize::try_from(size).ok()
+    };
+    let span = |table: &mut Table<'_>, name, max| table.item(name)?.duration(Duration::from_millis(1), max);
+    let number = |table: &mut Table<'_>, name, min, max| {
+        let number = table.item(name)?.number(min, max)?;
+        u32::try_from(number).ok()
+    };
+    limits.memory = size(&mut table, "memory", 1 << 20, Limits::MEMORY_MAX).unwrap_or(limits.memory);
+    limits.cpu = span(&mut table, "cpu", Limits::CPU_MAX).unwrap_or(limits.cpu);
+    limits.wall = span(&mut table, "wall", Limits::WALL_MAX).unwrap_or(limits.wall);
+    limits.output = size(&mut table, "output", 1 << 10, OUTPUT_MAX).unwrap_or(limits.output);
+    let log_lines = number(&mut table, "log_lines", 0, LOG_LINES_MAX);
+    limits.log_lines = log_lines.map_or(limits.log_lines, |n| n as usize);
+    limits.log_line = size(&mut table, "log_line", 64, LOG_LINE_MAX).unwrap_or(limits.log_line);
+    limits.host_calls = number(&mut table, "host_calls", 1, HOST_CALLS_MAX).unwrap_or(limits.host_calls);
+    limits.handles = number(&mut table, "handles", 1, HANDLES_MAX).map_or(limits.handles, |n| n as usize);
+    table.finish();
+    limits
 }
 
 /// Reads `[plugins]`.

@@ -111,7 +111,7 @@ fn every_key_of_the_contract_is_understood() {
     assert_eq!((config.ingest.listen.port(), config.ingest.max_body), (9400, 2 << 20));
     assert_eq!(config.admin.token.unwrap().reveal(), "t-1");
     assert_eq!(config.network.allow.len(), 2);
-    assert_eq!(config.secrets["webhook"].reveal(), "t-1");
+    assert_eq!(config.secrets["webhook"][0].reveal(), "t-1");
 
     let [plugin, undeclared] = &config.plugins[..] else { panic!("{:?}", config.plugins) };
     assert_eq!((plugin.name.as_str(), plugin.on_failure), ("cancel-strategy", OnFailure::Skip));
@@ -297,7 +297,7 @@ fn variables_come_before_the_file_and_unknown_ones_are_refused() {
     let config = parse("[ingest]\nlisten = \"127.0.0.1:2\"", &variables.into_iter().collect()).unwrap();
     assert_eq!(config.ingest.listen.port(), 1);
     assert_eq!(config.data_dir, Path::new("state"), "a variable's path is relative to the working directory");
-    assert_eq!(config.secrets["key"].reveal(), "k");
+    assert_eq!(config.secrets["key"][0].reveal(), "k");
 
     let variables = [
         ("BILLHOOK_INGEST__LISTE", "x"),

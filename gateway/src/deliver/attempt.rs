@@ -1,4 +1,4 @@
-//! Makes one attempt: has the body written, signs it, sends it and says what came back. It decides nothing.
+//! Makes one attempt: has the body written, has plugins change it, signs it, sends it and says what came back. It decides nothing.
 //!
 //! The body is the same bytes in every attempt. Only the timestamp and with it the signature differ (Standard Webhooks
 //! 1.0.0).
@@ -6,11 +6,12 @@
 use crate::deliver::endpoints::Target;
 use crate::deliver::format::{self, Content, Unsent};
 use crate::deliver::signer::Signer;
+use crate::deliver::transform::{Made, transform};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::endpoint::Stale;
 use crate::outbound::{Outbound, Post, Sent};
-use crate::store::{DeliveryLease, Store};
+use crate::store::{DeliveryLease, Shared};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 
 /// Tries `lease` once. `at` is the time of the attempt.
 pub(super) async fn attempt(
-    store: &dyn Store,
+    store: &Shared,
     outbound: &Outbound,
     target: &Target,
     lease: &DeliveryLease,
@@ -30,26 +31,30 @@ pub(super) async fn attempt(
     let webhook_id = lease.webhook_id();
     let content = match unwanted(target, lease) {
         Some(why) => Err(Unsent::Skip(why)),
-        None => format::write(&target.endpoint, lease, &webhook_id, store).await,
+        None => format::write(&target.endpoint, lease, &webhook_id, &**store).await,
     };
-    let signed = match content {
-        Ok(content) => {
-            let signer = target.signer(store, at).await;
-            signer.map(|signer| (content, signer)).map_err(|why| Unsent::Unreadable(why.to_string()))
-        }
-        Err(unsent) => Err(unsent),
+    let made = match content {
+        Ok(content) => transform(store, target, lease, content, at).await,
+        Err(Unsent::Skip(why)) => Err(Outcome::Skipped(why)),
+        Err(Unsent::Unreadable(why)) => Err(Outcome::Failed(Failure::Unreadable(why))),
+    };
+    let signed = match made {
+        Ok(made) => match target.signer(&**store, at).await {
+            Ok(signer) => Ok((made, signer)),
+            Err(why) => Err(Outcome::Failed(Failure::Unreadable(why.to_string()))),
+        },
+        Err(outcome) => Err(outcome),
     };
     let sent = match signed {
-        Ok((Content { body, mut headers }, signer)) => {
+        Ok((Made { url, content: Content { body, mut headers } }, signer)) => {
             if lease.delivery.stale.is_some() {
                 headers.insert(STALE, HeaderValue::from_static("true"));
             }
             let headers = with_ours(headers, target, &signer, &webhook_id, at, &body);
-            let (url, timeout) = (target.endpoint.url.clone(), target.endpoint.timeout);
+            let timeout = target.endpoint.timeout;
             outbound.send(Post { url, headers, body, timeout, now: at }).await
         }
-        Err(Unsent::Skip(why)) => unsent(Outcome::Skipped(why)),
-        Err(Unsent::Unreadable(why)) => unsent(Outcome::Failed(Failure::Unreadable(why))),
+        Err(outcome) => unsent(outcome),
     };
     Attempt {
         n: lease.delivery.attempts + 1,

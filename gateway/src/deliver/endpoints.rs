@@ -1,13 +1,14 @@
 //! The configured endpoints with what every attempt needs, prepared once.
 
 use crate::deliver::signer::Signer;
+use crate::deliver::transform::Step;
 use crate::model::Time;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::EndpointId;
 use crate::model::rotation;
 use crate::model::signature::BadSecret;
 use crate::store::{RotationRow, Store, StoreError};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The endpoints of the configuration, in its order.
@@ -16,13 +17,15 @@ pub struct Endpoints {
     places: HashMap<EndpointId, usize>,
 }
 
-/// An endpoint and what signs for it.
+/// An endpoint, what changes its requests and what signs them.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
     /// Of what is configured.
     signer: Arc<Signer>,
     /// Of what was rotated, by the version that it was made of. Attempts share it, each for a look.
     rotated: Mutex<Option<(u64, Arc<Signer>)>>,
+    /// Its filters and transforms, in order.
+    pub(super) steps: Vec<Step>,
 }
 
 /// Why nothing can be signed.
@@ -80,9 +83,19 @@ impl Endpoints {
             let signer =
                 Signer::new(&endpoint).map_err(|why| BadEndpoint { name: endpoint.name.clone(), why })?;
             all.places.entry(endpoint.id).or_insert(all.targets.len());
-            all.targets.push(Target { endpoint, signer: Arc::new(signer), rotated: Mutex::default() });
+            let (signer, rotated) = (Arc::new(signer), Mutex::default());
+            all.targets.push(Target { endpoint, signer, rotated, steps: Vec::new() });
         }
         Ok(all)
+    }
+
+    /// The same with the plugins of endpoints, by endpoint's name.
+    #[must_use]
+    pub fn with_steps(mut self, mut steps: BTreeMap<String, Vec<Step>>) -> Endpoints {
+        for target in &mut self.targets {
+            target.steps = steps.remove(&target.endpoint.name).unwrap_or_default();
+        }
+        self
     }
 
     /// The endpoints.

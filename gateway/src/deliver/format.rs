@@ -173,6 +173,7 @@ mod tests {
             secrets: Vec::new(),
             events: Vec::new(),
             sources: Vec::new(),
+            plugins: Vec::new(),
             schedule: Schedule::default(),
             timeout: Duration::from_secs(15),
             concurrency: 8,

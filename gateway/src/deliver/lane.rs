@@ -7,7 +7,7 @@ use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
 use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
-use crate::model::retry::{self, Next, Schedule};
+use crate::model::retry::{self, Next, PLUGIN_WAITS, Schedule};
 use crate::store::AfterAttempt;
 use std::time::Duration;
 
@@ -146,10 +146,18 @@ impl Lane {
                 (self.in_row, self.limit) = (0, self.limit.saturating_mul(2));
                 return (AfterAttempt::Delivered, was_closed.then_some(Turn::Succeeded));
             }
-            // Neither says anything about the endpoint.
+            // None of these says anything about the endpoint.
             Outcome::Skipped(why) => return (AfterAttempt::Skipped(why.clone()), None),
             Outcome::Failed(failure @ Failure::Unreadable(_)) => {
                 return (after(delivery, failure, attempt, schedule, now, random), None);
+            }
+            Outcome::Failed(Failure::Plugin { why, failures, ends }) => {
+                let wait = PLUGIN_WAITS.get(failures.saturating_sub(1) as usize).filter(|_| !ends);
+                let after = wait.map_or_else(
+                    || AfterAttempt::Dead(why.clone()),
+                    |wait| AfterAttempt::PutOff(now.plus(*wait)),
+                );
+                return (after, None);
             }
             Outcome::Failed(failure) => failure,
         };

@@ -187,7 +187,7 @@ impl<'a> Pass<'a> {
             let (store, outbound, endpoints) = (store.clone(), outbound.clone(), endpoints.clone());
             let sends = async move {
                 let target = endpoints.target(place);
-                attempt(&*store, &outbound, target, &leased, at, trial).await
+                attempt(&store, &outbound, target, &leased, at, trial).await
             };
             let task = self.attempts.spawn(sends).id();
             lane.in_flight += 1;
@@ -320,7 +320,7 @@ fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAtt
     };
     let next = match after {
         AfterAttempt::Delivered => "delivered".to_owned(),
-        AfterAttempt::RetryAt(at) => format!("retry at {at}"),
+        AfterAttempt::RetryAt(at) | AfterAttempt::PutOff(at) => format!("retry at {at}"),
         AfterAttempt::Held => "held".to_owned(),
         AfterAttempt::Dead(_) => "dead".to_owned(),
         AfterAttempt::Skipped(_) => "skipped".to_owned(),
@@ -344,6 +344,7 @@ fn tell(delivery: &Delivery, endpoint: &str, attempt: &Attempt, after: &AfterAtt
     }
     match after {
         AfterAttempt::Delivered | AfterAttempt::Skipped(_) => tell!(debug),
-        AfterAttempt::RetryAt(_) | AfterAttempt::Held | AfterAttempt::Dead(_) => tell!(info),
+        AfterAttempt::RetryAt(_) | AfterAttempt::PutOff(_) => tell!(info),
+        AfterAttempt::Held | AfterAttempt::Dead(_) => tell!(info),
     }
 }

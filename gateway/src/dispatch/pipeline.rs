@@ -1,14 +1,16 @@
 //! One run of the pipeline: a webhook through the normalizer, then each event through the filters and maps, then to
-//! its endpoints. It reads entity rows and writes nothing.
+//! its endpoints. It reads entity rows and what plugins keep, and writes nothing: what plugins would write is part of
+//! what it gives.
 
 use crate::dispatch::{Line, Step};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
 use crate::model::endpoint::{Endpoint, Ordering};
-use crate::model::id::EventId;
+use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
+use crate::plugins::kv::Staging;
 use crate::plugins::manifest::Kind;
-use crate::plugins::{Call, CallError, EventInput, Plugin, Verdict, WebhookInput};
-use crate::store::{Store, StoreError, WebhookLease};
+use crate::plugins::{Call, CallError, EventInput, Failed, Kv, Plugin, Verdict, WebhookInput};
+use crate::store::{Shared, StoreError, WebhookLease};
 use billhook_event::event::Stamp;
 use billhook_event::{Draft, Event, Patch, PluginRef, Raw, Time};
 use bytes::Bytes;
@@ -18,43 +20,26 @@ use std::sync::Arc;
 /// Events of a webhook that its rerun takes for its own.
 const OWN_EVENTS_MAX: u32 = 64;
 
-/// Why a run gave nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("plugin `{plugin}`: {source}")]
-pub struct RunError {
-    /// The plugin that failed.
-    pub plugin: String,
-    /// How.
-    #[source]
-    pub source: CallError,
-}
-
-impl RunError {
-    /// Whether the same webhook would fail again for certain.
-    pub fn is_final(&self) -> bool {
-        matches!(self.source, CallError::Invalid(_))
-    }
-}
-
 /// Runs `webhook` through `line`.
 ///
 /// `last_chance`: steps that fail and may be skipped are skipped now. The outer error is the store's, the inner one
 /// the run's.
 pub async fn run(
-    store: &dyn Store,
+    store: &Shared,
     line: &Line,
     endpoints: &[Endpoint],
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
     last_chance: bool,
     now: Time,
-) -> Result<Result<Dispatch, RunError>, StoreError> {
-    let call = Call { now, seed: lease.id.0 };
+) -> Result<Result<Dispatch, Failed>, StoreError> {
+    let staging = Arc::new(Staging::new(Arc::clone(store), lease.id, lease.run));
+    let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)) };
     let mut run = Run { now, notes: Vec::new() };
     let started = tokio::time::Instant::now();
     let drafts = match line.normalizer.normalize(&call, webhook).await {
         Ok(drafts) => drafts,
-        Err(source) => return Ok(Err(RunError { plugin: line.normalizer.name().to_owned(), source })),
+        Err(source) => return Ok(Err(line.normalizer.failed(Kind::Normalize, lease.id, source))),
     };
     let said = Said::Drafts(drafts.len().try_into().unwrap_or(u32::MAX));
     run.notes.push(note(&line.normalizer, None, said, started));
@@ -80,11 +65,11 @@ pub async fn run(
         let input = Arc::new(EventInput {
             json: json(&event),
             event,
-            webhook: Arc::clone(webhook),
+            webhook: Some(Arc::clone(webhook)),
             seen,
             replayed: lease.run > 0,
         });
-        let asked = Asked { call: &call, index, last_chance };
+        let asked = Asked { call: &call, webhook: lease.id, index, last_chance };
         let (input, dropped) = match steps(line, &asked, input, &mut run).await {
             Ok(gone_through) => gone_through,
             Err(error) => return Ok(Err(error)),
@@ -113,7 +98,7 @@ pub async fn run(
         entities.into_iter().map(|(entity, row)| EntityRead { entity, version: row.version }).collect();
     let in_order = |endpoint: &&Endpoint| endpoint.terms.ordering == Ordering::Entity;
     let ordered = endpoints.iter().filter(in_order).map(|endpoint| endpoint.id).collect();
-    Ok(Ok(Dispatch { run, events, entities, ordered }))
+    Ok(Ok(Dispatch { run, events, entities, ordered, kv: staging.take() }))
 }
 
 /// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.
@@ -136,6 +121,7 @@ fn recovered(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> Option<
 /// What the steps of one event share.
 struct Asked<'a> {
     call: &'a Call,
+    webhook: WebhookId,
     index: u32,
     last_chance: bool,
 }
@@ -147,7 +133,7 @@ async fn steps(
     asked: &Asked<'_>,
     mut input: Arc<EventInput>,
     run: &mut Run,
-) -> Result<(Arc<EventInput>, Option<(String, String)>), RunError> {
+) -> Result<(Arc<EventInput>, Option<(String, String)>), Failed> {
     let mut dropped = None;
     let mut patches: Vec<(usize, Patch)> = Vec::new();
     'steps: for Step { plugin, skip_on_failure } in &line.steps {
@@ -169,11 +155,11 @@ async fn steps(
                     Said::Patch(String::new())
                 }
                 Err(source) => {
-                    let is_final = matches!(source, CallError::Invalid(_));
-                    if !skip_on_failure || !(asked.last_chance || is_final) {
-                        return Err(RunError { plugin: plugin.name().to_owned(), source });
+                    let failed = plugin.failed(kind, asked.webhook, source);
+                    if !skip_on_failure || !(asked.last_chance || failed.is_final()) {
+                        return Err(failed);
                     }
-                    Said::Skipped(source.to_string())
+                    Said::Skipped(failed.source.to_string())
                 }
             };
             run.notes.push(note(plugin, Some(asked.index), said, started));

@@ -3,6 +3,8 @@
 use crate::ingest::body::Unread;
 use crate::model::id::WebhookId;
 use crate::model::signature::Refusal;
+use crate::plugins::Failed;
+use crate::plugins::verify::Reply;
 use crate::store::StoreError;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
@@ -23,6 +25,8 @@ pub(super) enum Outcome {
     Stored(WebhookId),
     /// It was stored before, as this.
     Duplicate(WebhookId),
+    /// It was a challenge, and a plugin gave the answer.
+    Challenge(Reply),
     /// It is not taken.
     Refused(Refused),
 }
@@ -48,6 +52,9 @@ pub(super) enum Refused {
     /// It is authentic, but more come than the source takes.
     #[error("more come than the source's `rate`: there is room again in {wait:?}")]
     OverRate { wait: Duration },
+    /// The plugin that is to judge gave no answer.
+    #[error("{0}")]
+    Unproven(Box<Failed>),
     /// It could not be stored.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -58,7 +65,8 @@ impl Refused {
     fn is_deliberate(&self) -> bool {
         match self {
             Refused::NoSource | Refused::NotAuthentic(_) | Refused::Body(Unread::TooLarge { .. }) => true,
-            Refused::Method | Refused::Path(_) | Refused::OverRate { .. } | Refused::Store(_) => false,
+            Refused::Method | Refused::Path(_) | Refused::OverRate { .. } => false,
+            Refused::Unproven(_) | Refused::Store(_) => false,
             Refused::Body(Unread::TooSlow { .. } | Unread::NoRoom(_) | Unread::Broken(_)) => false,
         }
     }
@@ -96,6 +104,10 @@ impl Refused {
                 let message = "more come than this source takes: send again later, slower";
                 (StatusCode::TOO_MANY_REQUESTS, "too_many", message.to_owned())
             }
+            Refused::Unproven(_) => {
+                let message = "nobody can say now whether it is authentic: send again later";
+                (StatusCode::SERVICE_UNAVAILABLE, "unproven", message.to_owned())
+            }
             Refused::Store(error) => {
                 let word = if matches!(error, StoreError::Busy(_)) { "busy" } else { "unavailable" };
                 (StatusCode::SERVICE_UNAVAILABLE, word, "nothing was stored: send again later".to_owned())
@@ -107,7 +119,7 @@ impl Refused {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Refused::Body(Unread::NoRoom(_)) | Refused::Store(StoreError::Busy(_)) => Some(RETRY_AFTER_BUSY),
-            Refused::Store(_) => Some(RETRY_AFTER_DOWN),
+            Refused::Unproven(_) | Refused::Store(_) => Some(RETRY_AFTER_DOWN),
             Refused::OverRate { wait } => {
                 Some(wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX))
             }
@@ -124,6 +136,12 @@ impl Outcome {
             Outcome::Stored(_) | Outcome::Duplicate(_) if always_ok => ok(),
             Outcome::Stored(id) => {
                 json(StatusCode::OK, format!(r#"{{"status":"ok","id":"{id}","duplicate":false}}"#))
+            }
+            Outcome::Challenge(Reply { status, content_type, body }) => {
+                let mut response = Response::new(Full::new(body.clone()));
+                *response.status_mut() = *status;
+                response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+                response
             }
             Outcome::Duplicate(first) => {
                 json(StatusCode::OK, format!(r#"{{"status":"ok","id":"{first}","duplicate":true}}"#))

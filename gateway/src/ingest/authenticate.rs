@@ -18,6 +18,14 @@ use subtle::Choice;
 /// The names that Standard Webhooks headers begin with: the specification's, and Svix's own.
 const FAMILIES: [&str; 2] = ["webhook", "svix"];
 
+/// Whether `source` takes anything from `remote`.
+pub(super) fn allowed(source: &Source, remote: IpAddr) -> Result<(), Refusal> {
+    if !source.allow_from.is_empty() && !source.allow_from.iter().any(|network| network.contains(&remote)) {
+        return Err(Refusal::Address(remote));
+    }
+    Ok(())
+}
+
 /// What `arrival` from `remote` proves under the scheme of `source`, or why it proves nothing.
 pub(super) fn authenticate(
     source: &Source,
@@ -25,9 +33,7 @@ pub(super) fn authenticate(
     remote: IpAddr,
     now: Time,
 ) -> Result<Proof, Refusal> {
-    if !source.allow_from.is_empty() && !source.allow_from.iter().any(|network| network.contains(&remote)) {
-        return Err(Refusal::Address(remote));
-    }
+    allowed(source, remote)?;
     match &source.auth {
         Auth::StandardWebhooks { secrets, public_keys, tolerance } => {
             standard_webhooks(secrets, public_keys, *tolerance, arrival, now)
@@ -36,6 +42,7 @@ pub(super) fn authenticate(
         Auth::Basic { .. } | Auth::Header { .. } | Auth::Query { .. } => static_secret(&source.auth, arrival),
         Auth::PathKey => path_key(source, arrival),
         Auth::None => Ok(unsigned(Verified::None)),
+        Auth::Plugin { plugin } => Err(Refusal::ByPlugin(format!("the plugin `{plugin}` was not asked"))),
     }
 }
 
@@ -66,7 +73,7 @@ fn standard_webhooks(
         }
         verified => verified?,
     }
-    Ok(Proof { verified: Verified::Signature, signed_headers: vec![id, timestamp] })
+    Ok(Proof { verified: Verified::Signature, signed_headers: vec![id, timestamp], delivery_id: None })
 }
 
 fn hmac(scheme: &Hmac, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
@@ -83,6 +90,7 @@ fn hmac(scheme: &Hmac, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
     Ok(Proof {
         verified: Verified::Signature,
         signed_headers: covered.filter_map(|(_, name)| name.clone()).collect(),
+        delivery_id: None,
     })
 }
 
@@ -114,7 +122,8 @@ impl Static<'_> {
                 let (place, known) = (Place::Query(name.clone()), live(secrets).map(Cow::Borrowed).collect());
                 Some((Static { place, known, proves: Verified::QueryToken }, arrival.only_query(name)))
             }
-            Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::PathKey | Auth::None => None,
+            Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::PathKey => None,
+            Auth::Plugin { .. } | Auth::None => None,
         }
     }
 }
@@ -166,7 +175,7 @@ fn path_key(source: &Source, arrival: &Arrival) -> Result<Proof, Refusal> {
 }
 
 fn unsigned(verified: Verified) -> Proof {
-    Proof { verified, signed_headers: Vec::new() }
+    Proof { verified, signed_headers: Vec::new(), delivery_id: None }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) fn key(
 ) -> Option<DedupeKey> {
     let source = &inlet.source.name;
     inlet.dedupe.iter().find_map(|place| match place {
-        Place::Header(name) if !proof.signed_headers.contains(name) => None,
+        Place::Header(name) if !is_covered(name, arrival, proof) => None,
         Place::Header(_) | Place::Pointer(_) | Place::Query(_) => {
             let value = arrival.text(place)?;
             Some(DedupeKey { hash: hash(source, place, &[value.as_bytes()]), until: now.plus(ID_WINDOW) })
@@ -38,6 +38,12 @@ pub(super) fn key(
         // The same for every arrival, or for every event of a kind: no id.
         Place::Path | Place::Const(_) => None,
     })
+}
+
+/// Whether a signature covers a header, or a plugin vouches for what it says.
+fn is_covered(name: &str, arrival: &Arrival, proof: &Proof) -> bool {
+    let vouched = || arrival.text(&Place::Header(name.to_owned())) == proof.delivery_id;
+    proof.signed_headers.iter().any(|signed| signed == name) || (proof.delivery_id.is_some() && vouched())
 }
 
 /// SHA-256 of source, rule and value, each with its length before it, cut to 16 bytes.
@@ -71,7 +77,7 @@ mod tests {
         let body_window = Duration::from_secs(60);
         let inlet = Inlet { dedupe, body_window, ..inlet("s", Auth::None) };
         let signed_headers = signed.iter().map(|name| (*name).to_owned()).collect();
-        let proof = Proof { verified: Verified::Signature, signed_headers };
+        let proof = Proof { verified: Verified::Signature, signed_headers, delivery_id: None };
         key(&inlet, arrival, &proof, &Sha256::digest(&arrival.body).into(), event_name, NOW)
     }
 

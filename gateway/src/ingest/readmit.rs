@@ -2,13 +2,13 @@
 
 use crate::ingest::Ingest;
 use crate::ingest::arrival::Arrival;
-use crate::ingest::authenticate::authenticate;
+use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::take::{Found, webhook};
 use crate::model::id::{RefusedId, WebhookId};
 use crate::model::refused::{BODY_BYTES_MAX, Readmission, RefusedHead};
 use crate::model::webhook::{Accepted, Header};
 use crate::store::StoreError;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::info;
 
 impl Ingest {
@@ -31,11 +31,17 @@ impl Ingest {
             Ok(found) => found,
             Err(missing) => return Ok(Readmission::StillRefused(missing.why.to_string())),
         };
-        let RefusedHead { at, remote, query, headers, presented, sha256, .. } = head;
+        let RefusedHead { at, remote, path, query, headers, presented, sha256, .. } = head;
         let mut arrival = Arrival::new(key, tail, query, header_map(headers), request.body);
         arrival.presented = presented;
-        let proof = match authenticate(&inlet.source, &arrival, remote, at) {
-            Ok(proof) => proof,
+        // Only what was posted is kept.
+        let asked = Asked { method: &Method::POST, path: &path, remote, at };
+        let proof = match self.prove(&inlet, &arrival, &asked).await {
+            Ok(Judged::Authentic(proof)) => proof,
+            Ok(Judged::Challenge(_)) => {
+                let why = "the plugin takes it for a challenge, of which nothing is stored";
+                return Ok(Readmission::StillRefused(why.to_owned()));
+            }
             Err(cause) => return Ok(Readmission::StillRefused(cause.to_string())),
         };
         let now = self.clock.now();

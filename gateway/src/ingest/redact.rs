@@ -21,7 +21,7 @@ pub(super) fn headers(inlet: &Inlet, headers: &HeaderMap) -> Vec<Header> {
         Auth::Header { name, .. } => Some(name.as_str()),
         // The one header of basic authentication is a secret whatever the source says.
         Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => None,
-        Auth::Query { .. } | Auth::PathKey | Auth::None => None,
+        Auth::Query { .. } | Auth::PathKey | Auth::Plugin { .. } | Auth::None => None,
     };
     let secret = |name: &str| {
         SECRET_HEADERS.contains(&name)
@@ -37,7 +37,7 @@ pub(super) fn query(inlet: &Inlet, query: &str) -> String {
     let own = match &inlet.source.auth {
         Auth::Query { name, .. } => Some(name.as_str()),
         Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => None,
-        Auth::Header { .. } | Auth::PathKey | Auth::None => None,
+        Auth::Header { .. } | Auth::PathKey | Auth::Plugin { .. } | Auth::None => None,
     };
     let secret = |pair: &&str| {
         let names = form_urlencoded::parse(pair.as_bytes()).map(|(name, _)| name);

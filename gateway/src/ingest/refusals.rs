@@ -156,7 +156,7 @@ pub(super) fn refused(
 ) -> RefusedRequest {
     let body = match &inlet.source.auth {
         // The signature is over every byte.
-        Auth::StandardWebhooks { .. } | Auth::Hmac(_) => arrival.body.clone(),
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Plugin { .. } => arrival.body.clone(),
         _ if inlet.secret_pointers.is_empty() => arrival.body.clone(),
         _ if arrival.body.len() <= BODY_BYTES_MAX => redact::body(inlet, arrival),
         // What is cut is not JSON, and nobody could tell where its secrets are.

@@ -2,8 +2,8 @@
 
 use crate::ingest::answer::{Outcome, Refused};
 use crate::ingest::arrival::Arrival;
-use crate::ingest::authenticate::authenticate;
 use crate::ingest::body::Unread;
+use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::route::{Route, route};
 use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals};
 use crate::model::id::WebhookId;
@@ -49,7 +49,13 @@ impl Ingest {
         let asks_first = parts.headers.contains_key(EXPECT);
         let outcome = match found {
             Err(missing) => self.turn_away(missing, &parts, &mut body, remote).await,
-            Ok(_) if parts.method != Method::POST => Err(Refused::Method),
+            // A provider may ask its challenge by GET: that is the verifier's to answer.
+            Ok(found)
+                if parts.method != Method::POST
+                    && !(found.inlet.verifier.is_some() && parts.method == Method::GET) =>
+            {
+                Err(Refused::Method)
+            }
             Ok(found) => self.receive(found, parts, &mut body, remote).await,
         };
         if !body.is_end_stream() && !asks_first {
@@ -68,7 +74,10 @@ impl Ingest {
             Outcome::Duplicate(id) => {
                 debug!(source, %remote, status, %id, duplicate = true, ?elapsed, "webhook known")
             }
-            Outcome::Refused(cause @ Refused::Store(_)) => {
+            Outcome::Challenge(_) => {
+                info!(source, %remote, status, ?elapsed, "challenge answered by a plugin")
+            }
+            Outcome::Refused(cause @ (Refused::Store(_) | Refused::Unproven(_))) => {
                 warn!(source, %remote, status, %cause, ?elapsed, "webhook not stored")
             }
             Outcome::Refused(cause) => info!(source, %remote, status, %cause, ?elapsed, "webhook refused"),
@@ -149,8 +158,17 @@ impl Ingest {
                 refuse(false, unread);
             }
         })?;
-        let proof = authenticate(&inlet.source, &arrival, remote, now);
-        let proof = proof.inspect_err(|cause| refuse(true, cause))?;
+        let asked = Asked { method: &parts.method, path: parts.uri.path(), remote, at: now };
+        let proof = match self.prove(&inlet, &arrival, &asked).await {
+            Ok(Judged::Challenge(reply)) => return Ok(Outcome::Challenge(reply)),
+            // Only challenges come so.
+            _ if parts.method != Method::POST => return Err(Refused::Method),
+            Ok(Judged::Authentic(proof)) => proof,
+            Err(cause) => {
+                refuse(true, &cause);
+                return Err(cause);
+            }
+        };
         // Only what is authentic counts: strangers must not use up what the sender may send.
         if let Some(bucket) = self.inlets.buckets.get(&inlet.source.name) {
             bucket.take(now).map_err(|wait| Refused::OverRate { wait })?;
@@ -200,7 +218,7 @@ pub(super) fn webhook(
     now: Time,
 ) -> NewWebhook {
     let event_name = arrival.first(&inlet.event_name);
-    let delivery_id = arrival.first(&inlet.delivery_id);
+    let delivery_id = proof.delivery_id.clone().or_else(|| arrival.first(&inlet.delivery_id));
     let key = dedupe::key(inlet, &arrival, proof, &sha256, event_name.as_deref(), now);
     let body = redact::body(inlet, &arrival);
     let head = WebhookHead {

@@ -50,6 +50,7 @@ pub(super) fn inlet(name: &str, auth: Auth) -> Inlet {
     };
     Inlet {
         source,
+        verifier: None,
         dedupe: Vec::new(),
         body_window: Duration::from_secs(3600),
         event_name: Vec::new(),

@@ -59,6 +59,15 @@ pub enum Failure {
     Broken(String),
     /// What is to be sent cannot be read back. Not the endpoint's fault: its gate does not count it.
     Unreadable(String),
+    /// A plugin of the endpoint gave no answer. Not the endpoint's fault either.
+    Plugin {
+        /// Which, and why.
+        why: String,
+        /// How often in a row, this time counted.
+        failures: u32,
+        /// Whether it is not asked again.
+        ends: bool,
+    },
 }
 
 impl Failure {
@@ -78,6 +87,7 @@ impl fmt::Display for Failure {
             Failure::Forbidden(why) => write!(f, "forbidden address: {why}"),
             Failure::Broken(why) => write!(f, "broken connection: {why}"),
             Failure::Unreadable(why) => write!(f, "nothing to send: {why}"),
+            Failure::Plugin { why, .. } => f.write_str(why),
         }
     }
 }

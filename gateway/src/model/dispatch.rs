@@ -1,6 +1,7 @@
 //! What a run of the pipeline gives: events, deliveries and what plugins said.
 
 use crate::model::id::{EndpointId, EventId};
+use crate::model::kv::KvRun;
 use billhook_event::{PluginRef, Time};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct Dispatch {
     pub entities: Vec<EntityRead>,
     /// The endpoints that take the events of one entity one at a time, in the order of their commits.
     pub ordered: Vec<EndpointId>,
+    /// What its plugins keep.
+    pub kv: KvRun,
 }
 
 /// One run of the pipeline.

@@ -25,6 +25,8 @@ pub struct Endpoint {
     pub events: Vec<String>,
     /// The sources it takes events from; empty is all.
     pub sources: Vec<String>,
+    /// Its filters and transforms, by name, in this order.
+    pub plugins: Vec<String>,
     /// When failed deliveries are tried again.
     pub schedule: Schedule,
     /// How long one attempt may take, from the first byte sent to the last byte read.

@@ -74,6 +74,10 @@ pub fn next(
     Next::RetryAt(now.plus(wait.max(asked).max(overload)))
 }
 
+/// Waits before what a plugin failed at is tried again; after the last one its `on_failure` decides.
+pub const PLUGIN_WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
+
 /// Whether an outcome disables the endpoint: 410 Gone, as Standard Webhooks 1.0.0 asks.
 pub fn disables(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(Failure::Status(410)))

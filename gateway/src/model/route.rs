@@ -66,6 +66,7 @@ mod tests {
             secrets: Vec::new(),
             events: events.iter().map(ToString::to_string).collect(),
             sources: sources.iter().map(ToString::to_string).collect(),
+            plugins: Vec::new(),
             schedule: Schedule::default(),
             timeout: Duration::from_secs(15),
             concurrency: 8,

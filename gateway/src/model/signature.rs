@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The path holds none of the source's public keys.
     #[error("the path holds none of the source's public keys")]
     WrongPathKey,
+    /// The plugin that judges for the source says no.
+    #[error("{0}")]
+    ByPlugin(String),
     /// The source has a secret that is no key.
     #[error("the source's own secret cannot be used: {0}")]
     BadSecret(#[from] BadSecret),

@@ -124,6 +124,11 @@ pub enum Auth {
     },
     /// The path must hold one of the source's public keys.
     PathKey,
+    /// A plugin judges.
+    Plugin {
+        /// Its name.
+        plugin: String,
+    },
     /// Anybody may send.
     None,
 }
@@ -228,4 +233,6 @@ pub struct Proof {
     pub verified: billhook_event::Verified,
     /// Headers that the signature covers, in lower case: only they can name a duplicate.
     pub signed_headers: Vec<String>,
+    /// The id of the request that a plugin vouches for: a header that has it counts as covered.
+    pub delivery_id: Option<String>,
 }

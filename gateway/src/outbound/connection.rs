@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection, driven by the task that uses it: no task of its own, no wake from one thread to another.
 
-use crate::model::attempt::{ANSWER_BYTES_MAX, Failure};
+use crate::model::attempt::Failure;
 use crate::outbound::innermost;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -58,17 +58,22 @@ impl Connection {
         })
     }
 
-    /// Reads the beginning of the body until `deadline`, at most [`ANSWER_BYTES_MAX`] bytes. Whatever ends it, what was
-    /// read is answered; the flag says whether that was all.
-    pub(super) async fn read(&mut self, mut body: Incoming, deadline: Instant) -> (Vec<u8>, bool) {
+    /// Reads the beginning of the body until `deadline`, at most `max` bytes. Whatever ends it, what was read is
+    /// answered; the flag says whether that was all.
+    pub(super) async fn read(
+        &mut self,
+        mut body: Incoming,
+        max: usize,
+        deadline: Instant,
+    ) -> (Vec<u8>, bool) {
         let mut answer = Vec::new();
         while !body.is_end_stream() {
             let frame = tokio::time::timeout_at(deadline, drive(&mut self.driver, body.frame())).await;
             let Ok(Some(Ok(frame))) = frame else { return (answer, matches!(frame, Ok(None))) };
             let chunk = frame.into_data().unwrap_or_default();
-            let room = ANSWER_BYTES_MAX - answer.len();
+            let room = max - answer.len();
             answer.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if answer.len() == ANSWER_BYTES_MAX {
+            if answer.len() == max {
                 return (answer, body.is_end_stream());
             }
         }

@@ -10,13 +10,33 @@ pub(super) mod host {
                 include billhook:plugin/base@0.1.0;
                 import billhook:plugin/webhooks@0.1.0;
                 import billhook:plugin/events@0.1.0;
+                import billhook:plugin/ingress@0.1.0;
+                import billhook:plugin/deliveries@0.1.0;
+                import billhook:plugin/secrets@0.1.0;
+                import billhook:plugin/reveal@0.1.0;
+                import billhook:plugin/kv@0.1.0;
+                import billhook:plugin/http@0.1.0;
             }
         ",
         world: "billhook:host/host",
-        imports: { default: trappable },
+        imports: {
+            // These wait: for the store, or for somebody else's machine.
+            "billhook:plugin/kv.[method]bucket.get": async | trappable,
+            "billhook:plugin/kv.[method]bucket.set": async | trappable,
+            "billhook:plugin/kv.[method]bucket.compare-and-set": async | trappable,
+            "billhook:plugin/kv.[method]bucket.delete": async | trappable,
+            "billhook:plugin/http.[method]request.send": async | trappable,
+            default: trappable,
+        },
         with: {
             "billhook:plugin/webhooks.webhook": crate::plugins::imports::handles::Webhook,
             "billhook:plugin/events.event": crate::plugins::imports::handles::Event,
+            "billhook:plugin/ingress.request": crate::plugins::imports::handles::Request,
+            "billhook:plugin/deliveries.outgoing": crate::plugins::imports::handles::Outgoing,
+            "billhook:plugin/secrets.secret": crate::plugins::imports::handles::Secret,
+            "billhook:plugin/kv.bucket": crate::plugins::imports::handles::Bucket,
+            "billhook:plugin/http.request": crate::plugins::imports::handles::HttpRequest,
+            "billhook:plugin/http.response": crate::plugins::imports::handles::HttpResponse,
         },
         require_store_data_send: true,
     });
@@ -48,6 +68,28 @@ pub(super) mod map {
     wasmtime::component::bindgen!({
         path: "../wit/v0.1",
         world: "billhook:plugin/map-plugin",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
+        require_store_data_send: true,
+    });
+}
+
+pub(super) mod verify {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        world: "billhook:plugin/verify-plugin",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
+        require_store_data_send: true,
+    });
+}
+
+pub(super) mod transform {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        world: "billhook:plugin/transform-plugin",
         imports: { default: trappable },
         exports: { default: async },
         with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },

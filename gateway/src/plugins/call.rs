@@ -5,14 +5,17 @@
 //! runtime: other tasks go on beside a plugin that loops. Host functions return quickly; the guest is asked after them.
 
 use crate::plugins::bindings::host::billhook::plugin::types::Failure;
-use crate::plugins::bindings::{filter, map};
+use crate::plugins::bindings::{filter, map, transform, verify};
 use crate::plugins::engine::{Host, STACK_BYTES};
-use crate::plugins::imports::{Input, LimitReached, State};
+use crate::plugins::imports::{Input, LimitReached, State, Unanswered};
+use crate::plugins::kv::{Kv, Stage};
 use crate::plugins::manifest::Kind;
 use crate::plugins::text::{SHOWN_MAX, one_line};
+use crate::plugins::transform::OutgoingInput;
+use crate::plugins::verify::RequestInput;
 use crate::plugins::wasi::Exited;
 use crate::plugins::watch;
-use crate::plugins::{Call, CallError, EventInput, Loaded, WebhookInput};
+use crate::plugins::{Call, CallError, EventInput, Loaded, Outgoing, WebhookInput};
 use rustix::time::{ClockId, clock_gettime};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -21,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tracing::{debug, warn};
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTableError};
 use wasmtime::{Error, FrameInfo, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 /// What a plugin's export returns: the guest's own answer inside what the machine made of it.
@@ -30,8 +33,28 @@ type Outcome<T> = wasmtime::Result<Result<T, Failure>>;
 /// At most this many frames of a trap are told: the innermost that are the plugin's own.
 const FRAMES_SHOWN: usize = 4;
 
+/// Never knows what plugins keep: nobody vouches for what it is asked about. Where all instances are in use it does not
+/// wait for longer than a call may take, since the sender does.
+pub(super) async fn verify(
+    plugin: &Arc<Loaded>,
+    call: &Call,
+    request: &Arc<RequestInput>,
+) -> Result<verify::exports::billhook::plugin::verify::Judgement, CallError> {
+    let pre = plugin.linked.verify.as_ref().ok_or_else(|| not_a(plugin, Kind::Verify))?;
+    let call = Call { kv: Kv::None, ..call.clone() };
+    let begins = Run::begin(plugin, &call, Input::Request(Arc::clone(request)));
+    let busy = |_| CallError::Unavailable("all instances of plugins are in use".to_owned());
+    let mut run = tokio::time::timeout(plugin.limits.wall, begins).await.map_err(busy)??;
+    let outcome = bounded(plugin, &run.cpu, async {
+        let instance = pre.instantiate_async(&mut run.store).await?;
+        instance.billhook_plugin_verify().call_verify(&mut run.store, Resource::new_borrow(0)).await
+    });
+    let outcome = outcome.await;
+    run.end(outcome)
+}
+
 pub(super) async fn normalize(
-    plugin: &Loaded,
+    plugin: &Arc<Loaded>,
     call: &Call,
     webhook: &Arc<WebhookInput>,
 ) -> Result<Vec<Vec<u8>>, CallError> {
@@ -47,7 +70,7 @@ pub(super) async fn normalize(
 }
 
 pub(super) async fn filter(
-    plugin: &Loaded,
+    plugin: &Arc<Loaded>,
     call: &Call,
     event: &Arc<EventInput>,
 ) -> Result<filter::exports::billhook::plugin::filter::Verdict, CallError> {
@@ -62,7 +85,7 @@ pub(super) async fn filter(
 }
 
 pub(super) async fn map(
-    plugin: &Loaded,
+    plugin: &Arc<Loaded>,
     call: &Call,
     event: &Arc<EventInput>,
 ) -> Result<Option<Vec<u8>>, CallError> {
@@ -77,13 +100,34 @@ pub(super) async fn map(
 }
 
 /// Makes an instance and calls nothing of it.
-pub(super) async fn instantiate(plugin: &Loaded, call: &Call, input: Input) -> Result<(), CallError> {
+pub(super) async fn instantiate(plugin: &Arc<Loaded>, call: &Call, input: Input) -> Result<(), CallError> {
     let mut run = Run::begin(plugin, call, input).await?;
     let outcome = bounded(plugin, &run.cpu, async {
         plugin.linked.any.instantiate_async(&mut run.store).await.map(|_| Ok(()))
     });
     let outcome = outcome.await;
     run.end(outcome)
+}
+
+/// Answers the verdict, and the request as it was changed.
+pub(super) async fn transform(
+    plugin: &Arc<Loaded>,
+    call: &Call,
+    outgoing: OutgoingInput,
+) -> Result<(transform::exports::billhook::plugin::transform::Verdict, Outgoing), CallError> {
+    let pre = plugin.linked.transform.as_ref().ok_or_else(|| not_a(plugin, Kind::Transform))?;
+    let before = outgoing.request.clone();
+    let mut run = Run::begin(plugin, call, Input::Outgoing(Box::new(outgoing))).await?;
+    let outcome = bounded(plugin, &run.cpu, async {
+        let instance = pre.instantiate_async(&mut run.store).await?;
+        instance.billhook_plugin_transform().call_transform(&mut run.store, Resource::new_borrow(0)).await
+    });
+    let outcome = outcome.await;
+    let changed = match &mut run.store.data_mut().input {
+        Input::Outgoing(outgoing) => std::mem::replace(&mut outgoing.request, before),
+        Input::Webhook(_) | Input::Event(_) | Input::Request(_) => before,
+    };
+    Ok((run.end(outcome)?, changed))
 }
 
 fn not_a(plugin: &Loaded, kind: Kind) -> CallError {
@@ -93,6 +137,8 @@ fn not_a(plugin: &Loaded, kind: Kind) -> CallError {
 /// A call that has its place in the pool.
 struct Run<'a> {
     plugin: &'a Loaded,
+    /// What its run has written to `kv` before this call, which goes back to it if it fails.
+    kv: Option<(Kv, Stage)>,
     cpu: Arc<Cpu>,
     store: Store<State>,
     /// After the store: the place is free when the instance is gone.
@@ -100,7 +146,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn begin(plugin: &'a Loaded, call: &Call, input: Input) -> Result<Run<'a>, CallError> {
+    async fn begin(plugin: &'a Arc<Loaded>, call: &Call, input: Input) -> Result<Run<'a>, CallError> {
         let host: &Host = &plugin.host;
         let permit = host
             .permits
@@ -108,8 +154,11 @@ impl<'a> Run<'a> {
             .await
             .map_err(|_| CallError::Unavailable("the plugin engine is closing".to_owned()))?;
         let limits = &plugin.limits;
-        let name = &plugin.reference.name;
-        let state = State::new(name, call, &plugin.digest, plugin.config.clone(), limits.clone(), input);
+        let kv = match &call.kv {
+            kv @ Kv::Staged(staging) => Some((kv.clone(), staging.mark())),
+            Kv::None | Kv::ReadOnly(_) => None,
+        };
+        let state = State::new(Arc::clone(plugin), call, input);
         let mut store = Store::new(&host.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
@@ -123,12 +172,13 @@ impl<'a> Run<'a> {
         let most = limits.cpu;
         store.epoch_deadline_callback(move |_| {
             if spent.spent() > most {
-                return Err(Error::new(LimitReached(format!("{} ms on the processor", most.as_millis()))));
+                let told = format!("{} ms on the processor (`cpu`)", most.as_millis());
+                return Err(Error::new(LimitReached(told)));
             }
             // Tokio's own yield: a plain one would be polled again before anybody else.
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
-        Ok(Run { plugin, cpu, store, _permit: permit })
+        Ok(Run { plugin, kv, cpu, store, _permit: permit })
     }
 
     fn end<T>(self, outcome: Outcome<T>) -> Result<T, CallError> {
@@ -152,12 +202,17 @@ impl<'a> Run<'a> {
             usage.stdout = state.stdout.text().into_owned();
             usage.stderr = state.stderr.text().into_owned();
         });
+        if !matches!(outcome, Ok(Ok(_)))
+            && let Some((Kv::Staged(staging), before)) = self.kv
+        {
+            staging.reset(before);
+        }
         let answer = match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failure::Invalid(why))) => Err(CallError::Invalid(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Unavailable(why))) => Err(CallError::Unavailable(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Other(why))) => Err(CallError::Other(one_line(&why, SHOWN_MAX))),
-            Err(error) => Err(explain(&error, state)),
+            Err(error) => Err(explain(&error, self.plugin, state)),
         };
         self.plugin.tally.ended(&answer, state.now);
         answer
@@ -178,7 +233,7 @@ async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outco
     let wall = plugin.limits.wall;
     match tokio::time::timeout(wall, measured).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::new(LimitReached(format!("{} ms on the clock", wall.as_millis())))),
+        Err(_) => Err(Error::new(LimitReached(format!("{} ms on the clock (`wall`)", wall.as_millis())))),
     }
 }
 
@@ -215,7 +270,10 @@ fn thread_clock() -> u64 {
 }
 
 /// What an error of the machine means.
-fn explain(error: &Error, state: &State) -> CallError {
+fn explain(error: &Error, plugin: &Loaded, state: &State) -> CallError {
+    if let Some(unanswered) = error.downcast_ref::<Unanswered>() {
+        return CallError::Unavailable(unanswered.to_string());
+    }
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return CallError::Limit(limit.to_string());
     }
@@ -225,10 +283,11 @@ fn explain(error: &Error, state: &State) -> CallError {
     let cause = error.root_cause().to_string();
     // These two errors of wasmtime have no public type.
     if cause.contains("fuel allocated for hostcalls") {
-        return CallError::Limit("bytes passed to the host at once".to_owned());
+        let most = plugin.limits.output;
+        return CallError::Limit(format!("{most} bytes passed to the host at once (`output`)"));
     }
-    if cause.contains("store handle limit exceeded") {
-        return CallError::Limit("handles at one time".to_owned());
+    if cause.contains("store handle limit exceeded") || error.is::<ResourceTableError>() {
+        return CallError::Limit(format!("{} handles at one time (`handles`)", plugin.limits.handles));
     }
     let is_panic = matches!(error.downcast_ref::<Trap>(), Some(Trap::UnreachableCodeReached));
     let mut told = match (panic_message(&state.stderr.text()), unknown_import(&cause)) {
@@ -252,8 +311,11 @@ fn panic_message(stderr: &str) -> Option<String> {
     let advice = "note: run with `RUST_BACKTRACE";
     let message: Vec<&str> =
         lines[begin..].iter().copied().filter(|line| !line.starts_with(advice)).collect();
+    let message = message.join(" | ");
+    // The thread before it has no name.
+    let message = message.find("panicked at ").map_or(&*message, |at| &message[at..]);
     // Frames follow, so the message leaves them room.
-    (!message.is_empty()).then(|| one_line(&message.join(" | "), SHOWN_MAX / 2))
+    (!message.is_empty()).then(|| one_line(message, SHOWN_MAX / 2))
 }
 
 /// The function that `define_unknown_imports_as_traps` says was called.

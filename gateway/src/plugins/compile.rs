@@ -322,6 +322,7 @@ mod tests {
                 sha256: None,
                 config: serde_json::Value::Null,
                 grants: Vec::new(),
+                secrets: Default::default(),
                 limits: crate::plugins::Limits::default(),
             };
             if let Err(error) = plugins.load(spec) {

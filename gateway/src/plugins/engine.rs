@@ -23,7 +23,7 @@ const KEEP_RESIDENT: usize = 1 << 20;
 /// Released slots that are given back to the system together where nothing can be kept resident.
 const DECOMMIT_BATCH: usize = 32;
 /// No memory can grow beyond this, whatever the limits of a plugin say.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
+pub(super) const MEMORY_BYTES_MAX: usize = 1 << 30;
 /// Core modules, memories and tables that one component may consist of.
 const CORE_INSTANCES_MAX: u32 = 32;
 const MEMORIES_MAX: u32 = 4;

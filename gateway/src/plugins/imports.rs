@@ -1,21 +1,29 @@
 //! What a plugin finds when it looks out: its input, log, clock and configuration.
 //!
-//! A call has one webhook or one event (with its webhook), so every handle of a type means the same thing: handles
-//! carry nothing, and dropping one does nothing.
+//! A call has one webhook, event (with its webhook), request or delivery, so every handle to a part of the input means
+//! the same thing: such handles carry nothing, and dropping one does nothing. What a plugin opens itself (`secrets`,
+//! `kv`, `http`) is kept in a table of the call.
+
+mod http;
+mod ingress;
+mod kv;
+mod outgoing;
+mod secrets;
 
 use crate::model::Time;
 use crate::model::pointer::{self, Scalar};
 use crate::plugins::bindings::host::billhook::plugin::{clock, config, events, log, types, webhooks};
 use crate::plugins::imports::handles::{Event, Webhook};
 use crate::plugins::text::one_line;
+use crate::plugins::transform::OutgoingInput;
+use crate::plugins::verify::RequestInput;
 use crate::plugins::watch;
-use crate::plugins::{Call, EventInput, Limits, WebhookInput};
-use bytes::Bytes;
+use crate::plugins::{Call, EventInput, Kv, Limits, Loaded, WebhookInput};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tracing::{debug, error, info, trace, warn};
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Error, ResourceLimiter, Result};
 
 /// What handles to the input stand for.
@@ -25,21 +33,35 @@ pub(super) mod handles {
     pub enum Webhook {}
     /// The event of the call.
     pub enum Event {}
+    /// The request of the call.
+    pub enum Request {}
+    /// The delivery of the call.
+    pub enum Outgoing {}
+    pub use super::http::{HttpRequest, HttpResponse};
+    pub use super::kv::Bucket;
+    pub use super::secrets::Secret;
 }
+
+pub(super) use kv::Unanswered;
 
 /// What the call is about.
 pub(super) enum Input {
     Webhook(Arc<WebhookInput>),
     Event(Arc<EventInput>),
+    Request(Arc<RequestInput>),
+    /// With what was changed of it so far.
+    Outgoing(Box<OutgoingInput>),
 }
 
 /// Everything that one call knows, has used and has left behind.
 pub(super) struct State {
-    plugin: Arc<str>,
-    input: Input,
-    config: Bytes,
+    plugin: Arc<Loaded>,
+    pub(super) input: Input,
     pub(super) now: Time,
-    limits: Limits,
+    kv: Kv,
+    /// What the plugin has opened.
+    opened: ResourceTable,
+    http_calls: u32,
     calls: u32,
     memory: usize,
     table_elements: usize,
@@ -57,36 +79,37 @@ pub(super) struct State {
 pub(super) struct LimitReached(pub(super) String);
 
 impl State {
-    pub(super) fn new(
-        plugin: &str,
-        call: &Call,
-        digest: &[u8; 32],
-        config: Bytes,
-        limits: Limits,
-        input: Input,
-    ) -> State {
+    pub(super) fn new(plugin: Arc<Loaded>, call: &Call, input: Input) -> State {
+        let mut opened = ResourceTable::new();
+        opened.set_max_capacity(plugin.limits.handles);
         State {
-            plugin: plugin.into(),
+            random: Random::new(&call.seed, &plugin.digest),
+            plugin,
             input,
-            config,
             now: call.now,
-            limits,
+            kv: call.kv.clone(),
+            opened,
+            http_calls: 0,
             calls: 0,
             memory: 0,
             table_elements: 0,
             log_lines: 0,
             json_problem: None,
-            random: Random::new(&call.seed, digest),
             stdout: Captured::default(),
             stderr: Captured::default(),
         }
     }
 
+    fn limits(&self) -> &Limits {
+        &self.plugin.limits
+    }
+
     /// Counts a call of a host function.
     pub(super) fn count_call(&mut self) -> Result<()> {
         self.calls += 1;
-        if self.calls > self.limits.host_calls {
-            return Err(Error::new(LimitReached(format!("{} host calls", self.limits.host_calls))));
+        let most = self.limits().host_calls;
+        if self.calls > most {
+            return Err(Error::new(LimitReached(format!("{most} host calls (`host_calls`)"))));
         }
         Ok(())
     }
@@ -103,24 +126,17 @@ impl State {
 
     /// Log lines that were dropped.
     pub(super) fn log_lines_dropped(&self) -> usize {
-        self.log_lines.saturating_sub(self.limits.log_lines)
+        self.log_lines.saturating_sub(self.limits().log_lines)
     }
 
     fn webhook(&mut self) -> Result<&WebhookInput> {
         self.count_call()?;
-        Ok(match &self.input {
-            Input::Webhook(webhook) => webhook,
-            Input::Event(event) => &event.webhook,
-        })
+        self.input.webhook().ok_or_else(|| none("webhook"))
     }
 
     fn event(&mut self) -> Result<&EventInput> {
         self.count_call()?;
-        match &self.input {
-            Input::Event(event) => Ok(event),
-            // A handle to an event comes from us only, and a normalizer is given none.
-            Input::Webhook(_) => Err(Error::msg("this call has no event")),
-        }
+        self.input.event().map(|event| &**event).ok_or_else(|| none("event"))
     }
 
     /// The webhook's body if it is JSON.
@@ -128,11 +144,7 @@ impl State {
         if self.problem()?.is_some() {
             return Ok(None);
         }
-        let body = match &self.input {
-            Input::Webhook(webhook) => &webhook.body,
-            Input::Event(event) => &event.webhook.body,
-        };
-        Ok(std::str::from_utf8(body).ok())
+        Ok(self.input.webhook().and_then(|webhook| std::str::from_utf8(&webhook.body).ok()))
     }
 
     fn problem(&mut self) -> Result<Option<&str>> {
@@ -143,6 +155,29 @@ impl State {
         }
         Ok(self.json_problem.as_ref().and_then(Option::as_deref))
     }
+}
+
+impl Input {
+    fn event(&self) -> Option<&Arc<EventInput>> {
+        match self {
+            Input::Event(event) => Some(event),
+            Input::Outgoing(outgoing) => Some(&outgoing.about),
+            Input::Webhook(_) | Input::Request(_) => None,
+        }
+    }
+
+    fn webhook(&self) -> Option<&WebhookInput> {
+        match self {
+            Input::Webhook(webhook) => Some(webhook),
+            Input::Event(_) | Input::Outgoing(_) => self.event()?.webhook.as_deref(),
+            Input::Request(_) => None,
+        }
+    }
+}
+
+/// A handle comes from us only, and none is given to what a call does not have.
+fn none(what: &str) -> Error {
+    Error::msg(format!("this call has no {what}"))
 }
 
 /// The text of the event; it is ours, so it is UTF-8.
@@ -276,8 +311,7 @@ impl events::HostEvent for State {
     }
 
     fn raw(&mut self, _: Resource<Event>) -> Result<Option<Resource<Webhook>>> {
-        self.event()?;
-        Ok(Some(Resource::new_own(0)))
+        Ok(self.event()?.webhook.is_some().then(|| Resource::new_own(0)))
     }
 
     fn last_seen(&mut self, _: Resource<Event>, kind: String) -> Result<Option<u64>> {
@@ -299,7 +333,7 @@ impl clock::Host for State {
 impl config::Host for State {
     fn json(&mut self) -> Result<Vec<u8>> {
         self.count_call()?;
-        Ok(self.config.to_vec())
+        Ok(self.plugin.config.to_vec())
     }
 }
 
@@ -307,11 +341,12 @@ impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> Result<()> {
         self.count_call()?;
         self.log_lines += 1;
-        if self.log_lines > self.limits.log_lines {
+        let Limits { log_lines, log_line, .. } = *self.limits();
+        if self.log_lines > log_lines {
             return Ok(());
         }
-        let message = one_line(&message, self.limits.log_line);
-        let mut rest = self.limits.log_line.saturating_sub(message.len());
+        let message = one_line(&message, log_line);
+        let mut rest = log_line.saturating_sub(message.len());
         let mut shown = String::new();
         for (name, value) in &fields {
             if rest == 0 {
@@ -323,7 +358,7 @@ impl log::Host for State {
             shown.push_str(&field);
         }
         watch::log(level, &message, &shown);
-        let plugin = &*self.plugin;
+        let plugin = &*self.plugin.reference.name;
         match level {
             log::Level::Trace => trace!(target: "plugin", plugin, fields = shown, "{message}"),
             log::Level::Debug => debug!(target: "plugin", plugin, fields = shown, "{message}"),
@@ -339,8 +374,9 @@ impl log::Host for State {
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current));
-        if memory > self.limits.memory {
-            return Err(Error::new(LimitReached(format!("{} bytes of memory", self.limits.memory))));
+        let most = self.limits().memory;
+        if memory > most {
+            return Err(Error::new(LimitReached(format!("{most} bytes of memory (`memory`)"))));
         }
         self.memory = memory;
         Ok(true)

@@ -5,9 +5,12 @@ use crate::plugins::bindings::filter::FilterPluginPre;
 use crate::plugins::bindings::host;
 use crate::plugins::bindings::map::MapPluginPre;
 use crate::plugins::bindings::normalize::NormalizePluginPre;
+use crate::plugins::bindings::transform::TransformPluginPre;
+use crate::plugins::bindings::verify::VerifyPluginPre;
 use crate::plugins::engine::Host;
+use crate::plugins::grants::{self, Grants};
 use crate::plugins::imports::State;
-use crate::plugins::imports::handles::{Event, Webhook};
+use crate::plugins::imports::handles::{Event, Secret, Webhook};
 use crate::plugins::manifest::{Kind, Manifest};
 use crate::plugins::wasi;
 use wasmtime::component::types::ComponentItem;
@@ -17,15 +20,15 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType}
 const VERSION: &str = "0.1.";
 /// Interfaces that hold types or belong to kinds: a component may import them whatever it is granted.
 const FREE: [&str; 8] = ["types", "webhooks", "events", "ingress", "deliveries", "log", "clock", "config"];
-/// Interfaces that need a grant, which this version does not host.
-const NOT_HOSTED: [&str; 4] = ["secrets", "reveal", "kv", "http"];
 
 /// A component that is ready to be instantiated, for each kind that it exports.
 pub(super) struct Linked {
     pub(super) kinds: Vec<Kind>,
+    pub(super) verify: Option<VerifyPluginPre<State>>,
     pub(super) normalize: Option<NormalizePluginPre<State>>,
     pub(super) filter: Option<FilterPluginPre<State>>,
     pub(super) map: Option<MapPluginPre<State>>,
+    pub(super) transform: Option<TransformPluginPre<State>>,
     /// The same, whatever it exports.
     pub(super) any: InstancePre<State>,
 }
@@ -36,38 +39,42 @@ pub(super) fn link(
     plugin: &str,
     component: &Component,
     manifest: &Manifest,
-    grants: &[String],
-) -> Result<Linked, LoadError> {
+    granted: &[String],
+) -> Result<(Linked, Grants), LoadError> {
     let ty = component.component_type();
     let imports: Vec<&str> = ty.imports(&host.engine).map(|(name, _)| name).collect();
-    for import in &imports {
-        check_import(import).map_err(|why| LoadError::Import { plugin: plugin.to_owned(), why })?;
-    }
-    check_grants(&manifest.grants, grants)
+    let grants = Grants::settle(&manifest.grants, granted)
         .map_err(|why| LoadError::Grant { plugin: plugin.to_owned(), why })?;
+    for import in &imports {
+        check_import(import, &grants).map_err(|why| LoadError::Import { plugin: plugin.to_owned(), why })?;
+    }
     let kinds = kinds(ty.exports(&host.engine).map(|(name, _)| name))
         .and_then(|kinds| same_kinds(kinds, &manifest.kinds));
     let kinds = kinds.map_err(|why| LoadError::Manifest { plugin: plugin.to_owned(), why })?;
-    instantiable(host, component, &imports, kinds).map_err(|error| LoadError::Import {
+    let linked = instantiable(host, component, &imports, kinds, &grants);
+    let linked = linked.map_err(|error| LoadError::Import {
         plugin: plugin.to_owned(),
         why: format!("does not fit this gateway: {error:#}"),
-    })
+    })?;
+    Ok((linked, grants))
 }
 
-fn check_import(import: &str) -> Result<(), String> {
+fn check_import(import: &str, grants: &Grants) -> Result<(), String> {
     if import.starts_with("wasi:") {
         return Ok(());
     }
     let Some((name, version)) = ours(import) else {
         return Err(format!("imports `{import}`, which no gateway offers: build it without"));
     };
-    if NOT_HOSTED.contains(&name) {
-        return Err(format!(
-            "imports `{name}`, but this version does not host `{name}` yet: build it without"
-        ));
-    }
-    if !FREE.contains(&name) || !version.starts_with(VERSION) {
+    let opens = grants.opens(name);
+    if (opens.is_none() && !FREE.contains(&name)) || !version.starts_with(VERSION) {
         return Err(format!("imports `{import}`: it needs a newer gateway"));
+    }
+    if opens == Some(false) {
+        return Err(format!(
+            "imports `{name}`, but its manifest asks for no `{}`: add that to its `grants`, or build it without",
+            grants::example(name)
+        ));
     }
     Ok(())
 }
@@ -75,18 +82,6 @@ fn check_import(import: &str) -> Result<(), String> {
 /// Name and version of an interface of ours.
 fn ours(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix("billhook:plugin/")?.split_once('@')
-}
-
-fn check_grants(asked: &[String], granted: &[String]) -> Result<(), String> {
-    if let Some(missing) = asked.iter().find(|grant| !granted.contains(grant)) {
-        return Err(format!(
-            "asks for `{missing}`, which it is not granted: add it to its `grants` if it may have it"
-        ));
-    }
-    if let Some(idle) = granted.iter().find(|grant| !asked.contains(grant)) {
-        return Err(format!("is granted `{idle}`, which it does not ask for: remove it from its `grants`"));
-    }
-    Ok(())
 }
 
 /// The kinds among a component's exports; exports that are not ours do not matter.
@@ -98,6 +93,10 @@ fn kinds<'a>(exports: impl Iterator<Item = &'a str>) -> Result<Vec<Kind>, String
         kinds.push(kind.ok_or_else(|| {
             format!("cannot name what the component exports as `{export}`: it needs a newer gateway")
         })?);
+    }
+    if kinds.is_empty() {
+        let known = Kind::ALL.map(|kind| format!("`{kind}`")).join(", ");
+        return Err(format!("stands in a component that exports none of the kinds there are: {known}"));
     }
     kinds.sort_unstable();
     Ok(kinds)
@@ -124,6 +123,7 @@ fn instantiable(
     component: &Component,
     imports: &[&str],
     kinds: Vec<Kind>,
+    grants: &Grants,
 ) -> wasmtime::Result<Linked> {
     let mut linker: Linker<State> = Linker::new(&host.engine);
     // Traps first, what there is after.
@@ -133,16 +133,42 @@ fn instantiable(
         wasi::define(&mut linker, import)?;
     }
     define_handles(&mut linker, component)?;
-    host::Host_::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    define_interfaces(&mut linker, grants)?;
     let pre: InstancePre<State> = linker.instantiate_pre(component)?;
     let is = |kind| kinds.contains(&kind);
     Ok(Linked {
+        verify: is(Kind::Verify).then(|| VerifyPluginPre::new(pre.clone())).transpose()?,
         normalize: is(Kind::Normalize).then(|| NormalizePluginPre::new(pre.clone())).transpose()?,
         filter: is(Kind::Filter).then(|| FilterPluginPre::new(pre.clone())).transpose()?,
         map: is(Kind::Map).then(|| MapPluginPre::new(pre.clone())).transpose()?,
+        transform: is(Kind::Transform).then(|| TransformPluginPre::new(pre.clone())).transpose()?,
         any: pre,
         kinds,
     })
+}
+
+/// Defines what there is for everybody, and what this plugin is granted.
+fn define_interfaces(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+    use host::billhook::plugin as ours;
+    macro_rules! add {
+        ($($interface:ident),*) => {
+            $(ours::$interface::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;)*
+        };
+    }
+    add!(types, webhooks, events, ingress, deliveries, log, clock, config);
+    if grants.opens("secrets") == Some(true) {
+        add!(secrets);
+    }
+    if grants.opens("reveal") == Some(true) {
+        add!(reveal);
+    }
+    if grants.opens("kv") == Some(true) {
+        add!(kv);
+    }
+    if grants.opens("http") == Some(true) {
+        add!(http);
+    }
+    Ok(())
 }
 
 /// Defines the types of our handles wherever an interface names them: the bindings do so only where a type is at home,
@@ -159,6 +185,7 @@ fn define_handles(linker: &mut Linker<State>, component: &Component) -> wasmtime
             let ty = match name {
                 "webhook" => ResourceType::host::<Webhook>(),
                 "event" => ResourceType::host::<Event>(),
+                "secret" => ResourceType::host::<Secret>(),
                 _ => continue,
             };
             linker.instance(import)?.resource(name, ty, |_, _| Ok(()))?;
@@ -173,33 +200,32 @@ mod tests {
 
     #[test]
     fn an_import_is_taken_or_refused_by_name() {
+        let asked = ["secret:a".to_owned(), "kv:b".to_owned()];
+        let grants = Grants::settle(&asked, &asked).unwrap();
         let cases = [
             ("wasi:sockets/tcp@0.2.6", None),
             ("billhook:plugin/webhooks@0.1.0", None),
+            ("billhook:plugin/ingress@0.1.0", None),
             ("billhook:plugin/log@0.1.7", None),
-            ("billhook:plugin/kv@0.1.0", Some("imports `kv`, but this version does not host `kv` yet")),
-            ("billhook:plugin/http@0.1.0", Some("this version does not host `http` yet")),
+            ("billhook:plugin/kv@0.1.0", None),
+            ("billhook:plugin/secrets@0.1.0", None),
+            (
+                "billhook:plugin/reveal@0.1.0",
+                Some("imports `reveal`, but its manifest asks for no `reveal:NAME`"),
+            ),
+            ("billhook:plugin/http@0.1.0", Some("imports `http`, but its manifest asks for no `http:HOST`")),
             ("billhook:plugin/queue@0.1.0", Some("`billhook:plugin/queue@0.1.0`: it needs a newer gateway")),
             ("billhook:plugin/log@0.2.0", Some("needs a newer gateway")),
+            ("billhook:plugin/kv@0.2.0", Some("needs a newer gateway")),
             ("acme:database/sql@1.0.0", Some("imports `acme:database/sql@1.0.0`, which no gateway offers")),
         ];
         for (import, expected) in cases {
-            match (check_import(import), expected) {
+            match (check_import(import, &grants), expected) {
                 (Ok(()), None) => {}
                 (Err(why), Some(expected)) => assert!(why.contains(expected), "{why}"),
                 (result, _) => panic!("{import}: {result:?}"),
             }
         }
-    }
-
-    #[test]
-    fn what_is_asked_for_must_be_granted_and_nothing_else() {
-        let grants = |list: &[&str]| list.iter().map(|grant| (*grant).to_owned()).collect::<Vec<_>>();
-        assert_eq!(check_grants(&grants(&["kv:a"]), &grants(&["kv:a"])), Ok(()));
-        assert!(
-            check_grants(&grants(&["kv:a"]), &grants(&["kv:b"])).unwrap_err().contains("asks for `kv:a`")
-        );
-        assert!(check_grants(&grants(&[]), &grants(&["kv:b"])).unwrap_err().contains("is granted `kv:b`"));
     }
 
     #[test]
@@ -215,6 +241,7 @@ mod tests {
                 .unwrap_err()
                 .contains("claims `verify`")
         );
+        assert!(kinds(["wasi:cli/run@0.2.6"].into_iter()).unwrap_err().contains("exports none of the kinds"));
         assert!(kinds(["billhook:plugin/filter2@0.1.0"].into_iter()).unwrap_err().contains("newer gateway"));
     }
 }

@@ -1,7 +1,7 @@
 //! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
 
 use crate::model::source::Place;
-use crate::plugins::{LoadError, component};
+use crate::plugins::{LoadError, component, grants};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
@@ -196,6 +196,9 @@ impl Manifest {
         if self.kinds.is_empty() {
             return Err("names no kinds".to_owned());
         }
+        if let Some(problem) = self.grants.iter().find_map(|grant| grants::problem(grant)) {
+            return Err(problem);
+        }
         for provider in &self.providers {
             if let Some(named) =
                 provider.events.iter().find(|named| !billhook_event::kind::is_known(&named.kind))
@@ -348,6 +351,7 @@ mod tests {
             ("name = \"x\"", "name = \"x\"\nversion = \"1\"", "missing field `kinds`"),
             ("kinds = [\"normalize\"]", "kinds = [\"normalise\"]", "line 4: unknown variant `normalise`"),
             ("kinds = [\"normalize\"]", "kinds = []", "names no kinds"),
+            ("grants = []", "grants = [\"kv:a\", \"disk:b\"]", "asks for `disk:b`, which is no grant"),
             ("kinds = [\"normalize\"]", "kinds = [\"filter\"]", "facts of provider `flexpay`"),
             ("always_ok", "allways_ok", "line 15: unknown field `allways_ok`"),
             ("\"72h\"", "\"72 bananas\"", "`72 bananas` is not a duration such as `1h`"),

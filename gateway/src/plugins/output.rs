@@ -2,8 +2,10 @@
 
 use crate::plugins::bindings::filter::exports::billhook::plugin::filter;
 use crate::plugins::text::{SHOWN_MAX, one_line};
+use crate::plugins::transform::Outgoing;
 use crate::plugins::{CallError, Limits, Verdict};
 use billhook_event::{Draft, Patch, kind};
+use http::HeaderValue;
 
 /// The drafts of a normalizer, if each is one and they are not too many.
 pub(super) fn drafts(answer: &[Vec<u8>], limits: &Limits) -> Result<Vec<Draft>, CallError> {
@@ -42,13 +44,24 @@ pub(super) fn verdict(verdict: filter::Verdict) -> Verdict {
     }
 }
 
+/// What a transform made of a request, if it is not too long and its content type is one.
+pub(super) fn outgoing(request: Outgoing, limits: &Limits) -> Result<Outgoing, CallError> {
+    check_size(request.body.len(), limits)?;
+    if HeaderValue::from_str(&request.content_type).is_err() {
+        return Err(invalid("the content type of the body is none"));
+    }
+    Ok(request)
+}
+
 fn check_size(bytes: usize, limits: &Limits) -> Result<(), CallError> {
     if bytes > limits.output {
-        return Err(CallError::Limit(format!("{} bytes of output; it gave {bytes}", limits.output)));
+        let most = limits.output;
+        return Err(CallError::Limit(format!("{most} bytes of output (`output`); it gave {bytes}")));
     }
     Ok(())
 }
 
-fn invalid(why: &str) -> CallError {
+/// An output that nobody can use.
+pub(super) fn invalid(why: &str) -> CallError {
     CallError::Invalid(format!("its output is wrong: {}", one_line(why, SHOWN_MAX / 2)))
 }

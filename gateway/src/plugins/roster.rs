@@ -626,8 +626,8 @@ impl Roster {
 }
 
 fn bare(name: &str, config: serde_json::Value, grants: Vec<String>) -> Spec {
-    let (name, component, limits) = (name.to_owned(), Bytes::new(), Limits::default());
-    Spec { name, component, sha256: None, config, grants, limits }
+    let (name, component, limits) = (name.to_owned(), Bytes::new(), Limits::of(&grants));
+    Spec { name, component, sha256: None, config, grants, secrets: BTreeMap::new(), limits }
 }
 
 fn is_name(name: &str) -> bool {

@@ -51,6 +51,7 @@ fn spec() -> Spec {
         sha256: None,
         config: json!({}),
         grants: vec![],
+        secrets: BTreeMap::new(),
         limits: Limits::default(),
     }
 }
@@ -71,7 +72,7 @@ fn plugin_with(change: impl FnOnce(&mut Spec)) -> Plugin {
     shared().load(spec).unwrap()
 }
 
-const CALL: Call = Call { now: Time::from_millis(1_786_363_200_042), seed: [7; 16] };
+const CALL: Call = Call { now: Time::from_millis(1_786_363_200_042), seed: [7; 16], kv: Kv::None };
 
 fn webhook(body: &str) -> Arc<WebhookInput> {
     let head = WebhookHead {
@@ -105,7 +106,7 @@ fn event(what: &str, seen: &[(&str, Time)]) -> Arc<EventInput> {
     Arc::new(EventInput {
         event: serde_json::from_str(&json).unwrap(),
         json: json.into(),
-        webhook: webhook("{}"),
+        webhook: Some(webhook("{}")),
         seen: seen.iter().map(|(kind, at)| ((*kind).to_owned(), *at)).collect(),
         replayed: false,
     })
@@ -125,13 +126,13 @@ async fn whatever_a_plugin_does_is_told_and_the_next_call_works() {
     let trap = |why: &'static str| ("trapped: ", why);
     let invalid = |why: &'static str| ("invalid: ", why);
     let cases = [
-        ("loop", limit("100 ms on the processor")),
+        ("loop", limit("100 ms on the processor (`cpu`)")),
         // Its own stack of 128 KiB ends before the engine's does.
         ("recurse", trap("out of bounds memory access")),
-        ("memory", limit("67108864 bytes of memory")),
-        ("huge output", limit("bytes passed to the host at once")),
+        ("memory", limit("67108864 bytes of memory (`memory`)")),
+        ("huge output", limit("1048576 bytes passed to the host at once (`output`)")),
         ("many drafts", limit("1000 drafts; it gave 2000")),
-        ("host-call flood", limit("10000 host calls")),
+        ("host-call flood", limit("10000 host calls (`host_calls`)")),
         ("panic", trap("the \\u{1b}[31mpanic | message; in ")),
         ("stderr flood", trap("after the flood")),
         ("exit", trap("it called `exit` with failure")),
@@ -168,7 +169,7 @@ async fn time_on_the_clock_is_limited_too() {
         spec.limits.wall = Duration::from_millis(30);
     });
     let told = plugin.normalize(&CALL, &doing("loop")).await.unwrap_err();
-    assert_eq!(told, CallError::Limit("30 ms on the clock".to_owned()));
+    assert_eq!(told, CallError::Limit("30 ms on the clock (`wall`)".to_owned()));
 }
 
 #[tokio::test]
@@ -230,7 +231,7 @@ async fn filters_and_maps_see_the_event_its_past_and_its_webhook() {
     let told = plugin.map(&CALL, &event("nonsense", &[])).await.unwrap_err().to_string();
     assert!(told.contains("the patch is no `billhook.patch/1`: unknown field `id`"), "{told}");
     let told = plugin.map(&CALL, &event("handles", &[])).await.unwrap_err();
-    assert_eq!(told, CallError::Limit("handles at one time".to_owned()));
+    assert_eq!(told, CallError::Limit("1000 handles at one time (`handles`)".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -397,7 +398,7 @@ fn a_load_is_refused_with_its_cause() {
             }),
         ),
         (
-            "claims `filter`, but the component does not export it",
+            "stands in a component that exports none of the kinds there are: `verify`, `normalize`",
             Box::new(move |spec| spec.component = empty_component(&[("billhook:plugin", manifest)])),
         ),
         (
@@ -411,7 +412,7 @@ fn a_load_is_refused_with_its_cause() {
             }),
         ),
         (
-            "imports `reveal`, but this version does not host `reveal` yet",
+            "imports `reveal`, but its manifest asks for no `reveal:NAME`: add that to its `grants`",
             Box::new(|spec| spec.component = changed("plugin/config@", "plugin/reveal@")),
         ),
         (
@@ -468,7 +469,8 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 fn cached(dir: &Path, compiler: Compiler) -> Plugins {
-    Plugins::start(Options { cache_dir: Some(dir.join("cache")), compiler, instances: 2 }).unwrap()
+    let cache_dir = Some(dir.join("cache"));
+    Plugins::start(Options { cache_dir, compiler, instances: 2, outbound: None }).unwrap()
 }
 
 #[tokio::test]

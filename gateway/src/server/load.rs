@@ -4,12 +4,15 @@ use crate::api::plugin::Origin;
 use crate::clock::Clock;
 use crate::config::plugin::lying;
 use crate::config::{Config, KEPT_DIR, OnFailure, PluginSpec, Shipped};
+use crate::deliver;
 use crate::dispatch::{Line, Step};
 use crate::ingest::{Inlet, Inlets};
-use crate::model::source::Source;
+use crate::model::endpoint::Endpoint;
+use crate::model::source::{Auth, Source};
+use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
-use crate::plugins::{Compiler, Limits, Options, Plugins, Slot, Spec, shipped};
+use crate::plugins::{self, Compiler, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -39,8 +42,13 @@ pub fn shipped() -> Shipped {
 /// The first plugin that does not load, or source that finds no normalizer.
 pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<String>> {
     let cache = tempfile::tempdir().context("cannot create a directory for compiled plugins")?;
-    let kept = Kept::only_read(config.data_dir.join(KEPT_DIR));
-    let loaded = load(config.clone(), Some(cache.path().to_owned()), compiler, kept, Clock::system()).await?;
+    let options = Options {
+        cache_dir: Some(cache.path().to_owned()),
+        compiler,
+        kept: Kept::only_read(config.data_dir.join(KEPT_DIR)),
+        outbound: None,
+    };
+    let loaded = load(config.clone(), options, Clock::system()).await?;
     let line = |(source, line): (&String, &Line<Slot>)| {
         let line = line.now();
         let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
@@ -56,24 +64,37 @@ pub(super) struct Loaded {
     pub(super) inlets: Inlets,
     /// The plugins, whose versions may change.
     pub(super) roster: Arc<Roster>,
+    /// What endpoints' requests are put through, by endpoint.
+    pub(super) steps: BTreeMap<String, Vec<deliver::Step>>,
 }
 
-/// Loads the plugins that sources use. Compiling takes a while, so it has a thread of its own.
-pub(super) async fn load(
-    config: Config,
-    cache_dir: Option<PathBuf>,
-    compiler: Compiler,
-    kept: Kept,
-    clock: Clock,
-) -> anyhow::Result<Loaded> {
+/// How plugins are loaded.
+pub(super) struct Options {
+    /// Where machine code is kept.
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Who compiles.
+    pub(super) compiler: Compiler,
+    /// What served before.
+    pub(super) kept: Kept,
+    /// What those with `http` grants send by.
+    pub(super) outbound: Option<Outbound>,
+}
+
+/// Loads the plugins that sources and endpoints use. Compiling takes a while, so it has a thread of its own.
+pub(super) async fn load(config: Config, options: Options, clock: Clock) -> anyhow::Result<Loaded> {
     let loading = tokio::task::spawn_blocking(move || {
-        let options = Options { cache_dir, compiler, ..Options::default() };
+        let Options { cache_dir, compiler, kept, outbound } = options;
+        let options = plugins::Options { cache_dir, compiler, outbound, ..plugins::Options::default() };
         let roster = Roster::new(Plugins::start(options)?, kept, clock);
-        let (lines, inlets) = Loading { roster: &roster, config: &config, loaded: BTreeMap::new() }.run()?;
-        Ok(Loaded { lines, inlets, roster: Arc::new(roster) })
+        let (lines, inlets, steps) =
+            Loading { roster: &roster, config: &config, loaded: BTreeMap::new() }.run()?;
+        Ok(Loaded { lines, inlets, roster: Arc::new(roster), steps })
     });
     loading.await.context("loading the plugins panicked")?
 }
+
+/// What sources are put through, how they are entered, and what endpoints' requests are put through.
+type Ways = (BTreeMap<String, Line<Slot>>, Inlets, BTreeMap<String, Vec<deliver::Step>>);
 
 /// Loads each plugin once, whoever names it.
 struct Loading<'a> {
@@ -83,7 +104,7 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn run(mut self) -> anyhow::Result<(BTreeMap<String, Line<Slot>>, Inlets)> {
+    fn run(mut self) -> anyhow::Result<Ways> {
         // Declared plugins are loaded even if no source uses them, so that mistakes show before they are needed.
         for spec in &self.config.plugins {
             self.plugin(&spec.name)?;
@@ -104,12 +125,48 @@ impl Loading<'_> {
             let normalizer = self.normalizer(source)?;
             let now = normalizer.now();
             let facts = now.manifest().providers.iter().find(|provider| provider.name == source.provider);
-            inlets.push(inlet(source, facts));
+            let inlet = inlet(source, facts);
+            inlets.push(Inlet { verifier: self.verifier(source)?, ..inlet });
             let steps =
                 source.plugins.iter().map(|name| self.step(source, name)).collect::<Result<_, _>>()?;
             lines.insert(source.name.clone(), Line { provider: source.provider.clone(), normalizer, steps });
         }
-        Ok((lines, Inlets::new(inlets)))
+        let mut steps = BTreeMap::new();
+        for endpoint in &self.config.endpoints {
+            let of = endpoint.plugins.iter().map(|name| self.endpoint_step(endpoint, name));
+            steps.insert(endpoint.name.clone(), of.collect::<Result<_, _>>()?);
+        }
+        Ok((lines, Inlets::new(inlets), steps))
+    }
+
+    /// Who judges the requests of a source whose scheme is a plugin.
+    fn verifier(&mut self, source: &Source) -> anyhow::Result<Option<Slot>> {
+        let Auth::Plugin { plugin: name } = &source.auth else { return Ok(None) };
+        let plugin = self.plugin(name)?;
+        ensure!(
+            plugin.now().kinds().contains(&Kind::Verify),
+            "source `{}`: the plugin `{name}` does not judge requests: it exports no `verify`",
+            source.name
+        );
+        self.rely(name, format!("source {}", source.name), &[Kind::Verify], None);
+        Ok(Some(plugin))
+    }
+
+    fn endpoint_step(&mut self, endpoint: &Endpoint, name: &str) -> anyhow::Result<deliver::Step> {
+        let plugin = self.plugin(name)?;
+        ensure!(
+            plugin.now().kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Transform)),
+            "endpoint `{}`: the plugin `{name}` is neither a filter nor a transform",
+            endpoint.name
+        );
+        self.rely(name, format!("endpoint {}", endpoint.name), &[Kind::Filter, Kind::Transform], None);
+        Ok(deliver::Step { plugin, skip_on_failure: self.skips(name) })
+    }
+
+    /// Whether what a plugin keeps failing at goes on without it.
+    fn skips(&self, name: &str) -> bool {
+        let spec = self.config.plugins.iter().find(|spec| spec.name == name);
+        spec.is_some_and(|spec| spec.on_failure == OnFailure::Skip)
     }
 
     /// The plugin that a source names, else a declared or shipped one whose manifest names its provider.
@@ -129,7 +186,7 @@ impl Loading<'_> {
             "source `{}`: the plugin `{name}` is no normalizer",
             source.name
         );
-        self.rely(&name, source, &[Kind::Normalize], Some(&source.provider));
+        self.rely(&name, format!("source {}", source.name), &[Kind::Normalize], Some(&source.provider));
         Ok(plugin)
     }
 
@@ -153,14 +210,12 @@ impl Loading<'_> {
             "source `{}`: the plugin `{name}` is neither a filter nor a map",
             source.name
         );
-        self.rely(name, source, &[Kind::Filter, Kind::Map], None);
-        let spec = self.config.plugins.iter().find(|spec| spec.name == name);
-        let skip_on_failure = spec.is_some_and(|spec| spec.on_failure == OnFailure::Skip);
-        Ok(Step { plugin, skip_on_failure })
+        self.rely(name, format!("source {}", source.name), &[Kind::Filter, Kind::Map], None);
+        Ok(Step { plugin, skip_on_failure: self.skips(name) })
     }
 
-    fn rely(&self, name: &str, source: &Source, kinds: &[Kind], provider: Option<&str>) {
-        let (who, kinds) = (format!("source {}", source.name), kinds.to_vec());
+    fn rely(&self, name: &str, who: String, kinds: &[Kind], provider: Option<&str>) {
+        let kinds = kinds.to_vec();
         self.roster.rely(name, User { who, kinds, provider: provider.map(str::to_owned) });
     }
 
@@ -179,7 +234,8 @@ impl Loading<'_> {
                 sha256: None,
                 config: config.unwrap_or(terms.0),
                 grants: grants.unwrap_or(terms.1),
-                limits: Limits::default(),
+                secrets: self.config.secrets.clone(),
+                limits: spec.map(|spec| spec.limits.clone()).unwrap_or_default(),
             },
             origin,
             pinned: spec.map(|spec| spec.sha256.clone()).unwrap_or_default(),
@@ -237,6 +293,7 @@ fn inlet(source: &Source, facts: Option<&Provider>) -> Inlet {
         secret_query: facts.map(|f| f.secret_query.clone()).unwrap_or_default(),
         secret_pointers: facts.map(|f| f.secret_pointers.clone()).unwrap_or_default(),
         always_ok: facts.is_some_and(|f| f.always_ok),
+        verifier: None,
         source: source.clone(),
     }
 }

@@ -11,8 +11,8 @@
 //! # Layout, in the order an event meets it
 //!
 //! - `open`: the directory, the schema, the clean mark
-//! - `intake`, `refusing`, `dispatching`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`, `replaying`,
-//!   `reading`: the verbs, pure over a view
+//! - `intake`, `refusing`, `dispatching`, `keeping`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`,
+//!   `replaying`, `reading`: the verbs, pure over a view
 //! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `rotations`, `newest`: what runs them, what makes them durable,
 //!   what watches both, who works on what, what is open, what signs, what was taken last
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
@@ -23,6 +23,7 @@ mod dispatching;
 mod gates;
 mod hurrying;
 mod intake;
+mod keeping;
 mod keys;
 mod newest;
 mod nouns;
@@ -47,6 +48,7 @@ use crate::model::dispatch::{Dispatch, Entity};
 use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::job::Job;
+use crate::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook};
@@ -249,6 +251,17 @@ impl Dispatching for SledStore {
         let (source, entity) = (source.to_owned(), entity.to_owned());
         let verb = move |view: &mut View<'_>| view.entity_row(&source, &entity);
         Box::pin(self.commit(When::Read, None, verb, |_| ()))
+    }
+
+    fn kv(&self, key: &KvKey, now: Time) -> Answer<'_, Option<KvEntry>> {
+        // As an entity, and so that a run sees what the run before it has committed.
+        let key = key.clone();
+        Box::pin(self.commit(When::Read, None, move |view| keeping::read(view, &key, now), |_| ()))
+    }
+
+    fn kv_usage(&self, bucket: &Bucket, now: Time) -> Answer<'_, KvUsage> {
+        let bucket = bucket.clone();
+        Box::pin(self.commit(When::Applied, None, move |view| keeping::usage(view, &bucket, now), |_| ()))
     }
 
     fn dispatched(&self, lease: &WebhookLease, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {

@@ -1,12 +1,16 @@
 //! The gateway's imports, as a component calls them.
 
 mod event;
+mod http;
+mod kv;
 mod outgoing;
 mod request;
 mod secret;
 mod webhook;
 
 pub(crate) use event::EventHost;
+pub(crate) use http::HttpHost;
+pub(crate) use kv::BucketHost;
 pub(crate) use outgoing::OutgoingHost;
 pub(crate) use request::RequestHost;
 pub(crate) use secret::SecretHost;

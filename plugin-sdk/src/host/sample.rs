@@ -1,12 +1,16 @@
 //! Samples in memory, for native tests.
 
 mod event;
+mod http;
+mod kv;
 mod outgoing;
 mod request;
 mod secret;
 mod webhook;
 
 pub(crate) use event::EventHost;
+pub(crate) use http::HttpHost;
+pub(crate) use kv::BucketHost;
 pub(crate) use outgoing::OutgoingHost;
 pub(crate) use request::RequestHost;
 pub(crate) use secret::SecretHost;

@@ -8,12 +8,14 @@ use gateway::model::dispatch::{Dispatch, Entity};
 use gateway::model::endpoint::{Gate, Turned};
 use gateway::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use gateway::model::job::Job;
+use gateway::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use gateway::model::refused::{RefusedHead, RefusedRequest};
+use gateway::model::rotation::Rotation;
 use gateway::model::webhook::{Accepted, NewWebhook};
 use gateway::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    Shared, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+    RotationRow, Shared, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -128,6 +130,18 @@ impl Dispatching for Faltering {
         self.store.release_webhook(id);
     }
 
+    fn kv(&self, key: &KvKey, now: Time) -> Answer<'_, Option<KvEntry>> {
+        self.through(|store| store.kv(key, now))
+    }
+
+    fn kv_usage(&self, bucket: &Bucket, now: Time) -> Answer<'_, KvUsage> {
+        self.through(|store| store.kv_usage(bucket, now))
+    }
+
+    fn hurry_webhooks(&self, sources: Vec<String>, page: Page, now: Time) -> Answer<'_, Option<Vec<u8>>> {
+        self.through(|store| store.hurry_webhooks(sources, page, now))
+    }
+
     fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize> {
         self.through(|store| store.suspect(ids, now))
     }
@@ -162,6 +176,14 @@ impl Delivering for Faltering {
         expected: u64,
     ) -> Answer<'_, Option<u64>> {
         self.through(|store| store.set_gate(endpoint, gate, turned, expected))
+    }
+
+    fn rotation(&self, endpoint: EndpointId) -> Answer<'_, RotationRow> {
+        self.through(|store| store.rotation(endpoint))
+    }
+
+    fn rotate(&self, endpoint: EndpointId, rotation: Rotation, expected: u64) -> Answer<'_, Option<u64>> {
+        self.through(|store| store.rotate(endpoint, rotation, expected))
     }
 
     fn resend(&self, id: DeliveryId, now: Time) -> Answer<'_, Resent> {

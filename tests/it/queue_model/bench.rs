@@ -277,7 +277,7 @@ fn finish(delivery: Delivery, after: AfterAttempt) -> Finish {
     let outcome = match &after {
         AfterAttempt::Delivered => Outcome::Delivered { status: 200 },
         AfterAttempt::Skipped(why) => Outcome::Skipped(why.clone()),
-        AfterAttempt::RetryAt(_) | AfterAttempt::Held | AfterAttempt::Dead(_) => {
+        AfterAttempt::RetryAt(_) | AfterAttempt::Held | AfterAttempt::PutOff(_) | AfterAttempt::Dead(_) => {
             Outcome::Failed(Failure::Status(500))
         }
     };

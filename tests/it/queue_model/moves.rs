@@ -47,6 +47,7 @@ fn ends(queue: &Queue) -> BoxedStrategy<AfterAttempt> {
     Union::new([
         Just(AfterAttempt::Delivered).boxed(),
         (0..30_u64).prop_map(move |wait| AfterAttempt::RetryAt(now.plus(Duration::from_secs(wait)))).boxed(),
+        (0..30_u64).prop_map(move |wait| AfterAttempt::PutOff(now.plus(Duration::from_secs(wait)))).boxed(),
         Just(AfterAttempt::Held).boxed(),
         Just(AfterAttempt::Dead("enough".into())).boxed(),
         Just(AfterAttempt::Skipped("no address".into())).boxed(),

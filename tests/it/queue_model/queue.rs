@@ -590,10 +590,10 @@ impl Queue {
         let due = owed.due().unwrap();
         owed.is_leased = false;
         owed.delivery.attempts += 1;
-        owed.delivery.step += u32::from(*after != AfterAttempt::Held);
+        owed.delivery.step += u32::from(!matches!(after, AfterAttempt::Held | AfterAttempt::PutOff(_)));
         owed.delivery.state = match after.clone() {
             AfterAttempt::Delivered => DeliveryState::Delivered { at: now },
-            AfterAttempt::RetryAt(due) => DeliveryState::Waiting { due },
+            AfterAttempt::RetryAt(due) | AfterAttempt::PutOff(due) => DeliveryState::Waiting { due },
             AfterAttempt::Held => DeliveryState::Waiting { due },
             AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why },
             AfterAttempt::Skipped(why) => DeliveryState::Skipped { at: now, why },

@@ -2,17 +2,20 @@
 
 use crate::cli::plugin::subject::Subject;
 use crate::model::id::WebhookId;
+use crate::model::secret::Secret;
 use crate::model::webhook::WebhookHead;
 use crate::plugins::manifest::Manifest;
 use crate::plugins::watch::{Usage, watched};
 use crate::plugins::{
-    Call, CallError, Compiler, EventInput, Limits, Options, Plugin, Plugins, Spec, Verdict, WebhookInput,
+    Call, CallError, Compiler, EventInput, Judgement, Limits, Options, Outgoing, OutgoingInput, Plugin,
+    Plugins, RequestInput, Sending, Spec, Verdict, WebhookInput,
 };
 use anyhow::{Context, ensure};
 use billhook_event::Verified;
-use billhook_fixture::{About, Answer, Fixture, Input, Kind, Post};
+use billhook_fixture::{About, Answer, Departure, Fixture, Input, Kind, Knock, Post, Proof, Reply, Sent};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -57,7 +60,12 @@ impl Stage {
         let cache = tempfile::tempdir().context("cannot create a directory for machine code")?;
         let cache_dir = Some(cache.path().to_owned());
         Ok(Stage {
-            plugins: start(Options { cache_dir, compiler: Compiler::InProcess, instances: INSTANCES })?,
+            plugins: start(Options {
+                cache_dir,
+                compiler: Compiler::InProcess,
+                instances: INSTANCES,
+                ..Options::default()
+            })?,
             name: subject.name.clone(),
             component: subject.component.clone(),
             manifest: Manifest::of(&subject.name, &subject.component)?,
@@ -79,7 +87,8 @@ impl Stage {
             sha256: None,
             config: fixture.config.clone(),
             grants: self.manifest.grants.clone(),
-            limits: Limits::default(),
+            secrets: secrets(fixture),
+            limits: Limits::of(&self.manifest.grants),
         })?)
     }
 
@@ -91,7 +100,7 @@ impl Stage {
 
 /// Calls a plugin that is loaded.
 pub(super) async fn play(plugin: &Plugin, fixture: &Fixture) -> anyhow::Result<Played> {
-    let call = Call { now: fixture.now, seed: [0; 16] };
+    let call = Call::new(fixture.now, [0; 16]);
     let (answer, usage, wall) = match &fixture.input {
         Input::Webhook(given) => {
             let webhook = webhook(given);
@@ -105,10 +114,8 @@ pub(super) async fn play(plugin: &Plugin, fixture: &Fixture) -> anyhow::Result<P
             let event = event(about)?;
             timed(plugin.map(&call, &event), |patch| Answer::Patch(patch.map(Box::new))).await
         }
-        // Here `Plugin::verify` and `Plugin::transform` are called, once there are any.
-        Input::Request(_) | Input::Outgoing(_) => {
-            anyhow::bail!("`{}` is not hosted by this version", fixture.kind)
-        }
+        Input::Request(given) => timed(plugin.verify(&call, &request(given)?), judged).await,
+        Input::Outgoing(given) => timed(plugin.transform(&call, outgoing(given)?), sent).await,
     };
     Ok(Played { answer, usage, wall })
 }
@@ -138,11 +145,83 @@ fn verdict(verdict: Verdict) -> Answer {
     }
 }
 
+fn judged(judgement: Judgement) -> Answer {
+    match judgement {
+        Judgement::Authentic(proof) => Answer::Authentic(Proof {
+            method: proof.method,
+            delivery_id: proof.delivery_id,
+            sent_at: proof.sent_at,
+            extra: proof.extra.into_iter().collect(),
+        }),
+        Judgement::Refused(why) => Answer::Refused(why),
+        Judgement::Answer(reply) => Answer::Answer(Reply {
+            status: reply.status.as_u16(),
+            content_type: String::from_utf8_lossy(reply.content_type.as_bytes()).into_owned(),
+            body: billhook_fixture::Bytes(reply.body.to_vec()),
+        }),
+    }
+}
+
+fn sent(sending: Sending) -> Answer {
+    let shown = |(name, value): (String, Vec<u8>)| (name, billhook_fixture::Bytes(value));
+    match sending {
+        Sending::Drop(why) => Answer::Drop(why),
+        Sending::Send(request) => Answer::Send(Sent {
+            path: request.path,
+            headers: request.headers.into_iter().map(shown).collect(),
+            content_type: request.content_type,
+            body: billhook_fixture::Bytes(request.body.to_vec()),
+        }),
+    }
+}
+
+/// The secrets that a fixture names, newest first.
+fn secrets(fixture: &Fixture) -> BTreeMap<String, Vec<Secret>> {
+    let live = |values: &Vec<String>| values.iter().map(Secret::new).collect();
+    fixture.secrets.iter().map(|(name, values)| (name.clone(), live(values))).collect()
+}
+
+fn request(given: &Knock) -> anyhow::Result<Arc<RequestInput>> {
+    let remote = given.remote_address.as_deref().map(str::parse).transpose();
+    Ok(Arc::new(RequestInput {
+        source: given.source.clone(),
+        provider: given.provider.clone(),
+        method: given.method.clone(),
+        path: given.path.clone(),
+        query: given.query.clone(),
+        headers: given.headers.clone(),
+        body: Bytes::from(given.body.clone()),
+        received_at: given.received_at,
+        remote: remote.context("`remote_address` is no address")?,
+    }))
+}
+
+/// The standard request about an event, as a gateway would sign it.
+fn outgoing(given: &Departure) -> anyhow::Result<OutgoingInput> {
+    let about = event(&given.about)?;
+    let at = about.event.occurred_at.unwrap_or(about.event.received_at);
+    let kind = serde_json::Value::from(about.event.kind.as_str());
+    let head = format!("{{\"type\":{kind},\"timestamp\":\"{at}\",\"data\":");
+    let body = [head.as_bytes(), &about.json, b"}"].concat().into();
+    Ok(OutgoingInput {
+        delivery: "dlv_00000000000000000000000000".to_owned(),
+        endpoint: given.endpoint.clone(),
+        about,
+        request: Outgoing {
+            body,
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+            path: None,
+        },
+        reserved: Vec::new(),
+    })
+}
+
 fn event(about: &About) -> anyhow::Result<Arc<EventInput>> {
     Ok(Arc::new(EventInput {
         json: serde_json::to_vec(&about.event).context("the event cannot be written")?.into(),
         event: about.event.clone(),
-        webhook: webhook(&about.webhook),
+        webhook: Some(webhook(&about.webhook)),
         seen: about.seen.clone(),
         replayed: about.event.replayed,
     }))

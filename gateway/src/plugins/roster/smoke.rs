@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Makes the calls that the manifest asks for; without any, one instance is made. Says what failed.
 pub(super) async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
-    let call = Call { now, seed: [0; 16] };
+    let call = Call::new(now, [0; 16]);
     let manifest = plugin.manifest();
     if manifest.smoke.is_empty() {
         let input = Input::Webhook(webhook(plugin, &Smoke::default(), now));
@@ -58,6 +58,7 @@ async fn event(plugin: &Plugin, call: &Call, smoke: &Smoke, fields: &str) -> Res
     let event: Event =
         serde_json::from_value(event).map_err(|error| format!("its `event` is none: {error}"))?;
     let json = serde_json::to_vec(&event).map_err(|error| error.to_string())?.into();
+    let webhook = Some(webhook);
     let input = Arc::new(EventInput { event, json, webhook, seen: BTreeMap::new(), replayed: false });
     for kind in plugin.kinds() {
         let asked = match kind {

@@ -190,13 +190,13 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
     row.delivery.stale = delivery.stale;
     let uses_step = match &after {
         AfterAttempt::RetryAt(_) => true,
-        AfterAttempt::Held => false,
+        AfterAttempt::Held | AfterAttempt::PutOff(_) => false,
         AfterAttempt::Delivered | AfterAttempt::Dead(_) | AfterAttempt::Skipped(_) => !attempt.trial,
     };
     row.delivery.step += u32::from(uses_step);
     row.delivery.state = match after {
         AfterAttempt::Delivered => DeliveryState::Delivered { at: now },
-        AfterAttempt::RetryAt(due) => DeliveryState::Waiting { due },
+        AfterAttempt::RetryAt(due) | AfterAttempt::PutOff(due) => DeliveryState::Waiting { due },
         AfterAttempt::Held => DeliveryState::Waiting { due },
         AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why },
         AfterAttempt::Skipped(why) => DeliveryState::Skipped { at: now, why },

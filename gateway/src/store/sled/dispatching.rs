@@ -2,6 +2,7 @@
 
 use super::delivering::{Leasable, Line};
 use super::intake::{self, Arrival};
+use super::keeping;
 use super::keys::{self, Part};
 use super::newest::{Known, Newest};
 use super::nouns::Long;
@@ -13,6 +14,7 @@ use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
+use crate::model::kv::KvRun;
 use crate::model::webhook::WebhookState;
 use crate::store::{AfterFailure, Committed, DeliveryLease, StoreError, WebhookLease};
 use billhook_event::Time;
@@ -113,6 +115,9 @@ pub(super) struct Plan {
     state: Value,
     reads: Vec<EntityRead>,
     ordered: Vec<EndpointId>,
+    kv: KvRun,
+    /// When it was planned: what of its entries is over then is not there.
+    at: Time,
     /// What is longer than a row.
     pub(super) long: Long,
 }
@@ -203,7 +208,8 @@ impl Plan {
                 before,
             });
         }
-        let (id, run, reads, ordered) = (lease.id, lease.run, dispatch.entities, dispatch.ordered);
+        let (id, run, reads, ordered, kv) =
+            (lease.id, lease.run, dispatch.entities, dispatch.ordered, dispatch.kv);
         let count = events.len().try_into().unwrap_or(u32::MAX);
         let state = WebhookState::Dispatched { events: count, at: now };
         let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)), resend: false };
@@ -211,7 +217,7 @@ impl Plan {
         pieces.extend(state.pieces.clone());
         let received_at = lease.head.received_at;
         let long = Long::new(pieces);
-        Ok(Plan { id, run, received_at, source, events, gone, state, reads, ordered, long })
+        Ok(Plan { id, run, received_at, source, events, gone, state, reads, ordered, kv, at: now, long })
     }
 
     /// Whether it may be committed, and what it starts from.
@@ -235,6 +241,9 @@ impl Plan {
                 return Ok(Err(Committed::Conflict));
             }
             entities.insert(read.entity.as_str(), row);
+        }
+        if !keeping::is_as_expected(view, &self.kv, self.at)? {
+            return Ok(Err(Committed::Conflict));
         }
         Ok(Ok(Standing { due, is_first, entities }))
     }
@@ -282,6 +291,7 @@ pub(super) fn dispatched(
         rerunning::end_gone(view, *event, endpoints, now, &mut owed.released)?;
     }
     write_entities(view, plan, entities)?;
+    keeping::write(view, &plan.kv)?;
     view.remove(keys::undispatched(due, plan.id));
     match is_first {
         true => view.put_new_value(&plan.state),

@@ -2,6 +2,7 @@
 //! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
 
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
+use crate::model::kv::{Bucket, KvKey};
 use crate::store::StoreError;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
@@ -41,7 +42,8 @@ pub(super) mod prefix {
     pub(crate) const ATTEMPT: u8 = b't';
     /// State, endpoint, delivery; or state, webhook: the dead letters.
     pub(crate) const LETTER: u8 = b'l';
-    /// *Reserved*: bucket, key: what plugins keep.
+    /// Hash of bucket, hash of key: what plugins keep; hash of bucket: how full it is; hash of bucket, expiry, hash of
+    /// key: what is to be forgotten.
     pub(crate) const KV: u8 = b'j';
     /// Kind, id: documents: gates, rotations, jobs, which jobs go on, and jobs by what their askers called them.
     pub(crate) const DOC: u8 = b'g';
@@ -105,6 +107,9 @@ const JOB: u8 = 2;
 const RUNNING_JOB: u8 = 3;
 const JOB_KEY: u8 = 4;
 const ROTATION: u8 = 5;
+const KV_ENTRY: u8 = 1;
+const KV_USAGE: u8 = 2;
+const KV_EXPIRY: u8 = 3;
 const REFUSED_HEAD: u8 = 1;
 const REFUSED_BODY: u8 = 2;
 const REFUSED_BY: u8 = 3;
@@ -219,6 +224,48 @@ pub(super) fn in_line(endpoint: EndpointId, entity: &[u8; 16], n: u64) -> Vec<u8
 /// What was taken last of a topic.
 pub(super) fn newest(endpoint: EndpointId, topic: &[u8; 16]) -> Vec<u8> {
     key(prefix::NEWEST, &[endpoint.bytes(), topic])
+}
+
+/// Two buckets of one name are two where their plugins differ.
+fn bucket_hash(bucket: &Bucket) -> [u8; 16] {
+    let hash = Sha256::new()
+        .chain_update((bucket.plugin.len() as u64).to_be_bytes())
+        .chain_update(bucket.plugin.as_bytes())
+        .chain_update(bucket.name.as_bytes())
+        .finalize();
+    hash[..16].try_into().expect("a SHA-256 has 32 bytes")
+}
+
+fn kv_hash(key: &KvKey) -> [u8; 16] {
+    Sha256::digest(key.key.as_bytes())[..16].try_into().expect("a SHA-256 has 32 bytes")
+}
+
+/// What a plugin keeps under a key.
+pub(super) fn kv(of: &KvKey) -> Vec<u8> {
+    key(prefix::KV, &[&[KV_ENTRY], &bucket_hash(&of.bucket), &kv_hash(of)])
+}
+
+/// How full a bucket is.
+pub(super) fn kv_usage(bucket: &Bucket) -> Vec<u8> {
+    key(prefix::KV, &[&[KV_USAGE], &bucket_hash(bucket)])
+}
+
+/// What the keys of the entries of a bucket that are to be forgotten begin with.
+pub(super) fn kv_expiring(bucket: &Bucket) -> Vec<u8> {
+    key(prefix::KV, &[&[KV_EXPIRY], &bucket_hash(bucket)])
+}
+
+/// An entry that is to be forgotten.
+pub(super) fn kv_expiry(of: &KvKey, until: Time) -> Vec<u8> {
+    let mut key = kv_expiring(&of.bucket);
+    key.extend_from_slice(&until.millis().to_be_bytes());
+    key.extend_from_slice(&kv_hash(of));
+    key
+}
+
+/// The entry that a key of [`kv_expiry`] is about.
+pub(super) fn kv_expired(expiry: &[u8]) -> Option<Vec<u8>> {
+    Some(key(prefix::KV, &[&[KV_ENTRY], expiry.get(2..18)?, expiry.get(26..42)?]))
 }
 
 /// An event about a person.

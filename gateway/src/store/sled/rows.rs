@@ -88,6 +88,25 @@ pub(super) struct EventRow {
     pub(super) revision: u32,
 }
 
+/// What a plugin keeps under a key. Names are here because keys have their hashes only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KvRow {
+    pub(super) plugin: String,
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) version: u64,
+    /// Milliseconds; `None`: for ever.
+    pub(super) until: Option<u64>,
+    pub(super) value: Bytes,
+}
+
+/// How full a bucket is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KvUsageRow {
+    pub(super) keys: u64,
+    pub(super) bytes: u64,
+}
+
 /// A delivery, its lane, and its first attempt: most have no other. An attempt with a long answer is a row of its
 /// own, as all later ones are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -37,4 +37,8 @@ impl SecretHost {
     pub(crate) fn equals(&self, candidate: &[u8]) -> bool {
         self.0.equals(candidate)
     }
+
+    pub(crate) fn reveal(&self) -> Option<Vec<Vec<u8>>> {
+        crate::bindings::imports::reveal::reveal(&self.0)
+    }
 }

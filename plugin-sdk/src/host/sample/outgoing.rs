@@ -130,9 +130,9 @@ fn check_path(path: &str) -> Result<(), String> {
     if let Some(wrong) = path.chars().find(|c| !c.is_ascii_graphic() || "#\\".contains(*c)) {
         return Err(format!("`{path}` has {wrong:?}: write it as in a URL, without a fragment"));
     }
-    // A URL's reader takes `%2e` for a dot too.
+    // A URL's reader takes `%2e` for a dot too, and some receivers undo `%2f` and `%5c`.
     let (segments, _query) = path.split_once('?').unwrap_or((path, ""));
-    let dots = segments.to_ascii_lowercase().replace("%2e", ".");
+    let dots = segments.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
     if dots.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(format!("`{path}` has a segment of dots, which leads elsewhere"));
     }

@@ -4,15 +4,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 thread_local! {
     /// The live values of each secret, newest first, never none.
     static GRANTED: RefCell<BTreeMap<String, Vec<Vec<u8>>>> = const { RefCell::new(BTreeMap::new()) };
+    static REVEALED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// A secret that knows its live values, newest first.
-pub(crate) struct SecretHost(Vec<Vec<u8>>);
+pub(crate) struct SecretHost {
+    name: String,
+    values: Vec<Vec<u8>>,
+}
 
 impl SecretHost {
     pub(crate) fn grant(name: &str, values: Vec<Vec<u8>>) {
@@ -23,7 +27,16 @@ impl SecretHost {
     }
 
     pub(crate) fn open(name: &str) -> Option<SecretHost> {
-        GRANTED.with_borrow(|granted| granted.get(name).cloned()).map(SecretHost)
+        let values = GRANTED.with_borrow(|granted| granted.get(name).cloned())?;
+        Some(SecretHost { name: name.to_owned(), values })
+    }
+
+    pub(crate) fn grant_reveal(name: &str) {
+        REVEALED.with_borrow_mut(|revealed| revealed.insert(name.to_owned()));
+    }
+
+    pub(crate) fn reveal(&self) -> Option<Vec<Vec<u8>>> {
+        REVEALED.with_borrow(|revealed| revealed.contains(&self.name)).then(|| self.values.clone())
     }
 
     pub(crate) fn hmac_sha1(&self, data: &[u8]) -> Vec<u8> {
@@ -52,15 +65,15 @@ impl SecretHost {
 
     /// Not in constant time, which a test does not need.
     pub(crate) fn equals(&self, candidate: &[u8]) -> bool {
-        self.0.iter().any(|value| value == candidate)
+        self.values.iter().any(|value| value == candidate)
     }
 
     fn make<M: Mac + KeyInit>(&self, data: &[u8]) -> Vec<u8> {
-        mac::<M>(&self.0[0], data).finalize().into_bytes().to_vec()
+        mac::<M>(&self.values[0], data).finalize().into_bytes().to_vec()
     }
 
     fn verify<M: Mac + KeyInit>(&self, data: &[u8], tag: &[u8]) -> bool {
-        self.0.iter().any(|value| mac::<M>(value, data).verify_slice(tag).is_ok())
+        self.values.iter().any(|value| mac::<M>(value, data).verify_slice(tag).is_ok())
     }
 }
 

@@ -102,7 +102,7 @@ pub struct Sent {
     pub outcome: Outcome,
     /// The wait that the receiver asked for.
     pub retry_after: Option<Duration>,
-    /// The beginning of the answer's body, at most [`ANSWER_BYTES_MAX`](crate::model::attempt::ANSWER_BYTES_MAX) bytes.
+    /// The beginning of the answer's body, at most [`ANSWER_BYTES_MAX`] bytes.
     pub answer: Vec<u8>,
     /// How long it took.
     pub took: Duration,

@@ -55,7 +55,15 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         let steps = if steps.is_empty() { String::new() } else { format!(", then {}", steps.join(", ")) };
         format!("source `{source}` is normalized by `{}`{steps}", line.normalizer.name())
     };
-    Ok(loaded.lines.iter().map(line).collect())
+    let judged = config.sources.iter().filter_map(|source| match &source.auth {
+        Auth::Plugin { plugin } => Some(format!("source `{}` is judged by `{plugin}`", source.name)),
+        _ => None,
+    });
+    let put_through =
+        config.endpoints.iter().filter(|endpoint| !endpoint.plugins.is_empty()).map(|endpoint| {
+            format!("endpoint `{}` gets what {} make of it", endpoint.name, endpoint.plugins.join(", "))
+        });
+    Ok(loaded.lines.iter().map(line).chain(judged).chain(put_through).collect())
 }
 
 /// What the plugins of a configuration make of its sources.

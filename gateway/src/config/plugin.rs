@@ -41,12 +41,13 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         item.wrong(format!("no plugin {} is shipped", quote(name)), remedy);
     }
     let sha256 = table.item("sha256").map(Item::one_or_more).unwrap_or_default();
-    let sha256 = sha256.iter().filter_map(|item| {
+    let digest = |item: &Item<'_>| {
         item.parsed("a SHA-256", "write the 64 hex digits that `sha256sum` prints", |text| {
             let mut digest = [0; 32];
             hex::decode_to_slice(text, &mut digest).map(|()| digest)
         })
-    });
+    };
+    let sha256 = sha256.iter().filter_map(digest).collect();
     let config = table.item("config").and_then(|item| item.table().and_then(|_| json(&item)));
     let component = component_item.as_ref().and_then(component);
     let grants = table.item("grants").map(|item| item.items()).unwrap_or_default();
@@ -59,7 +60,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     Some(PluginSpec {
         name: name?,
         component,
-        sha256: sha256.collect(),
+        sha256,
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         grants,
         on_failure: on_failure.unwrap_or_default(),

@@ -13,6 +13,7 @@ pub mod plugin;
 pub mod problem;
 pub mod redrive;
 pub mod refused;
+pub mod rehearsal;
 pub mod text;
 pub mod webhook;
 

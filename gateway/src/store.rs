@@ -330,6 +330,17 @@ pub struct Counted {
     pub more: bool,
 }
 
+/// Some of the webhooks that a job would move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Which, in the order of their arrival.
+    pub ids: Vec<WebhookId>,
+    /// How many were looked at for that.
+    pub looked: u64,
+    /// The cursor of a job that goes on from here; `None` when nothing follows.
+    pub next: Option<[u8; 16]>,
+}
+
 /// What an operator has done in bulk.
 pub trait Replaying {
     /// Stores a job. A job with the same id or key is not stored twice: the first is answered.
@@ -342,6 +353,9 @@ pub trait Replaying {
     fn cancel_job(&self, id: JobId, now: Time) -> Answer<'_, Option<Job>>;
     /// Counts what a job would move if it were stored now, up to `cap`; writes nothing.
     fn count_job(&self, job: Job, cap: u64) -> Answer<'_, Counted>;
+    /// The next webhooks that a reprocess like this would move, up to `n`; writes nothing. Bounded in what it looks
+    /// at: there may be none although more follow.
+    fn select_webhooks(&self, job: Job, n: usize) -> Answer<'_, Selection>;
     /// The oldest `n` jobs that go on.
     fn running_jobs(&self, n: usize) -> Answer<'_, Vec<Job>>;
     /// One job.

@@ -188,7 +188,7 @@ fn event(webhook: WebhookId, index: u32, kind: &str, endpoints: &[EndpointId]) -
 
 fn dispatch(webhook: WebhookId, now: Time, events: &[(&str, &[EndpointId])]) -> Dispatch {
     let events = (0..).zip(events).map(|(index, (kind, endpoints))| event(webhook, index, kind, endpoints));
-    Dispatch { run: Run { now, notes: Vec::new() }, events: events.collect(), ..Dispatch::default() }
+    Dispatch { run: Run { now, ..Run::default() }, events: events.collect(), ..Dispatch::default() }
 }
 
 async fn lease_one(store: &Shared, now: Time) -> WebhookLease {

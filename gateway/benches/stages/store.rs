@@ -101,6 +101,7 @@ impl Opened {
             run: Run {
                 now: NOW,
                 notes: vec![note(0, None, Said::Drafts(1)), note(1, Some(0), Said::Patch(patch))],
+                shadow: None,
             },
             events: vec![NewEvent {
                 id: EventId::derive(lease.id, 0),

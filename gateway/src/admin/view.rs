@@ -6,10 +6,12 @@ use crate::api::delivery::{
 };
 use crate::api::event::{Dropped, Event, EventStory};
 use crate::api::refused::Refused;
-use crate::api::webhook::{Header, Note, Run, Said, Webhook, WebhookState};
+use crate::api::rehearsal::{Compared, Difference, Part};
+use crate::api::webhook::{Header, Note, Run, Said, Shadow, Webhook, WebhookState};
 use crate::api::{Content, Story};
 use crate::model::attempt::{self, Failure};
-use crate::model::id::{AttemptId, DeliveryId, RefusedId};
+use crate::model::difference::{self, Change, Differences};
+use crate::model::id::{AttemptId, DeliveryId, EndpointId, RefusedId};
 use crate::model::refused::RefusedHead;
 use crate::model::{Time, delivery, dispatch, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
@@ -19,7 +21,7 @@ use std::time::Duration;
 impl Admin {
     /// Everything about one webhook.
     pub(crate) fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
-        let run = story.webhook.run.clone().map(run);
+        let run = story.webhook.run.clone().map(|run| self.run(run));
         let events =
             story.events.into_iter().map(|event| self.event_story(event)).collect::<Result<_, _>>()?;
         let body = story.body.map(|body| Content::of(&body));
@@ -176,8 +178,49 @@ fn headers(headers: Vec<webhook::Header>) -> Vec<Header> {
     headers.into_iter().map(|(name, value)| Header { name, value: Content::of(&value) }).collect()
 }
 
-fn run(run: dispatch::Run) -> Run {
-    Run { now: run.now, notes: run.notes.into_iter().map(note).collect() }
+impl Admin {
+    fn run(&self, run: dispatch::Run) -> Run {
+        let shadow =
+            run.shadow.map(|shadow| Shadow { plugin: shadow.plugin, compared: self.compared(shadow.said) });
+        Run { now: run.now, notes: run.notes.into_iter().map(note).collect(), shadow }
+    }
+
+    /// What another plugin made of a webhook.
+    pub(crate) fn compared(&self, compared: dispatch::Compared) -> Compared {
+        match compared {
+            dispatch::Compared::Same => Compared::Same,
+            dispatch::Compared::Failed(why) => Compared::Failed { why },
+            dispatch::Compared::Differs(Differences { told, more }) => {
+                let told = told.into_iter();
+                let differences =
+                    told.map(|one| Difference { event: one.event, part: self.part(one.part) }).collect();
+                Compared::Differs { differences, more }
+            }
+        }
+    }
+
+    fn part(&self, part: difference::Part) -> Part {
+        let names = |ids: Vec<EndpointId>| ids.into_iter().map(|id| self.endpoint_name(id)).collect();
+        match part {
+            difference::Part::Gone(kind) => Part::Gone { kind },
+            difference::Part::New(kind) => Part::New { kind },
+            difference::Part::Type(Change { before, after }) => {
+                Part::Type { before: before.unwrap_or_default(), after: after.unwrap_or_default() }
+            }
+            difference::Part::Dropped(Change { before, after }) => Part::Dropped { before, after },
+            difference::Part::Strategy(Change { before, after }) => Part::Strategy { before, after },
+            difference::Part::Route { gained, lost } => {
+                Part::Route { gained: names(gained), lost: names(lost) }
+            }
+            difference::Part::Field(pointer, Change { before, after }) => {
+                Part::Field { pointer, before, after }
+            }
+        }
+    }
+
+    fn endpoint_name(&self, id: EndpointId) -> String {
+        self.endpoint(id).map_or_else(|| id.to_string(), |endpoint| endpoint.name.clone())
+    }
 }
 
 fn note(note: dispatch::Note) -> Note {

@@ -1,5 +1,6 @@
 //! Webhooks, and what plugins said about them.
 
+use crate::api::rehearsal::Compared;
 use crate::api::{Content, text};
 use crate::model::Time;
 use crate::model::id::WebhookId;
@@ -112,6 +113,19 @@ pub struct Run {
     pub now: Time,
     /// What plugins said, in order.
     pub notes: Vec<Note>,
+    /// What the shadow of the source would have made of the webhook, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+}
+
+/// What a shadow plugin would have made of a webhook. Nothing of it is delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The shadow.
+    pub plugin: PluginRef,
+    /// What came of it.
+    #[serde(flatten)]
+    pub compared: Compared,
 }
 
 /// What one plugin said.

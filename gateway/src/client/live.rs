@@ -169,6 +169,7 @@ impl Gateway {
             run: Run {
                 now: NOW,
                 notes: vec![Note { plugin, event: None, said: Said::Drafts(1), took_us: 5 }],
+                shadow: None,
             },
             events: vec![NewEvent {
                 id: event,

@@ -35,7 +35,7 @@ pub async fn run(
 ) -> Result<Result<Dispatch, Failed>, StoreError> {
     let staging = Arc::new(Staging::new(Arc::clone(store), lease.id, lease.run));
     let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)) };
-    let mut run = Run { now, notes: Vec::new() };
+    let mut run = Run { now, ..Run::default() };
     let started = tokio::time::Instant::now();
     let drafts = match line.normalizer.normalize(&call, webhook).await {
         Ok(drafts) => drafts,

@@ -1,5 +1,6 @@
 //! What a run of the pipeline gives: events, deliveries and what plugins said.
 
+use crate::model::difference::Differences;
 use crate::model::id::{EndpointId, EventId};
 use crate::model::kv::KvRun;
 use billhook_event::{PluginRef, Time};
@@ -31,6 +32,28 @@ pub struct Run {
     pub now: Time,
     /// What plugins said, in order.
     pub notes: Vec<Note>,
+    /// What the shadow of the source would have made of the same webhook, if it has one.
+    pub shadow: Option<Shadowed>,
+}
+
+/// What a shadow plugin would have made of a webhook. Nothing of it is delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadowed {
+    /// The shadow.
+    pub plugin: PluginRef,
+    /// What came of it.
+    pub said: Compared,
+}
+
+/// What another plugin makes of a webhook, held against what was made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Compared {
+    /// The same events, strategies and routes.
+    Same,
+    /// Others.
+    Differs(Differences),
+    /// It failed: why.
+    Failed(String),
 }
 
 /// What one plugin said in a run.

@@ -72,6 +72,6 @@ pub fn ping(endpoint: EndpointId, now: Time, random: u128) -> (NewWebhook, Dispa
         dropped: None,
         endpoints: vec![endpoint],
     };
-    let run = Run { now, notes: Vec::new() };
+    let run = Run { now, ..Run::default() };
     (NewWebhook { id, head, body, key: None }, Dispatch { run, events: vec![event], ..Dispatch::default() })
 }

@@ -55,7 +55,8 @@ use crate::model::webhook::{Accepted, NewWebhook};
 use crate::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    RotationRow, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+    RotationRow, Selection, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep,
+    WebhookLease,
 };
 use billhook_event::Time;
 use bytes::Bytes;
@@ -476,6 +477,10 @@ impl Replaying for SledStore {
 
     fn count_job(&self, job: Job, cap: u64) -> Answer<'_, Counted> {
         Box::pin(self.read(move |view| replaying::count(view, &job, cap)))
+    }
+
+    fn select_webhooks(&self, job: Job, n: usize) -> Answer<'_, Selection> {
+        Box::pin(self.read(move |view| replaying::select(view, &job, n)))
     }
 
     fn running_jobs(&self, n: usize) -> Answer<'_, Vec<Job>> {

@@ -15,7 +15,8 @@ use gateway::model::webhook::{Accepted, NewWebhook};
 use gateway::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    RotationRow, Shared, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
+    RotationRow, Selection, Shared, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep,
+    WebhookLease,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -72,6 +73,7 @@ verbs! {
         fn step_job(id: JobId, now: Time, n: usize) -> Option<Job>;
         fn cancel_job(id: JobId, now: Time) -> Option<Job>;
         fn count_job(job: Job, cap: u64) -> Counted;
+        fn select_webhooks(job: Job, n: usize) -> Selection;
         fn running_jobs(n: usize) -> Vec<Job>;
         fn job(id: JobId) -> Option<Job>;
         fn list_jobs(page: Page) -> Listing<Job>;

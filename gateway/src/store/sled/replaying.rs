@@ -12,7 +12,7 @@ use crate::model::id::{DeliveryId, EventId, JobId, WebhookId};
 use crate::model::job::{Job, JobState, What};
 use crate::model::ping;
 use crate::model::webhook::WebhookState;
-use crate::store::{Counted, StoreError};
+use crate::store::{Counted, Selection, StoreError};
 use billhook_event::Time;
 
 /// Most rows that one step looks at.
@@ -97,6 +97,13 @@ pub(super) fn count(view: &View<'_>, job: &Job, cap: u64) -> Result<Counted, Sto
     let n = usize::try_from(cap).unwrap_or(usize::MAX);
     let scan = look(view, job, n, COUNT_LOOKS_MAX)?;
     Ok(Counted { count: scan.found.len() as u64, more: !scan.ends })
+}
+
+/// The next webhooks that a reprocess would move.
+pub(super) fn select(view: &View<'_>, job: &Job, n: usize) -> Result<Selection, StoreError> {
+    let scan = look(view, job, n, STEP_LOOKS_MAX)?;
+    let next = scan.to.filter(|_| !scan.ends);
+    Ok(Selection { ids: scan.found.into_iter().map(WebhookId).collect(), looked: scan.looked, next })
 }
 
 fn look(view: &View<'_>, job: &Job, n: usize, looks: u64) -> Result<Scan, StoreError> {

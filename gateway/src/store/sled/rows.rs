@@ -7,7 +7,7 @@ use super::keys;
 use super::pack::pack;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::delivery::{Delivery, DeliveryState};
-use crate::model::dispatch::{Entity, Note, Run};
+use crate::model::dispatch::{Entity, Note, Run, Shadowed};
 use crate::model::endpoint::{By, Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, WebhookId};
 use crate::model::refused::{Presented, RefusedHead};
@@ -437,6 +437,7 @@ struct RunDef {
     #[serde(with = "millis")]
     now: Time,
     notes: Vec<Note>,
+    shadow: Option<Shadowed>,
 }
 
 #[derive(Serialize, Deserialize)]

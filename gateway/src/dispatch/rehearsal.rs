@@ -1,0 +1,155 @@
+//! Runs that commit nothing: a shadow beside the runs of a source, and a candidate over webhooks that are stored. What
+//! they give is held against what was made, and forgotten.
+
+use crate::clock::Clock;
+use crate::dispatch::{Line, Lines, Step, pipeline};
+use crate::model::Time;
+use crate::model::delivery::DeliveryState;
+use crate::model::difference::{self, Told};
+use crate::model::dispatch::{Compared, Dispatch, Shadowed};
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{EndpointId, WebhookId};
+use crate::plugins::manifest::Kind;
+use crate::plugins::{Plugin, WebhookInput};
+use crate::store::{EventStory, Shared, StoreError, Story, WebhookLease};
+use std::sync::Arc;
+
+impl Line {
+    /// Whether `other` would take a place in it that somebody has: that of a plugin of its name or of the name in its
+    /// manifest, or that of the normalizer if it reads the provider.
+    fn has_place_for(&self, other: &Plugin) -> bool {
+        let reads = || other.manifest().providers.iter().any(|provider| provider.name == self.provider);
+        self.plugins().any(|plugin| is_same(plugin, other)) || reads()
+    }
+
+    /// The line with `other` in that place. A filter or map that finds none comes after the last step.
+    fn with(&self, other: &Plugin) -> Line {
+        let mut line = self.clone();
+        line.shadow = None;
+        if other.kinds().contains(&Kind::Normalize) {
+            line.normalizer = other.clone();
+        }
+        let steps = other.kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map));
+        match line.steps.iter_mut().find(|step| is_same(&step.plugin, other)) {
+            Some(step) => step.plugin = other.clone(),
+            None if steps && !is_same(&self.normalizer, other) => {
+                line.steps.push(Step { plugin: other.clone(), skip_on_failure: false });
+            }
+            None => {}
+        }
+        line
+    }
+}
+
+fn is_same(plugin: &Plugin, other: &Plugin) -> bool {
+    plugin.name() == other.name() || plugin.manifest().name == other.manifest().name
+}
+
+/// What the shadow of a line makes of a webhook, of which the line itself has made `real`.
+pub(super) async fn beside(
+    store: &Shared,
+    line: &Line,
+    endpoints: &[Endpoint],
+    webhook: &Arc<WebhookInput>,
+    lease: &WebhookLease,
+    real: &Dispatch,
+) -> Result<Option<Shadowed>, StoreError> {
+    let Some(shadow) = &line.shadow else { return Ok(None) };
+    let ran = pipeline::run(store, &line.with(shadow), endpoints, webhook, lease, true, real.run.now).await?;
+    let said = match ran {
+        Ok(dispatch) => compared(&told(real), &dispatch),
+        Err(failed) => Compared::Failed(failed.to_string()),
+    };
+    Ok(Some(Shadowed { plugin: shadow.reference().clone(), said }))
+}
+
+/// What a candidate makes of a webhook that is stored.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// Which.
+    pub webhook: WebhookId,
+    /// Its source.
+    pub source: String,
+    /// When it was accepted.
+    pub received_at: Time,
+    /// Held against what is stored.
+    pub said: Compared,
+}
+
+/// Puts stored webhooks through a candidate.
+#[derive(Clone)]
+pub struct Rehearsal {
+    store: Shared,
+    clock: Clock,
+    lines: Arc<Lines>,
+}
+
+impl Rehearsal {
+    /// Over what is stored, with the lines that serve.
+    pub fn new(store: Shared, clock: Clock, lines: Arc<Lines>) -> Rehearsal {
+        Rehearsal { store, clock, lines }
+    }
+
+    /// What a reprocess of a webhook would give with `candidate` in the place of the plugin it stands in for. `None`: the
+    /// source does not use that plugin, or the webhook or its body is gone.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(
+        &self,
+        webhook: WebhookId,
+        candidate: &Plugin,
+    ) -> Result<Option<Rehearsed>, StoreError> {
+        let Some(Story { webhook, body: Some(body), events }) = self.store.story(webhook).await? else {
+            return Ok(None);
+        };
+        let line = self.lines.lines.get(&webhook.head.source).map(Line::now);
+        let Some(line) = line.filter(|line| line.has_place_for(candidate)) else { return Ok(None) };
+        let (id, head) = (webhook.id, webhook.head);
+        let input = Arc::new(WebhookInput { id, head: head.clone(), body: body.clone() });
+        // As a rerun: what an earlier run knew of an entity is what this one may know.
+        let lease = WebhookLease { id, head: head.clone(), body: Some(body), failures: 0, run: 1 };
+        let (line, now) = (line.with(candidate), self.clock.now());
+        let ran =
+            pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
+        let said = match ran {
+            Err(failed) => Compared::Failed(failed.to_string()),
+            Ok(dispatch) => {
+                let owed: Vec<_> = events.iter().map(owed).collect();
+                let before = events.iter().zip(&owed).map(|(EventStory { event, .. }, endpoints)| Told {
+                    kind: &event.kind,
+                    json: &event.json,
+                    dropped: event.dropped.as_ref().map(|(_, why)| why.as_str()),
+                    endpoints,
+                });
+                compared(&before.collect::<Vec<_>>(), &dispatch)
+            }
+        };
+        Ok(Some(Rehearsed { webhook: id, source: head.source, received_at: head.received_at, said }))
+    }
+}
+
+/// Where a stored event went: what a reprocess withdrew unsent does not count.
+fn owed(story: &EventStory) -> Vec<EndpointId> {
+    let counts = |state: &DeliveryState, attempts| {
+        attempts > 0 || !matches!(state, DeliveryState::Skipped { .. })
+    };
+    let deliveries = story.deliveries.iter().map(|(delivery, _)| delivery);
+    let owed = deliveries.filter(|delivery| counts(&delivery.state, delivery.attempts));
+    owed.map(|delivery| delivery.endpoint).collect()
+}
+
+fn told(dispatch: &Dispatch) -> Vec<Told<'_>> {
+    let told = dispatch.events.iter().map(|event| Told {
+        kind: &event.kind,
+        json: &event.json,
+        dropped: event.dropped.as_ref().map(|(_, why)| why.as_str()),
+        endpoints: &event.endpoints,
+    });
+    told.collect()
+}
+
+fn compared(before: &[Told<'_>], after: &Dispatch) -> Compared {
+    let differences = difference::between(before, &told(after));
+    if differences.is_empty() { Compared::Same } else { Compared::Differs(differences) }
+}

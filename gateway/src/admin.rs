@@ -19,6 +19,7 @@ mod listen;
 mod params;
 mod plugins;
 mod refused;
+mod rehearsals;
 mod rotation;
 mod view;
 mod webhooks;
@@ -27,6 +28,7 @@ pub use listen::serve;
 
 use crate::admin::error::ApiError;
 use crate::clock::Clock;
+use crate::dispatch::rehearsal::{Rehearsal, Shadows};
 use crate::model::id::{EndpointId, RefusedId};
 use crate::model::refused::Readmission;
 use crate::model::secret::Secret;
@@ -67,6 +69,10 @@ pub struct Admin {
     pub endpoints: Vec<EndpointInfo>,
     /// The plugins.
     pub plugins: Arc<Roster>,
+    /// Puts stored webhooks through candidates.
+    pub rehearsal: Rehearsal,
+    /// How shadows have done.
+    pub shadows: Arc<Shadows>,
     /// The bearer token; an empty one lets nobody in.
     pub token: Secret,
     /// Whom a request may say it is for.
@@ -160,6 +166,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/jobs/count", post(jobs::count))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/shadows", get(rehearsals::shadows))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}", get(plugins::show))
         .route("/stats", get(health::stats))
@@ -168,6 +175,7 @@ pub fn router(admin: Admin) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(guard::Load::new(), guard::bounded))
         .merge(plugins::changes())
+        .merge(rehearsals::rehearsals())
         .layer(from_fn_with_state(guard::Door::new(&admin), guard::admitted));
     Router::new()
         .nest("/api/v1", api)

@@ -5,6 +5,7 @@
 //! (`EX_SOFTWARE`), 130 and 143 ended at once by a second SIGINT or SIGTERM.
 
 pub mod check;
+pub mod comparison;
 pub mod dead_letter;
 pub mod delivery;
 pub mod endpoint;
@@ -16,6 +17,7 @@ pub mod refused;
 pub mod replay;
 pub mod secret;
 pub mod serve;
+pub mod shadow;
 pub mod story;
 pub mod table;
 pub mod terminal;
@@ -83,6 +85,8 @@ enum Command {
     Replay(replay::Args),
     /// Replays, and how far they are
     Job(job::Args),
+    /// Shadows of sources: how often they make something else of webhooks
+    Shadow(shadow::Args),
     /// Requests that were turned away as not authentic, and taking them after all
     Refused(refused::Args),
     /// Compile a component to machine code; the gateway runs this in a process with limits
@@ -98,7 +102,7 @@ enum Command {
 /// Which gateway the nouns ask.
 #[derive(Debug, clap::Args)]
 #[command(
-    next_help_heading = "For event, webhook, delivery, endpoint, plugin, dead-letter, replay, job and refused"
+    next_help_heading = "For event, webhook, delivery, endpoint, plugin, dead-letter, replay, job, shadow and refused"
 )]
 struct Remote {
     /// The gateway's admin listener [default: the configuration's, http://127.0.0.1:8401 if it has none]
@@ -135,13 +139,14 @@ impl Cli {
                     | Command::DeadLetter(_)
                     | Command::Replay(_)
                     | Command::Job(_)
+                    | Command::Shadow(_)
                     | Command::Refused(_)
             ),
         };
         if asks || self.remote.url.is_none() && self.remote.token.is_none() {
             return Ok(self);
         }
-        let why = "`--url` and `--token` are for what asks a gateway: `event`, `webhook`, `delivery`, `endpoint`, `plugin`, `dead-letter`, `replay`, `job`, `refused`";
+        let why = "`--url` and `--token` are for what asks a gateway: `event`, `webhook`, `delivery`, `endpoint`, `plugin`, `dead-letter`, `replay`, `job`, `shadow`, `refused`";
         Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
     }
 }
@@ -180,6 +185,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
         Command::Replay(args) => replay::run(args, &client()?).await?,
         Command::Job(args) => job::run(args, &client()?).await?,
+        Command::Shadow(args) => shadow::run(args, &client()?).await?,
         Command::Refused(args) => refused::run(args, &client()?).await?,
         Command::CompileComponent { .. } => unreachable!("compiled before there is a runtime"),
     }

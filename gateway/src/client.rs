@@ -12,6 +12,7 @@ use crate::api::plugin::{LoadQuery, PluginDetail, Plugins, Rollback, SwapQuery};
 use crate::api::problem::Problem;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
 use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
+use crate::api::rehearsal::{Rehearsal, RehearsalQuery, Shadows};
 use crate::api::webhook::{Webhook, WebhookQuery};
 use crate::api::{Stats, Story};
 use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
@@ -197,6 +198,20 @@ impl Client {
     /// Sends a test event to an endpoint.
     pub async fn test_endpoint(&self, name: &str) -> Result<Tested, ClientError> {
         self.post(&["endpoints", name, "test"], &()).await
+    }
+
+    /// What a component would make of webhooks that are stored.
+    pub async fn rehearse(
+        &self,
+        component: Vec<u8>,
+        query: &RehearsalQuery,
+    ) -> Result<Rehearsal, ClientError> {
+        self.upload(&["rehearsals"], query, component).await
+    }
+
+    /// How the shadows of sources have done.
+    pub async fn shadows(&self) -> Result<Shadows, ClientError> {
+        self.get(&["shadows"], &()).await
     }
 
     /// The plugins and how they are doing.

@@ -13,11 +13,13 @@
 pub mod breaker;
 pub mod in_flight;
 pub mod pipeline;
+pub mod rehearsal;
 mod turns;
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::rehearsal::Shadows;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::model::dispatch::{Dispatch, NewEvent};
 use crate::model::endpoint::{Endpoint, Ordering};
@@ -53,6 +55,8 @@ pub struct Line<P = Plugin> {
     pub normalizer: P,
     /// Filters and maps, in order.
     pub steps: Vec<Step<P>>,
+    /// What is asked beside them, recorded and never delivered.
+    pub shadow: Option<P>,
 }
 
 /// A filter or map of a line.
@@ -76,12 +80,13 @@ impl Line<Slot> {
             let skip_on_failure = step.skip_on_failure;
             steps.push(Step { plugin: taken.unwrap_or(plugin), skip_on_failure });
         }
-        Line { provider: self.provider.clone(), normalizer, steps }
+        let shadow = self.shadow.as_ref().map(Slot::now);
+        Line { provider: self.provider.clone(), normalizer, steps, shadow }
     }
 }
 
 impl Line {
-    /// Its plugins, as often as they stand in it.
+    /// Its plugins but for the shadow, as often as they stand in it.
     fn plugins(&self) -> impl Iterator<Item = &Plugin> {
         std::iter::once(&self.normalizer).chain(self.steps.iter().map(|step| &step.plugin))
     }
@@ -116,6 +121,7 @@ struct Work {
     in_flight: Arc<InFlight>,
     /// Where an endpoint takes events in order.
     turns: Option<Turns>,
+    shadows: Arc<Shadows>,
 }
 
 impl Dispatcher {
@@ -127,11 +133,12 @@ impl Dispatcher {
         deliver: Wake,
         in_flight: Arc<InFlight>,
         suspects: Vec<WebhookId>,
+        shadows: Arc<Shadows>,
     ) -> Dispatcher {
         let breakers = Breakers::default();
         let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
         let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
-        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns });
+        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows });
         let suspects = Mutex::new(suspects.into_iter().collect());
         Dispatcher { work, suspects, changed: Mutex::default() }
     }
@@ -265,6 +272,8 @@ impl Work {
         };
         if let Err(error) = committed {
             tracing::error!(webhook = %lease.id, %error, "cannot commit a run: the webhook stays undispatched");
+            // A store that is out for a while must not have the same run made again and again.
+            tokio::time::sleep(STORE_WAIT).await;
             self.store.release_webhook(lease.id);
         }
         drop((slot, turn));
@@ -298,22 +307,29 @@ impl Work {
             let ran =
                 pipeline::run(&self.store, line, &self.lines.endpoints, &input, lease, last_chance, now)
                     .await?;
-            let dispatch = match ran {
+            let mut dispatch = match ran {
                 Ok(dispatch) => dispatch,
                 Err(error) => return self.failed(lease, line, error, now).await,
             };
             self.breakers.succeeded(line);
+            let shadowed =
+                rehearsal::beside(&self.store, line, &self.lines.endpoints, &input, lease, &dispatch).await?;
+            dispatch.run.shadow = shadowed;
             if let Some(turn) = turn {
                 turn.comes(in_order(&dispatch)).await;
             }
             crash_point(Point::BeforeDispatchCommit);
             let owed = dispatch.events.iter().any(|event| !event.endpoints.is_empty());
+            let shadowed = dispatch.run.shadow.clone();
             match self.store.dispatched(lease, dispatch, now).await? {
-                Committed::Done if owed => {
-                    self.deliver.wake();
+                Committed::Done => {
+                    if owed {
+                        self.deliver.wake();
+                    }
+                    self.shadows.count(lease, shadowed);
                     return Ok(());
                 }
-                Committed::Done | Committed::LeaseLost => return Ok(()),
+                Committed::LeaseLost => return Ok(()),
                 Committed::Conflict => {}
             }
         }

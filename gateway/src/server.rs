@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KEPT_DIR, StoreUrl};
 use crate::deliver::{self, Deliver, Endpoints};
 use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::rehearsal::{Rehearsal, Shadows};
 use crate::dispatch::{Dispatcher, Lines};
 use crate::ingest::{self, Ingest};
 use crate::model::endpoint::Endpoint;
@@ -136,14 +137,16 @@ pub async fn start(
 
     let (stopper, stop) = Stop::new();
     let mut tasks = JoinSet::new();
+    let shadows = Arc::new(Shadows::default());
     let lines = Arc::new(Lines { lines: loaded.lines, endpoints: config.endpoints.clone() });
     let dispatcher = Arc::new(Dispatcher::new(
         Arc::clone(&store),
         clock.clone(),
-        lines,
+        Arc::clone(&lines),
         deliver.clone(),
         in_flight,
         suspects,
+        Arc::clone(&shadows),
     ));
     roster.on_change({
         let (dispatcher, dispatch) = (Arc::clone(&dispatcher), dispatch.clone());
@@ -201,7 +204,10 @@ pub async fn start(
 
     let (phase, phase_seen) = watch::channel(Phase::Up);
     let readmitting = Arc::clone(&ingest);
+    let rehearsal = Rehearsal::new(Arc::clone(&store), clock.clone(), lines);
     let router = admin::router(Admin {
+        rehearsal,
+        shadows,
         store: Arc::clone(&store),
         clock,
         dispatch: dispatch.clone(),

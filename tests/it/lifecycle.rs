@@ -42,11 +42,11 @@ fn editions() -> &'static [Vec<u8>; 2] {
     BUILT.get_or_init(|| [build(&[]), build(&["--features", "second"])])
 }
 
-fn first() -> Vec<u8> {
+pub(crate) fn first() -> Vec<u8> {
     editions()[0].clone()
 }
 
-fn second() -> Vec<u8> {
+pub(crate) fn second() -> Vec<u8> {
     editions()[1].clone()
 }
 
@@ -80,7 +80,7 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
 const SOURCE: &str = "[[source]]\nname = \"in\"\nprovider = \"edition\"\nauth = { scheme = \"none\" }\n\
                       dedupe = []\nplugins = [\"edition\"]\n";
 
-fn config(component: &Path, receiver: &Receiver) -> String {
+pub(crate) fn config(component: &Path, receiver: &Receiver) -> String {
     format!(
         "[[plugin]]\nname = \"edition\"\ncomponent = {component:?}\nconfig = {{ tone = \"low\" }}\n{SOURCE}{}\
          events = [\"*\", \"provider.test\"]\n",

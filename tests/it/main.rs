@@ -25,6 +25,7 @@ mod queue_model;
 mod receivers;
 mod refused;
 mod replays;
+mod shadows;
 mod signing;
 mod store;
 mod terms;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The rate of a job that does not say.
-const RATE: &str = "100/s";
+pub(crate) const RATE: &str = "100/s";
 /// Up to how many are counted.
 const COUNT_MAX: u64 = 100_000;
 /// The longest `Idempotency-Key`, in bytes.

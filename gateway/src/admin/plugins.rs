@@ -101,7 +101,7 @@ fn errand(sha256: Option<String>, why: Option<String>) -> Result<Errand, ApiErro
 }
 
 /// The body as it is.
-fn component(given: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
+pub(crate) fn component(given: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     let given = given.map_err(|why| match why.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(COMPONENT_BYTES_MAX),
         _ => ApiError::BadBody(why.body_text()),

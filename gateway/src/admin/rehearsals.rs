@@ -1,15 +1,15 @@
-//! `POST /api/v1/rehearsals`: what a component would make of webhooks that are stored, in the place of a plugin. Its
+//! `GET /api/v1/shadows`, and `POST /api/v1/rehearsals`: what a component would make of webhooks that are stored, in the place of a plugin. Its
 //! body is the component; nothing is committed and nobody is served by it.
 
 use crate::admin::error::ApiError;
+use crate::admin::jobs::RATE;
 use crate::admin::params::{Params, word};
 use crate::admin::plugins::component;
 use crate::admin::{Admin, guard};
-use crate::api::rehearsal::{Compared, Grouped, Part, Rehearsal, RehearsalQuery, Rehearsed};
+use crate::api::rehearsal::{Compared, Grouped, Part, Rehearsal, RehearsalQuery, Rehearsed, Shadow, Shadows};
 use crate::dispatch::rehearsal;
-use crate::model::id::JobId;
+use crate::model::id::{JobId, WebhookId};
 use crate::model::job::{Job, JobState, Select, What};
-use crate::model::rate::Rate;
 use crate::plugins::{COMPONENT_BYTES_MAX, Plugin};
 use crate::store::StoreError;
 use axum::extract::rejection::BytesRejection;
@@ -47,6 +47,19 @@ pub(crate) fn rehearsals() -> Router<Arc<Admin>> {
         .layer(from_fn_with_state(guard::Load::of(REHEARSALS_MAX, REHEARSAL_TIMEOUT), guard::bounded))
 }
 
+/// How the shadow of each source has done since the start, by the source's name.
+pub(crate) async fn shadows(State(admin): State<Arc<Admin>>) -> Json<Shadows> {
+    let shown = |(source, tally): (String, rehearsal::ShadowTally)| Shadow {
+        source,
+        plugin: tally.plugin,
+        same: tally.same,
+        differ: tally.differ,
+        failed: tally.failed,
+        latest: tally.latest.iter().map(WebhookId::to_string).collect(),
+    };
+    Json(Shadows { items: admin.shadows.read().into_iter().map(shown).collect() })
+}
+
 async fn rehearse(
     State(admin): State<Arc<Admin>>,
     Params(query): Params<RehearsalQuery>,
@@ -76,7 +89,7 @@ fn selecting(admin: &Admin, query: RehearsalQuery) -> Result<Job, ApiError> {
         id: JobId::new(created, 0),
         what: What::Reprocess { resend: false },
         select: Select { since, until, source, kind, endpoint, state },
-        rate: Rate::default(),
+        rate: RATE.parse().map_err(|_| ApiError::BadQuery("no rate".to_owned()))?,
         created,
         key: None,
         state: JobState::Running,
@@ -131,12 +144,7 @@ async fn rehearsed(
     Ok(Rehearsal { changes, ..found })
 }
 
-fn count(
-    admin: &Admin,
-    one: rehearsal::Rehearsed,
-    found: &mut Rehearsal,
-    changes: &mut BTreeMap<Part, u64>,
-) {
+fn count(admin: &Admin, one: rehearsal::Rehearsed, found: &mut Rehearsal, changes: &mut BTreeMap<Part, u64>) {
     let compared = admin.compared(one.said);
     match &compared {
         Compared::Same => {

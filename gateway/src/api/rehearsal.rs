@@ -58,6 +58,30 @@ pub struct Rehearsal {
     pub examples: Vec<Rehearsed>,
 }
 
+/// How the shadows of all sources have done since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shadows {
+    /// By the source's name.
+    pub items: Vec<Shadow>,
+}
+
+/// How the shadow of a source has done since the start, or since it has this version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// The source.
+    pub source: String,
+    /// The shadow.
+    pub plugin: PluginRef,
+    /// Webhooks of which it made the same.
+    pub same: u64,
+    /// Webhooks of which it made something else.
+    pub differ: u64,
+    /// Webhooks at which it, or a plugin after it, failed.
+    pub failed: u64,
+    /// The last webhooks that are not the same, newest first; at most 20.
+    pub latest: Vec<String>,
+}
+
 /// A change and how often it is seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grouped {

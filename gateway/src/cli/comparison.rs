@@ -82,9 +82,7 @@ fn part(part: &Part) -> Vec<Span> {
             let [before, after] = [before, after].map(|one| one.clone().unwrap_or_else(nothing));
             ("strategy", format!("{before} -> {after}"))
         }
-        Part::Route { gained, lost } => {
-            ("route", [names("+", gained), names("-", lost)].concat().join(" "))
-        }
+        Part::Route { gained, lost } => ("route", [names("+", gained), names("-", lost)].concat().join(" ")),
         Part::Field { pointer, before: None, after: None } => ("field", pointer.clone()),
         Part::Field { pointer, before, after } => {
             let [before, after] = [before, after].map(|one| one.clone().unwrap_or_else(nothing));

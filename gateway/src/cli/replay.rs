@@ -1,13 +1,17 @@
 //! `billhook replay`: sends again, redrives and reprocesses in bulk, as a job.
 
 use crate::api::job::{NewJob, What};
+use crate::api::rehearsal::RehearsalQuery;
+use crate::cli::comparison;
 use crate::cli::job::described;
-use crate::cli::terminal::print;
+use crate::cli::plugin::running::read as component;
+use crate::cli::terminal::{Style, print, print_json};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::model::Time;
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
+use std::path::PathBuf;
 
 /// What to do again.
 #[derive(Debug, clap::Args)]
@@ -41,7 +45,26 @@ enum Command {
         /// Send what stays as it is again too
         #[arg(long)]
         resend: bool,
+        #[command(flatten)]
+        candidate: Candidate,
     },
+}
+
+/// Another version of a plugin, to be looked at.
+#[derive(Debug, clap::Args)]
+struct Candidate {
+    /// Show what this component would make of the webhooks, in the place of the plugin of its name
+    #[arg(long = "plugin", value_name = "FILE", requires = "dry_run")]
+    file: Option<PathBuf>,
+    /// The plugin whose place it takes, with its configuration and grants
+    #[arg(long = "as", value_name = "NAME", requires = "file")]
+    instead_of: Option<String>,
+    /// How many webhooks it is shown at most
+    #[arg(long, value_name = "N", requires = "file", default_value_t = 200)]
+    limit: u64,
+    /// Print JSON
+    #[arg(long, requires = "file")]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +104,22 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
     let (what, filter, state, resend) = match args.command {
         Command::Resend { filter, state } => (What::Resend, filter, state, false),
         Command::Redrive { filter } => (What::Redrive, filter, None, false),
-        Command::Reprocess { filter, state, resend } => (What::Reprocess, filter, state, resend),
+        Command::Reprocess {
+            filter,
+            state,
+            candidate: Candidate { file: Some(file), instead_of, limit, json },
+            ..
+        } => {
+            let Filter { since, until, source, kind, endpoint, .. } = filter;
+            let (plugin, limit) = (instead_of, Some(limit));
+            let query = RehearsalQuery { plugin, since, until, source, kind, endpoint, state, limit };
+            let rehearsal = client.rehearse(component(&file)?, &query).await?;
+            if json {
+                return print_json(&rehearsal);
+            }
+            return Ok(print(&comparison::render(&rehearsal, Style::detect()))?);
+        }
+        Command::Reprocess { filter, state, resend, .. } => (What::Reprocess, filter, state, resend),
     };
     let Filter { since, until, source, kind, endpoint, rate, dry_run } = filter;
     let asked = NewJob { what, since, until, source, kind, endpoint, state, rate: Some(rate), resend };

@@ -8,12 +8,14 @@ mod facts;
 
 use crate::api::delivery::{Attempt, DeliveryState, DeliveryStory, Outcome};
 use crate::api::event::EventStory;
-use crate::api::webhook::{Note, Run, Said, Webhook, WebhookState};
+use crate::api::rehearsal::Compared;
+use crate::api::webhook::{Note, Run, Said, Shadow, Webhook, WebhookState};
 use crate::api::{Content, Story};
+use crate::cli::comparison;
 use crate::cli::terminal::{Span, Style, Tone};
 use crate::cli::tree::Node;
 use crate::model::Time;
-use billhook_event::{Patch, Verified};
+use billhook_event::{Patch, PluginRef, Verified};
 use std::time::Duration;
 
 /// How much of a body is shown, in characters.
@@ -110,7 +112,19 @@ fn pipeline(run: &Run, events: usize) -> Node {
     let took = run.notes.iter().map(|note| note.took_us).fold(0, u64::saturating_add);
     let line =
         format!("{} in {}", count(run.notes.len(), "plugin call"), lasting(Duration::from_micros(took)));
-    Node::fact("pipeline", [plain(line)]).with(run.notes.iter().map(|note| note_node(note, events)))
+    let notes = run.notes.iter().map(|note| note_node(note, events));
+    Node::fact("pipeline", [plain(line)]).with(notes).with(run.shadow.as_ref().map(shadow))
+}
+
+fn shadow(shadow: &Shadow) -> Node {
+    let said = match &shadow.compared {
+        Compared::Same => good("makes the same"),
+        Compared::Differs { .. } => care("would make something else, which is not delivered".to_owned()),
+        Compared::Failed { .. } => bad("fails, which hurts nobody".to_owned()),
+    };
+    let PluginRef { name, version, .. } = &shadow.plugin;
+    Node::new([faint("shadow ".to_owned()), strong(name.clone()), faint(format!(" {version}: ")), said])
+        .with(comparison::lines(&shadow.compared))
 }
 
 fn note_node(note: &Note, events: usize) -> Node {

@@ -36,6 +36,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
     });
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
     let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
+    let shadow = table.item("shadow").and_then(|item| plugin(&item, names));
     let public_keys = table.item("public_keys").map(|item| item.items()).unwrap_or_default();
     let public_keys: Vec<String> = public_keys.iter().filter_map(public_key).collect();
     if let (Some(Auth::PathKey), true) = (&auth, public_keys.is_empty()) {
@@ -61,6 +62,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
         event_type,
         dedupe,
         plugins,
+        shadow,
         public_keys,
         allow_from,
         rate,

@@ -12,7 +12,12 @@ use crate::model::id::{EndpointId, WebhookId};
 use crate::plugins::manifest::Kind;
 use crate::plugins::{Plugin, WebhookInput};
 use crate::store::{EventStory, Shared, StoreError, Story, WebhookLease};
-use std::sync::Arc;
+use billhook_event::PluginRef;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Webhooks of a source that are remembered because its shadow made something else of them.
+pub const LATEST_MAX: usize = 20;
 
 impl Line {
     /// Whether `other` would take a place in it that somebody has: that of a plugin of its name or of the name in its
@@ -63,6 +68,66 @@ pub(super) async fn beside(
     Ok(Some(Shadowed { plugin: shadow.reference().clone(), said }))
 }
 
+/// How the shadows of all sources have done since the start.
+#[derive(Debug, Default)]
+pub struct Shadows {
+    /// Locked for one count or one look.
+    sources: Mutex<BTreeMap<String, ShadowTally>>,
+}
+
+/// How the shadow of a source has done. Another version of it begins anew.
+#[derive(Clone, Debug)]
+pub struct ShadowTally {
+    /// The shadow.
+    pub plugin: PluginRef,
+    /// Webhooks of which it made the same.
+    pub same: u64,
+    /// Webhooks of which it made something else.
+    pub differ: u64,
+    /// Webhooks at which it failed.
+    pub failed: u64,
+    /// The last [`LATEST_MAX`] webhooks that are not the same, newest first.
+    pub latest: VecDeque<WebhookId>,
+}
+
+impl Shadows {
+    /// By source.
+    pub fn read(&self) -> BTreeMap<String, ShadowTally> {
+        self.sources().clone()
+    }
+
+    /// Counts what was committed.
+    pub(super) fn count(&self, lease: &WebhookLease, shadowed: Option<Shadowed>) {
+        let Some(Shadowed { plugin, said }) = shadowed else { return };
+        let mut sources = self.sources();
+        let tally = sources.entry(lease.head.source.clone()).or_insert_with(|| ShadowTally::of(&plugin));
+        if tally.plugin != plugin {
+            *tally = ShadowTally::of(&plugin);
+        }
+        match said {
+            Compared::Same => {
+                tally.same += 1;
+                return;
+            }
+            Compared::Differs(_) => tally.differ += 1,
+            Compared::Failed(_) => tally.failed += 1,
+        }
+        tally.latest.push_front(lease.id);
+        tally.latest.truncate(LATEST_MAX);
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<String, ShadowTally>> {
+        // No holder panics: each counts or clones.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ShadowTally {
+    fn of(plugin: &PluginRef) -> ShadowTally {
+        ShadowTally { plugin: plugin.clone(), same: 0, differ: 0, failed: 0, latest: VecDeque::new() }
+    }
+}
+
 /// What a candidate makes of a webhook that is stored.
 #[derive(Clone, Debug)]
 pub struct Rehearsed {
@@ -95,11 +160,7 @@ impl Rehearsal {
     ///
     /// # Errors
     /// The store's.
-    pub async fn of(
-        &self,
-        webhook: WebhookId,
-        candidate: &Plugin,
-    ) -> Result<Option<Rehearsed>, StoreError> {
+    pub async fn of(&self, webhook: WebhookId, candidate: &Plugin) -> Result<Option<Rehearsed>, StoreError> {
         let Some(Story { webhook, body: Some(body), events }) = self.store.story(webhook).await? else {
             return Ok(None);
         };
@@ -110,8 +171,7 @@ impl Rehearsal {
         // As a rerun: what an earlier run knew of an entity is what this one may know.
         let lease = WebhookLease { id, head: head.clone(), body: Some(body), failures: 0, run: 1 };
         let (line, now) = (line.with(candidate), self.clock.now());
-        let ran =
-            pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
+        let ran = pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
         let said = match ran {
             Err(failed) => Compared::Failed(failed.to_string()),
             Ok(dispatch) => {
@@ -131,9 +191,8 @@ impl Rehearsal {
 
 /// Where a stored event went: what a reprocess withdrew unsent does not count.
 fn owed(story: &EventStory) -> Vec<EndpointId> {
-    let counts = |state: &DeliveryState, attempts| {
-        attempts > 0 || !matches!(state, DeliveryState::Skipped { .. })
-    };
+    let counts =
+        |state: &DeliveryState, attempts| attempts > 0 || !matches!(state, DeliveryState::Skipped { .. });
     let deliveries = story.deliveries.iter().map(|(delivery, _)| delivery);
     let owed = deliveries.filter(|delivery| counts(&delivery.state, delivery.attempts));
     owed.map(|delivery| delivery.endpoint).collect()

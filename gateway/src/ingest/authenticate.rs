@@ -202,6 +202,7 @@ mod tests {
             plugins: Vec::new(),
             public_keys: vec!["pub_1".to_owned()],
             allow_from: Vec::new(),
+            shadow: None,
             rate: None,
         }
     }

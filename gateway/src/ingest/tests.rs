@@ -46,6 +46,7 @@ pub(super) fn inlet(name: &str, auth: Auth) -> Inlet {
         plugins: Vec::new(),
         public_keys: Vec::new(),
         allow_from: Vec::new(),
+        shadow: None,
         rate: None,
     };
     Inlet {

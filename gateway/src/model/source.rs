@@ -24,6 +24,8 @@ pub struct Source {
     pub dedupe: Option<Vec<Place>>,
     /// Filters and maps after the normalizer, by name, in this order.
     pub plugins: Vec<String>,
+    /// The plugin whose results are recorded beside those that count, and never delivered.
+    pub shadow: Option<String>,
     /// Keys that `POST /api/v1/webhooks/custom/{public_key}` takes for this source.
     pub public_keys: Vec<String>,
     /// Networks that senders must be in; empty: any.

@@ -15,7 +15,7 @@ pub use kept::Kept;
 
 use crate::api::plugin::{By, Failure, Origin, Plugin as Shown, PluginDetail, Turn};
 use crate::clock::Clock;
-use crate::plugins::manifest::{Kind, Provider};
+use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
 use crate::plugins::{Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, shipped};
 use bytes::Bytes;
@@ -421,6 +421,23 @@ impl Roster {
             roster.replace(name, &member, component, By::Directory, None).await
         })
         .await
+    }
+
+    /// Loads a component as the plugin that it would be, for a look at what it does: nobody is served by it, and nothing
+    /// of it is kept. `name`: `None` for the plugin of the name in its manifest.
+    pub async fn candidate(
+        self: &Arc<Self>,
+        name: Option<&str>,
+        component: Bytes,
+    ) -> Result<Plugin, RosterError> {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => Manifest::of("candidate", &component)?.name,
+        };
+        let spec = self.member(&name)?.spec;
+        let candidate = self.load_only(Spec { component, ..spec }).await?;
+        self.tidy();
+        Ok(candidate)
     }
 
     /// Makes a change when no other is under way, in a task of its own, so that it is made whole or not at all.

@@ -137,7 +137,8 @@ impl Loading<'_> {
             inlets.push(Inlet { verifier: self.verifier(source)?, ..inlet });
             let steps =
                 source.plugins.iter().map(|name| self.step(source, name)).collect::<Result<_, _>>()?;
-            lines.insert(source.name.clone(), Line { provider: source.provider.clone(), normalizer, steps });
+            let (provider, shadow) = (source.provider.clone(), self.shadow(source)?);
+            lines.insert(source.name.clone(), Line { provider, normalizer, steps, shadow });
         }
         let mut steps = BTreeMap::new();
         for endpoint in &self.config.endpoints {
@@ -145,6 +146,20 @@ impl Loading<'_> {
             steps.insert(endpoint.name.clone(), of.collect::<Result<_, _>>()?);
         }
         Ok((lines, Inlets::new(inlets), steps))
+    }
+
+    /// Who is asked beside the plugins of a source.
+    fn shadow(&mut self, source: &Source) -> anyhow::Result<Option<Slot>> {
+        let Some(name) = &source.shadow else { return Ok(None) };
+        let plugin = self.plugin(name)?;
+        let kinds = [Kind::Normalize, Kind::Filter, Kind::Map];
+        ensure!(
+            plugin.now().kinds().iter().any(|kind| kinds.contains(kind)),
+            "source `{}`: the shadow `{name}` is neither a normalizer nor a filter or map",
+            source.name
+        );
+        self.rely(name, format!("the shadow of source {}", source.name), &kinds, None);
+        Ok(Some(plugin))
     }
 
     /// Who judges the requests of a source whose scheme is a plugin.

@@ -94,7 +94,8 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     Ok(print(&render(&plugin, Style::detect()))?)
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+/// The bytes of a component's file, if it is not too large to be one.
+pub(in crate::cli) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let (shown, found) = (file.display(), bytes.len());
     ensure!(found <= COMPONENT_BYTES_MAX, "{shown} has {found} bytes, more than {COMPONENT_BYTES_MAX}");

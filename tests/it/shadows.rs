@@ -1,0 +1,129 @@
+//! A version of a plugin is seen at work before it serves: on webhooks that are stored, and beside the one that does.
+
+use crate::cli::{ask, text};
+use crate::lifecycle::{config, first, second};
+use billhook_tests::Gateway;
+use billhook_tests::receiver::Receiver;
+use billhook_tests::sender::post;
+use gateway::api::rehearsal::{Compared, Rehearsal};
+use gateway::api::webhook::WebhookQuery;
+use std::path::{Path, PathBuf};
+
+/// A directory with the second version as `edition.wasm`, which serves, and the first as `first.wasm`.
+fn directory() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let [serves, other] = ["edition.wasm", "first.wasm"].map(|name| dir.path().join(name));
+    std::fs::write(&serves, second()).unwrap();
+    std::fs::write(&other, first()).unwrap();
+    (dir, serves, other)
+}
+
+async fn send(gateway: &Gateway, what: &str, times: usize) {
+    for n in 0..times {
+        let body = format!(r#"{{"do":"{what}","n":{n}}}"#);
+        assert_eq!(post(&gateway.url("/in/in"), &[], body).await.status, 200);
+    }
+    gateway.settle().await;
+}
+
+/// The line of a text that begins so, branches aside.
+fn line<'a>(text: &'a str, label: &str) -> &'a str {
+    let lines = text.lines().map(|line| line.trim_start_matches(['├', '└', '│', '─', ' ']));
+    { lines }.find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("no {label} in\n{text}"))
+}
+
+#[tokio::test]
+async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
+    let (_dir, serves, other) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&serves, &receiver)).await;
+    send(&gateway, "work", 3).await;
+    send(&gateway, "late", 1).await;
+    assert_eq!(receiver.received().len(), 8);
+
+    let rehearse = async |file: &Path, more: &[&str]| {
+        let file = file.to_str().unwrap();
+        let asked = [&["replay", "reprocess", "--dry-run", "--plugin", file], more].concat();
+        ask(&gateway, &asked).await
+    };
+    let told = text(&rehearse(&other, &[]).await.stdout);
+    for (label, rest) in [("same", "0 webhooks"), ("differ", "3 webhooks"), ("fail", "1 webhooks")] {
+        assert_eq!(line(&told, label).trim_start_matches(label).trim(), rest, "{told}");
+    }
+    assert!(told.starts_with("edition 1.0.0 (SHA-256 "), "{told}");
+    assert!(told.contains("6 × field /metadata/normalized"), "{told}");
+    assert!(told.contains("/metadata/normalized: \"2.0.0\" -> \"1.0.0\""), "{told}");
+    assert!(line(&told, "plugin `edition` 1.0.0").contains("only the second version can do that"), "{told}");
+
+    let told = text(&rehearse(&serves, &["--json", "--limit", "2"]).await.stdout);
+    let rehearsal: Rehearsal = serde_json::from_str(&told).unwrap();
+    assert_eq!((rehearsal.same, rehearsal.differ, rehearsal.failed, rehearsal.more), (2, 0, 0, true));
+    let told = text(&rehearse(&other, &["--since", "2100-01-01"]).await.stdout);
+    assert_eq!(line(&told, "differ").trim_start_matches("differ").trim(), "0 webhooks");
+
+    for (more, why) in [
+        (&["--as", "nobody"][..], "no plugin is called `nobody`"),
+        (&["--limit", "0"], "`limit` is 0, not 1 to 1000"),
+        (&["--type", "no.type"], "which is no canonical type"),
+    ] {
+        let told = rehearse(&other, more).await;
+        assert!(!told.status.success() && text(&told.stderr).contains(why), "{why}: {}", text(&told.stderr));
+    }
+    let told = ask(&gateway, &["replay", "reprocess", "--plugin", other.to_str().unwrap()]).await;
+    assert!(text(&told.stderr).contains("--dry-run"), "{}", text(&told.stderr));
+
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 8, "nothing was delivered again");
+    assert_eq!(gateway.client().plugin("edition").await.unwrap().plugin.version, "2.0.0");
+    let webhooks = gateway.client().webhooks(&WebhookQuery::default()).await.unwrap().items;
+    for webhook in webhooks {
+        let run = gateway.client().webhook(webhook.id).await.unwrap().run.unwrap();
+        assert_eq!(run.notes[0].plugin.version, "2.0.0", "the run that counts is the one that was");
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_is_recorded_and_compared_and_never_delivered() {
+    let (_dir, serves, other) = directory();
+    let receiver = Receiver::start().await;
+    let shadowed = config(&serves, &receiver)
+        .replace("plugins = [\"edition\"]\n", "plugins = [\"edition\"]\nshadow = \"next\"\n");
+    let next = |component: &Path, tone: &str| {
+        let plugin = format!(
+            "[[plugin]]\nname = \"next\"\ncomponent = {component:?}\nconfig = {{ tone = \"{tone}\" }}\n"
+        );
+        format!("{plugin}{shadowed}")
+    };
+    let gateway = Gateway::start(&next(&other, "low")).await;
+    let listed = text(&ask(&gateway, &["shadow", "ls"]).await.stdout);
+    assert!(listed.starts_with("no shadow was asked yet"), "{listed}");
+    send(&gateway, "work", 2).await;
+    send(&gateway, "late", 1).await;
+    let received = receiver.received();
+    assert_eq!(received.len(), 6);
+    for request in received {
+        let event = &request.json()["data"];
+        assert_eq!(event["metadata"]["normalized"], "2.0.0", "{event}");
+        assert_eq!(event["plugins"].as_array().unwrap().len(), 2, "{event}");
+    }
+
+    let listed = text(&ask(&gateway, &["shadow", "ls"]).await.stdout);
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..6], ["in", "next", "1.0.0", "0", "2", "1"], "{listed}");
+    let webhooks = gateway.client().webhooks(&WebhookQuery::default()).await.unwrap().items;
+    let [failed, differs, _] = &webhooks[..] else { panic!("{webhooks:?}") };
+    assert_eq!(row[6], failed.id.to_string(), "the last one");
+    let shown = text(&ask(&gateway, &["webhook", "show", &failed.id.to_string()]).await.stdout);
+    line(&shown, "shadow next 1.0.0: fails, which hurts nobody");
+    assert!(shown.contains("only the second version can do that"), "{shown}");
+    let shown = text(&ask(&gateway, &["webhook", "show", &differs.id.to_string()]).await.stdout);
+    line(&shown, "shadow next 1.0.0: would make something else, which is not delivered");
+    line(&shown, "event 1: field /metadata/normalized: \"2.0.0\" -> \"1.0.0\"");
+
+    // The same component makes the same, and that is recorded too.
+    let gateway = Gateway::start(&next(&serves, "low")).await;
+    send(&gateway, "work", 1).await;
+    let webhooks = gateway.client().webhooks(&WebhookQuery::default()).await.unwrap().items;
+    let run = gateway.client().webhook(webhooks[0].id).await.unwrap().run.unwrap();
+    assert_eq!(run.shadow.unwrap().compared, Compared::Same);
+}

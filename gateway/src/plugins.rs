@@ -2,8 +2,9 @@
 //!
 //! [`Plugins::start`] makes the engine. [`Plugins::load`] turns a component into a [`Plugin`]: its manifest is read
 //! ([`manifest`]), its configuration is held against its schema, it is compiled or found in the cache ([`compile`]),
-//! and its imports are linked (`link`, `imports`, `wasi`). A call (`call`) takes a fresh instance from the pool, so
-//! that no call sees what another left behind, runs it within [`Limits`] and checks what it gave (`output`).
+//! what it begins with is held against its limits (`size`), and its imports are linked (`link`, `imports`, `wasi`). A
+//! call (`call`) takes a fresh instance from the pool, so that no call sees what another left behind, runs it within
+//! [`Limits`] and checks what it gave (`output`).
 //!
 //! A running gateway keeps its plugins in a [`roster`]: callers hold a [`Slot`] of it, whose version may be swapped.
 //!
@@ -28,6 +29,7 @@ pub mod manifest;
 mod output;
 pub mod roster;
 pub mod shipped;
+mod size;
 mod slot;
 mod tally;
 mod text;
@@ -212,6 +214,7 @@ impl Plugins {
         let manifest = Manifest::read(name, sections.manifest)?;
         let config = manifest::check_config(name, sections.config_schema, &spec.config)?;
         let component = compile::component(&self.host, name, &spec.component, &digest)?;
+        let places = size::places(&self.host, name, &component, &spec.limits)?;
         let (linked, grants) = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
         let mut secrets = spec.secrets;
         secrets.retain(|name, _| grants.has(Capability::Secret, name));
@@ -230,6 +233,7 @@ impl Plugins {
             grants,
             secrets,
             limits: spec.limits,
+            places,
             tally: Tally::default(),
         })))
     }
@@ -237,6 +241,13 @@ impl Plugins {
     /// Removes the machine code of a component that is no longer wanted. What runs goes on.
     fn forget(&self, digest: &[u8; 32]) {
         compile::forget(&self.host, digest);
+    }
+
+    /// Instances, memories, tables and stacks of the pool that calls hold at this moment. `None`: there is no pool.
+    pub fn in_use(&self) -> Option<usize> {
+        let metrics = self.host.engine.pooling_allocator_metrics()?;
+        let instances = metrics.component_instances() + metrics.core_instances();
+        Some(instances as usize + metrics.memories() + metrics.tables() + metrics.stacks())
     }
 }
 
@@ -257,6 +268,8 @@ struct Loaded {
     secrets: BTreeMap<String, Vec<Secret>>,
     limits: Limits,
     tally: Tally,
+    /// Places of the pool that a call takes.
+    places: u32,
 }
 
 impl Plugin {
@@ -458,6 +471,14 @@ pub enum LoadError {
         /// The plugin.
         plugin: String,
         /// The grant, and what to do.
+        why: String,
+    },
+    /// It could never run.
+    #[error("plugin `{plugin}`: {why}")]
+    Size {
+        /// The plugin.
+        plugin: String,
+        /// What it begins with, and what it may have.
         why: String,
     },
     /// It does not compile.

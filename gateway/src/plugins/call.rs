@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
         let host: &Host = &plugin.host;
         let permit = host
             .permits
-            .acquire()
+            .acquire_many(plugin.places)
             .await
             .map_err(|_| CallError::Unavailable("the plugin engine is closing".to_owned()))?;
         let limits = &plugin.limits;

@@ -86,10 +86,8 @@ pub(super) fn component(
         }
     }
     cached.write(&fresh.0)?;
-    cached.read(host).ok_or_else(|| LoadError::Compile {
-        plugin: plugin.to_owned(),
-        why: format!("its machine code at {} cannot be read back", cached.code.display()),
-    })
+    // Written by us just now. What the pool has no room for is refused here, and the cause is the component's.
+    deserialize(host, &cached.code).map_err(refused)
 }
 
 /// Removes what the cache has of a component.

@@ -24,6 +24,9 @@ const KEEP_RESIDENT: usize = 1 << 20;
 const DECOMMIT_BATCH: usize = 32;
 /// No memory can grow beyond this, whatever the limits of a plugin say.
 pub(super) const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Tables of the pool for each instance: a component that a compiler made has one, and one for its imports.
+pub(super) const TABLES_PER_INSTANCE: u32 = 2;
+
 /// Core modules, memories and tables that one component may consist of.
 const CORE_INSTANCES_MAX: u32 = 32;
 const MEMORIES_MAX: u32 = 4;
@@ -32,7 +35,8 @@ const TABLES_MAX: u32 = 8;
 /// The engine with what belongs to it.
 pub(super) struct Host {
     pub(super) engine: Engine,
-    /// One permit for each instance of the pool, which would fail rather than wait.
+    /// One permit for each place of the pool, which would fail rather than wait. A place is a memory, a stack and
+    /// [`TABLES_PER_INSTANCE`] tables; a call of a component that has more takes several.
     pub(super) permits: Semaphore,
     pub(super) options: Options,
     /// Whether it counts the instructions that run, which takes a third of their speed.
@@ -98,8 +102,9 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     pool.total_component_instances(instances)
         .total_memories(instances)
         .total_stacks(instances)
-        .total_tables(2 * instances)
-        .total_core_instances(4 * instances)
+        .total_tables(TABLES_PER_INSTANCE * instances)
+        // Only counted: they take nothing of the pool.
+        .total_core_instances(CORE_INSTANCES_MAX * instances)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)

@@ -256,14 +256,9 @@ async fn more_calls_than_instances_wait_and_leave_nothing_behind() {
     }
 }
 
-/// Instances, memories and stacks that are in use.
+/// What is in use of the pool.
 fn live(plugins: &Plugins) -> usize {
-    let metrics =
-        plugins.host.engine.pooling_allocator_metrics().expect("the tests run where a pool can be had");
-    metrics.component_instances() as usize
-        + metrics.core_instances() as usize
-        + metrics.memories()
-        + metrics.stacks()
+    plugins.in_use().expect("the tests run where a pool can be had")
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -294,6 +294,10 @@ fn explain(error: &Error, plugin: &Loaded, state: &State) -> CallError {
         (Some(message), _) if is_panic => message,
         (_, Some(import)) => format!("it called `{import}`, which plugins do not have"),
         (Some(message), None) if !error.is::<Exited>() => format!("{cause}; stderr: {message}"),
+        // What it gave to the host, or said to it, is no value of its type: the machine itself saw nothing wrong.
+        _ if error.downcast_ref::<Trap>().is_none() && !error.is::<Exited>() => {
+            format!("it broke the contract: {cause}")
+        }
         _ => cause,
     };
     if let Some(frames) =

@@ -1,7 +1,8 @@
 //! Reads what a component says of itself, before anything of it is compiled or run.
 
 use crate::plugins::LoadError;
-use wasmparser::{Parser, Payload};
+use crate::plugins::text::{SHOWN_MAX, one_line};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 
 /// A component of more bytes than this is refused.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
@@ -43,7 +44,7 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
     }
     let (mut manifests, mut config_schema, mut sdk) = (Vec::new(), None, None);
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let damaged = |error| refuse(format!("is a damaged component: {error}"));
+    let damaged = |error: BinaryReaderError| refuse(damaged(&error.to_string()));
     // How many modules and components the reader is inside of, the whole counted.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -81,4 +82,24 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
         _ => return Err(wrong("stands in it more than once")),
     };
     Ok(Sections { manifest, config_schema, sdk, imports, exports })
+}
+
+/// The parser's words: it quotes what it found, over several lines.
+fn damaged(error: &str) -> String {
+    let words: Vec<&str> = error.split_whitespace().collect();
+    one_line(&format!("is a damaged component: {}", words.join(" ")), SHOWN_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_parser_says_is_one_line() {
+        // A component with a module whose magic number is wrong, which is told as a list over several lines.
+        let told =
+            read("p", b"\0asm\x0d\0\x01\0\x01\x08\0asn\x01\0\0\0").map(|_| ()).unwrap_err().to_string();
+        assert!(told.starts_with("plugin `p`: is a damaged component: ") && !told.contains("\\n"), "{told}");
+        assert!(!told.contains(char::is_control), "{told}");
+    }
 }

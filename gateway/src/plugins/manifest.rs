@@ -1,6 +1,7 @@
 //! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
 
 use crate::model::source::Place;
+use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, component, grants};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 /// A manifest larger than this is refused.
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// A name or version longer than this is refused: every event carries them.
+const WORD_BYTES_MAX: usize = 128;
+/// A configuration that is larger than this as JSON is refused: every call that asks for it copies it.
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// At most this many calls are tried before a version takes the place of another.
 const SMOKE_MAX: usize = 16;
 /// At most this many mistakes of a configuration are told.
@@ -181,7 +186,8 @@ impl Manifest {
 
     /// Reads a manifest, and holds against each other what it says.
     pub(super) fn read(plugin: &str, bytes: &[u8]) -> Result<Manifest, LoadError> {
-        let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
+        let wrong =
+            |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why: one_line(&why, SHOWN_MAX) };
         if bytes.len() > MANIFEST_BYTES_MAX {
             return Err(wrong(format!("has {} bytes, more than {MANIFEST_BYTES_MAX}", bytes.len())));
         }
@@ -193,6 +199,13 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
+        for (key, word) in [("name", &self.name), ("version", &self.version)] {
+            if word.is_empty() || one_line(word, WORD_BYTES_MAX) != *word {
+                return Err(format!(
+                    "has a `{key}` that is empty, longer than {WORD_BYTES_MAX} bytes or not one line"
+                ));
+            }
+        }
         if self.kinds.is_empty() {
             return Err("names no kinds".to_owned());
         }
@@ -270,13 +283,20 @@ pub(super) fn check_config(plugin: &str, schema: Option<&[u8]>, config: &Value) 
     let refuse = |mistakes: Vec<String>| LoadError::Config { plugin: plugin.to_owned(), mistakes };
     let wrong_schema = |why: String| LoadError::Manifest {
         plugin: plugin.to_owned(),
-        why: format!("has a configuration schema that {why}"),
+        why: one_line(&format!("has a configuration schema that {why}"), SHOWN_MAX),
     };
     let config = match config {
         Value::Null => Value::Object(serde_json::Map::new()),
         Value::Object(_) => config.clone(),
         _ => return Err(refuse(vec!["`config` must be a table".to_owned()])),
     };
+    let json = Bytes::from(config.to_string());
+    if json.len() > CONFIG_BYTES_MAX {
+        let len = json.len();
+        return Err(refuse(vec![format!(
+            "`config`: {len} bytes as JSON are too many: at most {CONFIG_BYTES_MAX}"
+        )]));
+    }
     match schema {
         Some(schema) => {
             let schema: Value = serde_json::from_slice(schema)
@@ -298,13 +318,14 @@ pub(super) fn check_config(plugin: &str, schema: Option<&[u8]>, config: &Value) 
             }
         }
     }
-    Ok(Bytes::from(config.to_string()))
+    Ok(json)
 }
 
 /// One mistake: the key as it stands in the configuration file, and what is wrong with its value.
 fn mistake(error: &jsonschema::ValidationError<'_>) -> String {
     let key = error.instance_path().to_string().replace('/', ".");
-    format!("`config{key}`: {}", error.masked_with("the value"))
+    // The plugin wrote the schema, and may have chosen its words to look like something else.
+    one_line(&format!("`config{key}`: {}", error.masked_with("the value")), SHOWN_MAX)
 }
 
 #[cfg(test)]
@@ -366,7 +387,13 @@ mod tests {
                 "'{event_type",
                 "an `example` of `subscription.started` of provider `flexpay` that is not JSON",
             ),
+            (
+                "version = \"0.1.0\"",
+                "version = \"0\\u001b[31m\"",
+                "has a `version` that is empty, longer than 128 bytes",
+            ),
             ("name = \"flexpay\"", "name = ", "line 2"),
+            ("grants = []", "\"\\u001b[31m\\n\" = 1", r"unknown field `\u{1b}[31m"),
         ];
         for (from, to, expected) in cases {
             let text = if from == "name = \"x\"" { to.to_owned() } else { WHOLE.replacen(from, to, 1) };
@@ -422,6 +449,16 @@ mod tests {
             (Some(b"{"), "{}", "is not JSON"),
             (Some(br#"{"type": "objekt"}"#), "{}", "is not a JSON Schema"),
             (None, r#"{"currency": "hush"}"#, "`config.currency`: it takes no configuration"),
+            (
+                Some(br#"{"required": ["\u001b[31m\u2028"]}"#),
+                "{}",
+                r#"`config`: "\u001b[31m\u{2028}" is a required property"#,
+            ),
+            (
+                None,
+                &format!(r#"{{"hush": "{}"}}"#, "x".repeat(1 << 20)),
+                "`config`: 1048587 bytes as JSON are too many: at most 1048576",
+            ),
         ];
         for (schema, config, expected) in cases {
             let error = check(schema, config).unwrap_err();

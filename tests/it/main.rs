@@ -14,6 +14,7 @@ mod docs;
 mod endpoints;
 mod fixtures;
 mod guide;
+mod hostile;
 mod ingest;
 mod lifecycle;
 mod line;

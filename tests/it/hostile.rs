@@ -8,6 +8,7 @@
 mod attempts;
 mod damage;
 mod first_contract;
+mod granted;
 mod guest;
 
 use crate::hostile::attempts::{Attempt, attempts};
@@ -22,6 +23,7 @@ use gateway::model::id::WebhookId;
 use gateway::model::webhook::{WebhookHead, WebhookState};
 use gateway::plugins::{Call, Limits, Options, Plugin, Plugins, Spec, WebhookInput};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::{Future, poll_fn};
 use std::io::Write;
@@ -34,6 +36,9 @@ use tokio::task::JoinSet;
 const HERE: &str = "tests/it/hostile.rs";
 const DAMAGE: &str = "tests/it/hostile/damage.rs";
 const FIRST: &str = "tests/it/hostile/first_contract.rs";
+const GRANTED: &str = "tests/it/hostile/granted.rs";
+const CAPABILITIES: &str = "tests/it/capabilities.rs";
+const GRANTS: &str = "gateway/src/plugins/grants.rs";
 const LINE: &str = "tests/it/plugins.rs";
 const HOST: &str = "gateway/src/plugins/tests.rs";
 const LINK: &str = "gateway/src/plugins/link.rs";
@@ -93,6 +98,8 @@ const MATRIX: [Row; 18] = [
         &[
             (HERE, "whatever_is_tried_is_told_and_nothing_of_it_is_left"),
             (HOST, "a_flood_of_log_lines_is_cut_in_number_and_length_and_keeps_its_shape"),
+            (GRANTED, "a_flood_of_opened_secrets_ends"),
+            (CAPABILITIES, "a_bucket_is_its_plugins_own_and_has_its_bounds"),
         ],
     ),
     (
@@ -126,6 +133,7 @@ const MATRIX: [Row; 18] = [
         "calls that are given up, in the guest and in the host",
         &[
             (HERE, "a_call_that_is_given_up_anywhere_leaves_nothing_behind"),
+            (GRANTED, "a_call_that_waits_for_a_host_can_be_given_up"),
             (HOST, "a_call_that_is_given_up_leaves_nothing_behind"),
         ],
     ),
@@ -141,6 +149,8 @@ const MATRIX: [Row; 18] = [
             (HERE, "what_can_never_run_is_refused_when_it_is_loaded"),
             (HOST, "a_load_is_refused_with_its_cause"),
             (LINK, "an_import_is_taken_or_refused_by_name"),
+            (CAPABILITIES, "a_granted_host_is_asked_and_no_other"),
+            (GRANTS, "only_granted_hosts_are_reached_however_they_are_written"),
         ],
     ),
     (
@@ -163,8 +173,22 @@ const MATRIX: [Row; 18] = [
         ],
     ),
     (16, "components of the first contract", &[(FIRST, "a_component_of_the_first_contract_runs_as_it_did")]),
-    (17, "secrets: not hosted, so not to be had", &[(LINK, "an_import_is_taken_or_refused_by_name")]),
-    (18, "time on the clock", &[(HOST, "time_on_the_clock_is_limited_too")]),
+    (
+        17,
+        "secrets that are used and not shown",
+        &[
+            (GRANTED, "a_secret_is_used_and_never_in_the_memory_of_who_uses_it"),
+            (LINK, "an_import_is_taken_or_refused_by_name"),
+        ],
+    ),
+    (
+        18,
+        "waiting for a host that does not answer",
+        &[
+            (GRANTED, "a_call_that_waits_for_a_host_ends_when_its_time_is_up"),
+            (HOST, "time_on_the_clock_is_limited_too"),
+        ],
+    ),
 ];
 
 #[test]
@@ -187,6 +211,7 @@ fn spec(name: &str, component: Bytes) -> Spec {
         sha256: None,
         config: json!({}),
         grants: Vec::new(),
+        secrets: BTreeMap::new(),
         // On a machine that is busy otherwise, time on the clock would be up before time on the processor.
         limits: Limits { wall: Duration::from_secs(60), ..Limits::default() },
     }
@@ -205,7 +230,7 @@ fn refusal(plugins: &Plugins, spec: Spec) -> String {
 }
 
 fn call() -> Call {
-    Call { now: Time::from_secs(START_SECS), seed: [7; 16] }
+    Call::new(Time::from_secs(START_SECS), [7; 16])
 }
 
 fn webhook(body: &str) -> Arc<WebhookInput> {

@@ -75,7 +75,7 @@ async fn a_component_of_the_first_contract_runs_as_it_did() {
     assert_eq!(plugins.in_use(), Some(0));
 }
 
-fn event(what: &str) -> Arc<EventInput> {
+pub(crate) fn event(what: &str) -> Arc<EventInput> {
     let json: Value = json!({
         "id": "evt_x", "schema_version": 1, "type": "invoice.paid", "source": "s", "provider": "p",
         "provider_event_type": "t", "received_at": "2026-08-10T12:00:00.000Z", "ordering_key": "p:s:x",
@@ -84,7 +84,7 @@ fn event(what: &str) -> Arc<EventInput> {
     Arc::new(EventInput {
         event: serde_json::from_value(json.clone()).unwrap(),
         json: json.to_string().into(),
-        webhook: webhook("{}"),
+        webhook: Some(webhook("{}")),
         seen: BTreeMap::from([("invoice.paid".to_owned(), Time::from_millis(5))]),
         replayed: false,
     })

@@ -19,6 +19,10 @@ pub(crate) struct Guest {
     pub(crate) destructor: &'static str,
     /// The imports of the component beside those that every one of these has.
     pub(crate) imports: &'static str,
+    /// What of the imports is lowered for the core module, and what the module is given of it.
+    pub(crate) lowered: &'static str,
+    /// See `lowered`.
+    pub(crate) with: &'static str,
     /// More lines of its manifest.
     pub(crate) manifest: &'static str,
     /// The JSON Schema of its configuration.
@@ -40,6 +44,8 @@ pub(crate) const WELL: Guest = Guest {
     post_return: "",
     destructor: "",
     imports: "",
+    lowered: "",
+    with: "",
     manifest: "",
     schema: "{}",
 };
@@ -81,6 +87,7 @@ const TEMPLATE: &str = r#"
   (core func $drop (canon resource.drop $webhook))
   (core func $body (canon lower (func $body) (memory $memory) (realloc $realloc)))
   (core func $log (canon lower (func $log) (memory $memory)))
+  {lowered}
   (core module $second
     (@custom "billhook:plugin" "name = \"hostile\"\nversion = \"0.1.0\"\nkinds = [\"normalize\"]\n{manifest}")
     (@custom "billhook:config-schema" "{schema}")
@@ -96,6 +103,7 @@ const TEMPLATE: &str = r#"
     (func (export "normalize") (param i32) (result i32) {normalize}))
   (core instance $second (instantiate $second
     (with "first" (instance $first))
+    {with}
     (with "host" (instance
       (export "drop" (func $drop))
       (export "own-new" (func $own_new))
@@ -115,6 +123,8 @@ impl Guest {
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let text = TEMPLATE
             .replace("{imports}", self.imports)
+            .replace("{lowered}", self.lowered)
+            .replace("{with}", self.with)
             .replace("{memory}", self.memory)
             .replace("{realloc}", self.realloc)
             .replace("{destructor}", self.destructor)

@@ -62,6 +62,8 @@ pub struct Line<P = Plugin> {
 /// A filter or map of a line.
 #[derive(Clone)]
 pub struct Step<P = Plugin> {
+    /// What its annotations stand under: the plugin's name, or that of the one in whose place it is tried.
+    pub name: String,
     /// The plugin.
     pub plugin: P,
     /// Whether a run goes on without it when it keeps failing, rather than into the dead letter.
@@ -78,7 +80,8 @@ impl Line<Slot> {
             let mut taken = std::iter::once(&normalizer).chain(steps.iter().map(|step| &step.plugin));
             let taken = taken.find(|taken| taken.name() == plugin.name()).cloned();
             let skip_on_failure = step.skip_on_failure;
-            steps.push(Step { plugin: taken.unwrap_or(plugin), skip_on_failure });
+            let name = step.name.clone();
+            steps.push(Step { name, plugin: taken.unwrap_or(plugin), skip_on_failure });
         }
         let shadow = self.shadow.as_ref().map(Slot::now);
         Line { provider: self.provider.clone(), normalizer, steps, shadow }
@@ -133,14 +136,18 @@ impl Dispatcher {
         deliver: Wake,
         in_flight: Arc<InFlight>,
         suspects: Vec<WebhookId>,
-        shadows: Arc<Shadows>,
     ) -> Dispatcher {
-        let breakers = Breakers::default();
+        let (breakers, shadows) = (Breakers::default(), Arc::default());
         let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
         let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
         let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows });
         let suspects = Mutex::new(suspects.into_iter().collect());
         Dispatcher { work, suspects, changed: Mutex::default() }
+    }
+
+    /// How shadows have done.
+    pub fn shadows(&self) -> Arc<Shadows> {
+        Arc::clone(&self.work.shadows)
     }
 
     /// To be called when another version of a plugin serves, before the pass is woken: what is known against the plugin

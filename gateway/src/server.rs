@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, KEPT_DIR, StoreUrl};
 use crate::deliver::{self, Deliver, Endpoints};
 use crate::dispatch::in_flight::InFlight;
-use crate::dispatch::rehearsal::{Rehearsal, Shadows};
+use crate::dispatch::rehearsal::Rehearsal;
 use crate::dispatch::{Dispatcher, Lines};
 use crate::ingest::{self, Ingest};
 use crate::model::endpoint::Endpoint;
@@ -137,7 +137,6 @@ pub async fn start(
 
     let (stopper, stop) = Stop::new();
     let mut tasks = JoinSet::new();
-    let shadows = Arc::new(Shadows::default());
     let lines = Arc::new(Lines { lines: loaded.lines, endpoints: config.endpoints.clone() });
     let dispatcher = Arc::new(Dispatcher::new(
         Arc::clone(&store),
@@ -146,7 +145,6 @@ pub async fn start(
         deliver.clone(),
         in_flight,
         suspects,
-        Arc::clone(&shadows),
     ));
     roster.on_change({
         let (dispatcher, dispatch) = (Arc::clone(&dispatcher), dispatch.clone());
@@ -155,6 +153,7 @@ pub async fn start(
             dispatch.wake();
         }
     });
+    let shadows = dispatcher.shadows();
     let watching = config.watch.clone().map(|dir| Watcher::new(dir, Arc::clone(&roster), clock.clone()));
     let options = deliver::Options::default();
     let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints, options);

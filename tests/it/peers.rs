@@ -110,8 +110,11 @@ async fn a_delivery_is_tried_as_often_as_its_schedule_says_and_once_more_for_eac
     let gateway = Process::start(binary, dir.path(), &config, None).await.unwrap();
     let client = Client::new(format!("http://{}", gateway.admin), Secret::new(ADMIN_TOKEN)).unwrap();
     let delivery = loop {
-        let delivery = client.deliveries(&DeliveryQuery::default()).await.unwrap().items.remove(0);
-        if let DeliveryState::Dead { .. } = delivery.state {
+        // None until the run that the last death cut short has been repeated.
+        let mut deliveries = client.deliveries(&DeliveryQuery::default()).await.unwrap().items;
+        if let Some(delivery) = deliveries.pop()
+            && let DeliveryState::Dead { .. } = delivery.state
+        {
             break delivery;
         }
         tokio::task::yield_now().await;

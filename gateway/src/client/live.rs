@@ -8,6 +8,7 @@ use crate::api::problem::{MEDIA_TYPE, Problem};
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive};
 use crate::api::webhook::WebhookState;
 use crate::clock::Clock;
+use crate::dispatch::rehearsal::Rehearsal;
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::dispatch::{Dispatch, NewEvent, Note, Run, Said};
@@ -86,6 +87,8 @@ impl Gateway {
                 Kept::at(dir.path().join("plugins")),
                 Clock::manual(LATER),
             )),
+            rehearsal: Rehearsal::new(store.clone(), Clock::manual(LATER), Arc::default()),
+            shadows: Arc::default(),
             token: Secret::new(TOKEN),
             hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },
             phase: phase_seen,

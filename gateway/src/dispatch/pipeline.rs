@@ -136,7 +136,7 @@ async fn steps(
 ) -> Result<(Arc<EventInput>, Option<(String, String)>), Failed> {
     let mut dropped = None;
     let mut patches: Vec<(usize, Patch)> = Vec::new();
-    'steps: for Step { plugin, skip_on_failure } in &line.steps {
+    'steps: for Step { name, plugin, skip_on_failure } in &line.steps {
         for kind in [Kind::Filter, Kind::Map] {
             if !plugin.kinds().contains(&kind) {
                 continue;
@@ -151,7 +151,7 @@ async fn steps(
                 Ok(Answered::Patch(None)) => Said::Nothing,
                 Ok(Answered::Patch(Some(patch))) => {
                     patches.push((run.notes.len(), (*patch).clone()));
-                    input = patched(input, plugin, *patch);
+                    input = patched(input, name, plugin, *patch);
                     Said::Patch(String::new())
                 }
                 Err(source) => {
@@ -190,9 +190,9 @@ async fn ask(
     })
 }
 
-fn patched(input: Arc<EventInput>, plugin: &Plugin, patch: Patch) -> Arc<EventInput> {
+fn patched(input: Arc<EventInput>, name: &str, plugin: &Plugin, patch: Patch) -> Arc<EventInput> {
     let mut input = Arc::unwrap_or_clone(input);
-    input.event.apply(plugin.name(), patch);
+    input.event.apply(name, patch);
     input.event.plugins.push(plugin.reference().clone());
     input.json = json(&input.event);
     Arc::new(input)

@@ -27,7 +27,7 @@ impl Line {
         self.plugins().any(|plugin| is_same(plugin, other)) || reads()
     }
 
-    /// The line with `other` in that place. A filter or map that finds none comes after the last step.
+    /// The line with `other` in that place, under the name of the one that it stands in for. A filter or map that finds none comes after the last step.
     fn with(&self, other: &Plugin) -> Line {
         let mut line = self.clone();
         line.shadow = None;
@@ -38,7 +38,8 @@ impl Line {
         match line.steps.iter_mut().find(|step| is_same(&step.plugin, other)) {
             Some(step) => step.plugin = other.clone(),
             None if steps && !is_same(&self.normalizer, other) => {
-                line.steps.push(Step { plugin: other.clone(), skip_on_failure: false });
+                let (name, plugin) = (other.name().to_owned(), other.clone());
+                line.steps.push(Step { name, plugin, skip_on_failure: false });
             }
             None => {}
         }

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_component_takes_the_places_it_needs_and_what_has_none_is_refused() {
-        let host = Host::start(Options { instances: 3, ..Options::default() }).unwrap();
+        let host = Host::start(Options { instances: 3, ..Options::default() }, false).unwrap();
         let table = "(core module $t (table 1 funcref)) (core instance (instantiate $t))";
         let memory = "(core module $m (memory 1)) (core instance (instantiate $m))";
         let again = "(core instance (instantiate $m))";

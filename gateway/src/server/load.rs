@@ -234,7 +234,7 @@ impl Loading<'_> {
             source.name
         );
         self.rely(name, format!("source {}", source.name), &[Kind::Filter, Kind::Map], None);
-        Ok(Step { plugin, skip_on_failure: self.skips(name) })
+        Ok(Step { name: name.to_owned(), plugin, skip_on_failure: self.skips(name) })
     }
 
     fn rely(&self, name: &str, who: String, kinds: &[Kind], provider: Option<&str>) {

@@ -263,10 +263,9 @@ async fn lease(store: &dyn Store, endpoint: EndpointId, n: usize, queue: &Queue)
     let leased = store.lease(endpoint, queue.now, n).await.unwrap();
     for lease in &leased {
         let event = &queue.events[&lease.delivery.event];
-        assert_eq!(
-            Some(&lease.delivery),
-            queue.deliveries.get(&lease.delivery.id).map(|owed| &owed.delivery)
-        );
+        // What was taken before is not of the model.
+        let delivery = Delivery { stale: None, ..lease.delivery.clone() };
+        assert_eq!(Some(&delivery), queue.deliveries.get(&delivery.id).map(|owed| &owed.delivery));
         assert_eq!(lease.event, event.said.json());
         assert_eq!((lease.kind.as_str(), lease.revision), (event.said.kind(), event.revision));
     }
@@ -329,6 +328,7 @@ impl Seen {
         let mut deliveries = BTreeMap::new();
         for mut delivery in all(store.list_deliveries(DeliveryFilter::default(), page())).await {
             assert_eq!(store.delivery(delivery.id).await.unwrap().as_ref(), Some(&delivery));
+            delivery.stale = None;
             if let DeliveryState::Skipped { why, .. } = &mut delivery.state {
                 why.clear();
             }

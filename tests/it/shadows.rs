@@ -47,7 +47,7 @@ async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
         ask(&gateway, &asked).await
     };
     let told = text(&rehearse(&other, &[]).await.stdout);
-    for (label, rest) in [("same", "0 webhooks"), ("differ", "3 webhooks"), ("fail", "1 webhooks")] {
+    for (label, rest) in [("same", "0 webhooks"), ("differ", "3 webhooks"), ("fail", "1 webhook")] {
         assert_eq!(line(&told, label).trim_start_matches(label).trim(), rest, "{told}");
     }
     assert!(told.starts_with("edition 1.0.0 (SHA-256 "), "{told}");

@@ -13,11 +13,14 @@ pub fn render(rehearsal: &Rehearsal, style: Style) -> String {
         Span::new(Tone::Faint, format!("(SHA-256 {}...)", plugin.digest.get(..12).unwrap_or_default())),
     ]);
     let tone = |n: &u64, tone| if *n == 0 { Tone::Faint } else { tone };
-    root.push(Node::fact("same", [Span::new(tone(same, Tone::Good), format!("{same} webhooks"))]));
-    root.push(Node::fact("differ", [Span::new(tone(differ, Tone::Care), format!("{differ} webhooks"))]));
-    root.push(Node::fact("fail", [Span::new(tone(failed, Tone::Bad), format!("{failed} webhooks"))]));
+    let webhooks = |n: &u64| if *n == 1 { "1 webhook".to_owned() } else { format!("{n} webhooks") };
+    for (label, n, strong) in
+        [("same", same, Tone::Good), ("differ", differ, Tone::Care), ("fail", failed, Tone::Bad)]
+    {
+        root.push(Node::fact(label, [Span::new(tone(n, strong), webhooks(n))]));
+    }
     if *elsewhere > 0 {
-        let line = format!("{elsewhere} webhooks of sources that do not use it");
+        let line = format!("{} of sources that do not use it", webhooks(elsewhere));
         root.push(Node::fact("passed over", [Span::new(Tone::Faint, line)]));
     }
     if *more {
@@ -137,14 +140,14 @@ mod tests {
         let expected = "\
 cancel-strategy 0.2.0 (SHA-256 abababababab...)
 ├─ same         7 webhooks
-├─ differ       1 webhooks
+├─ differ       1 webhook
 ├─ fail         0 webhooks
 ├─ passed over  2 webhooks of sources that do not use it
 ├─ not all      there are more webhooks: narrow the filter, or raise --limit
 ├─ changes      how often each is seen
 │  ├─     12 × strategy discount -> pause_option
 │  └─      1 × field /retention/primary
-└─ whk_00000000000000000000000000 flexprice, 1970-01-01T00:00:00Z
+└─ whk_00000000000000000000000000 flexprice, 1970-01-01T00:00:00.000Z
    ├─ strategy discount -> pause_option
    ├─ route +crm -app
    ├─ field /retention/primary: nothing -> \"pause_option\"

@@ -4,6 +4,7 @@
 
 mod call;
 mod json;
+mod load;
 mod signature;
 mod store;
 mod typical;

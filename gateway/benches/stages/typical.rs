@@ -68,6 +68,21 @@ pub(crate) const BODIES: &[(&str, Option<&str>, &str)] = &[
         None,
         r#"{"customer_email":"lee@tailspin.example","customer_name":"Lee Tailspin","event_type":"cancellation","provider":"paddle","plan_name":"Pro Monthly","mrr_cents":62000,"currency":"usd","tenure_days":900,"cancel_reason":"switching_competitor"}"#,
     ),
+    (
+        "stripe",
+        None,
+        r#"{"id":"evt_1PA","object":"event","api_version":"2025-06-30.basil","created":1786363140,"type":"customer.subscription.deleted","livemode":true,"data":{"object":{"id":"sub_1PA","object":"subscription","status":"canceled","customer":"cus_9","currency":"usd","start_date":1748736000,"canceled_at":1786363140,"ended_at":1786363140,"cancel_at_period_end":false,"cancellation_details":{"comment":"we found a cheaper one","feedback":"too_expensive","reason":"cancellation_requested"},"items":{"object":"list","data":[{"id":"si_1","quantity":2,"current_period_start":1785542400,"current_period_end":1788220800,"price":{"id":"price_1","currency":"usd","unit_amount":4900,"recurring":{"interval":"month","interval_count":1},"product":"prod_1"}}]}}}}"#,
+    ),
+    (
+        "paddle",
+        None,
+        r#"{"event_id":"evt_01pa","event_type":"subscription.canceled","occurred_at":"2026-08-10T11:59:00.000000Z","notification_id":"ntf_01pa","data":{"id":"sub_01pa","status":"canceled","customer_id":"ctm_01pa","currency_code":"USD","started_at":"2025-02-01T00:00:00Z","canceled_at":"2026-08-10T11:59:00Z","billing_cycle":{"interval":"month","frequency":1},"scheduled_change":null,"items":[{"status":"active","quantity":2,"price":{"id":"pri_01pa","product_id":"pro_01pa","unit_price":{"amount":"4900","currency_code":"USD"},"billing_cycle":{"interval":"month","frequency":1}}}]}}"#,
+    ),
+    (
+        "chargebee",
+        None,
+        r#"{"id":"ev_pa","occurred_at":1786363140,"source":"admin_console","object":"event","api_version":"v2","event_type":"subscription_cancelled","webhook_status":"not_configured","content":{"subscription":{"id":"sub_pa","status":"cancelled","customer_id":"cust_pa","currency_code":"USD","started_at":1738368000,"cancelled_at":1786363140,"cancel_reason_code":"Too expensive","billing_period":1,"billing_period_unit":"month","mrr":9800,"subscription_items":[{"item_price_id":"team-monthly","item_type":"plan","quantity":2,"unit_price":4900,"amount":9800}]},"customer":{"id":"cust_pa","email":"ap@northwind.example","first_name":"Ada"}}}"#,
+    ),
 ];
 
 /// The shipped normalizers that have a body here.

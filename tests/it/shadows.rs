@@ -65,6 +65,7 @@ async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
         (&["--as", "nobody"][..], "no plugin is called `nobody`"),
         (&["--limit", "0"], "`limit` is 0, not 1 to 1000"),
         (&["--type", "no.type"], "which is no canonical type"),
+        (&["--since", "2026-02-01", "--until", "2026-01-01"], "is after `until`"),
     ] {
         let told = rehearse(&other, more).await;
         assert!(!told.status.success() && text(&told.stderr).contains(why), "{why}: {}", text(&told.stderr));

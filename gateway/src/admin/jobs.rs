@@ -8,6 +8,7 @@ use crate::api::job::{Counted, Job, JobQuery, JobState, NewJob, What};
 use crate::api::page::Page;
 use crate::model::id::JobId;
 use crate::model::job;
+use crate::model::rate::Rate;
 use crate::store::Page as StorePage;
 use axum::Json;
 use axum::extract::State;
@@ -106,33 +107,46 @@ fn meant(admin: &Admin, given: Result<Bytes, BytesRejection>) -> Result<job::Job
     if asked.resend && asked.what != What::Reprocess {
         return Err(bad("`resend` belongs to a reprocess".to_owned()));
     }
-    if let (Some(since), Some(until)) = (asked.since, asked.until)
-        && since > until
-    {
-        return Err(bad(format!("`since` ({since}) is after `until` ({until})")));
-    }
-    if let Some(kind) = asked.kind.as_ref().filter(|kind| !kind::is_known(kind)) {
-        return Err(bad(format!("`type` is `{kind}`, which is no canonical type")));
-    }
+    let mut select = job::Select {
+        since: asked.since,
+        until: asked.until,
+        source: asked.source,
+        kind: asked.kind,
+        endpoint: None,
+        state: asked.state,
+    };
+    check(&select).map_err(bad)?;
     let rate = asked.rate.as_deref().unwrap_or(RATE);
     let rate = rate.parse().map_err(|why| bad(format!("`rate` is `{rate}`, {why}")))?;
-    let endpoint = asked.endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
+    select.endpoint = asked.endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
+    let what = match asked.what {
+        What::Resend => job::What::Resend,
+        What::Redrive => job::What::Redrive,
+        What::Reprocess => job::What::Reprocess { resend: asked.resend },
+    };
+    Ok(begun(admin, what, select, rate))
+}
+
+/// Refuses what selects nothing by mistake.
+pub(crate) fn check(select: &job::Select) -> Result<(), String> {
+    if let (Some(since), Some(until)) = (select.since, select.until)
+        && since > until
+    {
+        return Err(format!("`since` ({since}) is after `until` ({until})"));
+    }
+    match select.kind.as_ref().filter(|kind| !kind::is_known(kind)) {
+        Some(kind) => Err(format!("`type` is `{kind}`, which is no canonical type")),
+        None => Ok(()),
+    }
+}
+
+/// A job that is asked for now and has done nothing yet.
+pub(crate) fn begun(admin: &Admin, what: job::What, select: job::Select, rate: Rate) -> job::Job {
     let created = admin.clock.now();
-    Ok(job::Job {
+    job::Job {
         id: JobId::new(created, rand::random()),
-        what: match asked.what {
-            What::Resend => job::What::Resend,
-            What::Redrive => job::What::Redrive,
-            What::Reprocess => job::What::Reprocess { resend: asked.resend },
-        },
-        select: job::Select {
-            since: asked.since,
-            until: asked.until,
-            source: asked.source,
-            kind: asked.kind,
-            endpoint,
-            state: asked.state,
-        },
+        what,
+        select,
         rate,
         created,
         key: None,
@@ -140,7 +154,7 @@ fn meant(admin: &Admin, given: Result<Bytes, BytesRejection>) -> Result<job::Job
         cursor: None,
         looked: 0,
         moved: 0,
-    })
+    }
 }
 
 fn shown(admin: &Admin, job: job::Job) -> Job {

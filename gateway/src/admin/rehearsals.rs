@@ -2,14 +2,13 @@
 //! body is the component; nothing is committed and nobody is served by it.
 
 use crate::admin::error::ApiError;
-use crate::admin::jobs::RATE;
 use crate::admin::params::{Params, word};
 use crate::admin::plugins::component;
-use crate::admin::{Admin, guard};
+use crate::admin::{Admin, guard, jobs};
 use crate::api::rehearsal::{Compared, Grouped, Part, Rehearsal, RehearsalQuery, Rehearsed, Shadow, Shadows};
 use crate::dispatch::rehearsal;
-use crate::model::id::{JobId, WebhookId};
-use crate::model::job::{Job, JobState, Select, What};
+use crate::model::id::WebhookId;
+use crate::model::job::{Job, Select, What};
 use crate::plugins::{COMPONENT_BYTES_MAX, Plugin};
 use crate::store::StoreError;
 use axum::extract::rejection::BytesRejection;
@@ -17,7 +16,6 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
-use billhook_event::kind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,23 +78,11 @@ async fn rehearse(
 fn selecting(admin: &Admin, query: RehearsalQuery) -> Result<Job, ApiError> {
     let RehearsalQuery { since, until, source, kind, endpoint, state, plugin: _, limit: _ } = query;
     word("state", state.as_deref(), &["dispatched", "dead"])?;
-    if let Some(kind) = kind.as_ref().filter(|kind| !kind::is_known(kind)) {
-        return Err(ApiError::BadQuery(format!("`type` is `{kind}`, which is no canonical type")));
-    }
-    let endpoint = endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
-    let created = admin.clock.now();
-    Ok(Job {
-        id: JobId::new(created, 0),
-        what: What::Reprocess { resend: false },
-        select: Select { since, until, source, kind, endpoint, state },
-        rate: RATE.parse().map_err(|_| ApiError::BadQuery("no rate".to_owned()))?,
-        created,
-        key: None,
-        state: JobState::Running,
-        cursor: None,
-        looked: 0,
-        moved: 0,
-    })
+    let mut select = Select { since, until, source, kind, endpoint: None, state };
+    jobs::check(&select).map_err(ApiError::BadQuery)?;
+    select.endpoint = endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
+    let rate = jobs::RATE.parse().expect("the rate of a job that does not say is one");
+    Ok(jobs::begun(admin, What::Reprocess { resend: false }, select, rate))
 }
 
 async fn rehearsed(

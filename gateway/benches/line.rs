@@ -11,7 +11,7 @@ use gateway::config::environment::Environment;
 use gateway::model::signature::{sign_v1, standard_key};
 use gateway::plugins::Compiler;
 use gateway::server::load::shipped;
-use gateway::server::{Listeners, start};
+use gateway::server::{Listeners, Running, start};
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -44,6 +44,12 @@ struct Args {
     /// How long.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Measures again once so many events more are stored, and how long a restart takes with them.
+    #[arg(long, default_value_t = 0)]
+    stored: u64,
+    /// Adds an endpoint that nobody listens at: every event waits for it.
+    #[arg(long)]
+    dead: bool,
     /// Plugins after the normalizer.
     #[arg(long, value_delimiter = ',', default_value = "cancel-strategy")]
     plugins: Vec<String>,
@@ -59,8 +65,12 @@ const BODY: &str = r#"{"webhook_type":"subscription.terminated","object_type":"s
 const MARK: &str = "subs_line-";
 /// Load that is not counted: pools and connections are made during it.
 const WARM: Duration = Duration::from_secs(1);
-/// The first number of the load that is not counted.
-const WARM_FIRST: u64 = 1 << 40;
+/// So many events are stored in one turn, so that what the sink remembers stays small.
+const STORED_AT_ONCE: u64 = 50_000;
+/// How long storing them may take.
+const STORED_WITHIN: Duration = Duration::from_secs(600);
+/// How long stopping may take.
+const STOP: Duration = Duration::from_secs(30);
 /// How long the sink waits for what was accepted, and how often it looks.
 const DRAIN: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(5));
 
@@ -85,49 +95,119 @@ fn main() -> anyhow::Result<()> {
 
 /// Starts a gateway between senders and sink, loads it and tells what came of it.
 async fn line(args: &Args, dir: &Path, sink: &Arc<Sink>, at: SocketAddr) -> anyhow::Result<()> {
-    let text = config(args, at);
-    let config = Config::parse(&text, dir, &Environment::default(), &shipped())
-        .map_err(|mistakes| anyhow!("{mistakes}"))?;
-    let listeners = Listeners::bind(&config).await?;
-    let running = start(config, listeners, Clock::system(), Compiler::InProcess).await?;
-    let to = running.ingest_addr();
-    let load = |first, seconds, rate| {
-        let (senders, zero) = (args.senders, sink.zero);
-        let load = Load { to, first, begun: Instant::now(), seconds, rate, senders, zero };
-        async move { spawn_blocking(move || load.send()).await? }
+    let text = config(args, at, &TcpListener::bind("127.0.0.1:0")?);
+    let running = gateway(&text, dir).await?;
+    let mut under =
+        UnderLoad { to: running.ingest_addr(), senders: args.senders, sink: Arc::clone(sink), next: 0 };
+    let seconds = Duration::from_secs(args.seconds);
+
+    let measured = async {
+        under.load(WARM, 0, u64::MAX).await?;
+        under.measured(seconds, args.rate).await?;
+        if args.stored > 0 {
+            let until = under.next + args.stored;
+            while under.next < until {
+                let most = STORED_AT_ONCE.min(until - under.next);
+                under.load(STORED_WITHIN, 0, most).await?;
+            }
+            println!("\n{} events stored", under.next);
+            under.measured(seconds, args.rate).await?;
+        }
+        anyhow::Ok(())
     };
-
-    let warm = load(WARM_FIRST, WARM, 0).await?;
-    sink.drained(warm.accepted()).await?;
-    *sink.seen() = Seen::new();
-
-    let (process, delivering, begun) = (cpu(ClockId::ProcessCPUTime), sink.cpu.load(Relaxed), Instant::now());
-    let sent = load(0, Duration::from_secs(args.seconds), args.rate).await?;
-    let sending = begun.elapsed();
-    sink.drained(sent.accepted()).await?;
-    let process = cpu(ClockId::ProcessCPUTime) - process;
-    let delivering = sink.cpu.load(Relaxed) - delivering;
-
+    let measured = measured.await;
     // Before the verdict: what is wrong with the run should not keep the gateway from ending in order.
-    running.stop(Duration::from_secs(30)).await?;
-    let seen = sink.seen();
-    let delivered = seen.numbers.len() as u64;
-    let until = seen.last.map_or(sending, |last| last - begun).max(sending);
-    let each = |nanos: u64| nanos as f64 / 1e3 / delivered as f64;
-    tell("accepted", sent.accepted(), sending, &sent.latency);
-    tell("delivered", delivered, until, &seen.latency);
-    println!(
-        "CPU        {:.1} us/event; beside it the senders {:.1}, the sink {:.1}",
-        each(process.saturating_sub(sent.cpu).saturating_sub(delivering)),
-        each(sent.cpu),
-        each(delivering),
-    );
-    ensure!(sent.refused == 0, "{} webhooks were refused", sent.refused);
-    ensure!(seen.repeats == 0, "{} deliveries were made twice", seen.repeats);
+    running.stop(STOP).await?;
+    measured?;
+    if args.stored > 0 {
+        let begun = Instant::now();
+        let running = gateway(&text, dir).await?;
+        println!("restart    {:.2} s until ready", begun.elapsed().as_secs_f64());
+        running.stop(STOP).await?;
+    }
     Ok(())
 }
 
-fn config(args: &Args, sink: SocketAddr) -> String {
+async fn gateway(text: &str, dir: &Path) -> anyhow::Result<Running> {
+    let config = Config::parse(text, dir, &Environment::default(), &shipped());
+    let config = config.map_err(|mistakes| anyhow!("{mistakes}"))?;
+    let listeners = Listeners::bind(&config).await?;
+    Ok(start(config, listeners, Clock::system(), Compiler::InProcess).await?)
+}
+
+/// A gateway with what loads it and what it delivers to.
+struct UnderLoad {
+    to: SocketAddr,
+    senders: usize,
+    sink: Arc<Sink>,
+    /// The number of the next webhook.
+    next: u64,
+}
+
+impl UnderLoad {
+    /// Sends for so long or so many, and waits until all of it is delivered.
+    async fn load(&mut self, seconds: Duration, rate: u32, most: u64) -> anyhow::Result<Loaded> {
+        *self.sink.seen() = Seen::new();
+        let (process, delivering) = (cpu(ClockId::ProcessCPUTime), self.sink.cpu.load(Relaxed));
+        let begun = Instant::now();
+        let (first, senders, zero) = (self.next, self.senders, self.sink.zero);
+        let load = Load { to: self.to, first, most, begun, seconds, rate, senders, zero };
+        let sent = spawn_blocking(move || load.send()).await??;
+        let sending = begun.elapsed();
+        self.sink.drained(sent.accepted()).await?;
+        self.next += sent.accepted() + sent.refused;
+        let delivering = self.sink.cpu.load(Relaxed) - delivering;
+        let process = cpu(ClockId::ProcessCPUTime) - process;
+        ensure!(sent.refused == 0, "{} webhooks were refused", sent.refused);
+        let repeats = self.sink.seen().repeats;
+        ensure!(repeats == 0, "{repeats} deliveries were made twice");
+        let gateway = process.saturating_sub(sent.cpu).saturating_sub(delivering);
+        Ok(Loaded { sent, begun, sending, gateway, delivering })
+    }
+
+    /// The same, and tells what came of it.
+    async fn measured(&mut self, seconds: Duration, rate: u32) -> anyhow::Result<()> {
+        let Loaded { sent, begun, sending, gateway, delivering } = self.load(seconds, rate, u64::MAX).await?;
+        let seen = self.sink.seen();
+        let delivered = seen.numbers.len() as u64;
+        let until = seen.last.map_or(sending, |last| last - begun).max(sending);
+        let each = |nanos: u64| nanos as f64 / 1e3 / delivered as f64;
+        tell("accepted", sent.accepted(), sending, &sent.latency);
+        tell("delivered", delivered, until, &seen.latency);
+        println!(
+            "CPU        {:.1} us/event; beside it the senders {:.1}, the sink {:.1}",
+            each(gateway),
+            each(sent.cpu),
+            each(delivering),
+        );
+        println!("memory     {} MB resident, senders and sink included", resident()?);
+        Ok(())
+    }
+}
+
+/// What came of a load.
+struct Loaded {
+    sent: Sent,
+    begun: Instant,
+    sending: Duration,
+    /// Nanoseconds of the processor that the gateway took.
+    gateway: u64,
+    /// Those of the sink.
+    delivering: u64,
+}
+
+/// MB of this process in memory (`proc_pid_status(5)`).
+fn resident() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a VmRSS")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<u64>()? >> 10)
+}
+
+/// Nobody will listen at the address of `nobody`: it is closed when this returns.
+fn config(args: &Args, sink: SocketAddr, nobody: &TcpListener) -> String {
+    let nobody = nobody.local_addr().map(|at| at.to_string()).unwrap_or_default();
+    let dead = format!("[[endpoint]]\nname = \"dead\"\nurl = \"http://{nobody}/\"\nsecret = \"{SECRET}\"");
+    let dead = if args.dead { dead } else { String::new() };
     let plugins: Vec<&String> = args.plugins.iter().filter(|plugin| !plugin.is_empty()).collect();
     format!(
         r#"
@@ -147,6 +227,7 @@ fn config(args: &Args, sink: SocketAddr) -> String {
         name = "sink"
         url = "http://{sink}/"
         secret = "{SECRET}"
+        {dead}
         "#
     )
 }
@@ -170,6 +251,8 @@ struct Load {
     to: SocketAddr,
     /// The number of the first webhook.
     first: u64,
+    /// How many at most.
+    most: u64,
     begun: Instant,
     seconds: Duration,
     /// Webhooks a second; 0: as fast as they are answered.
@@ -226,7 +309,7 @@ impl Load {
                 0 => Instant::now(),
                 rate => self.begun + Duration::from_secs_f64(number as f64 / f64::from(rate)),
             };
-            if due >= self.begun + self.seconds {
+            if number >= self.most || due >= self.begun + self.seconds {
                 break;
             }
             sleep_until(due).await;

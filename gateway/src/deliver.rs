@@ -259,7 +259,6 @@ mod tests {
                 json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z", "total": 0.10}"#.into(),
                 entity: None,
                 occurred_at: now,
-                subjects: Vec::new(),
                 dropped: None,
                 endpoints: names.iter().map(|name| EndpointId::derive(name)).collect(),
             };

@@ -307,7 +307,7 @@ impl Work {
         let Some(body) = lease.body.clone() else {
             return self.fail(lease, "its body has aged out".to_owned(), AfterFailure::Dead).await;
         };
-        let input = Arc::new(WebhookInput { id: lease.id, head: lease.head.clone(), body });
+        let input = Arc::new(WebhookInput { id: lease.id, head: Arc::clone(&lease.head), body });
         for _ in 0..CONFLICTS_MAX {
             let now = self.clock.now();
             let last_chance = lease.failures as usize >= PLUGIN_WAITS.len();
@@ -319,9 +319,12 @@ impl Work {
                 Err(error) => return self.failed(lease, line, error, now).await,
             };
             self.breakers.succeeded(line);
-            let shadowed =
-                rehearsal::beside(&self.store, line, &self.lines.endpoints, &input, lease, &dispatch).await?;
-            dispatch.run.shadow = shadowed;
+            if let Some(shadow) = &line.shadow {
+                // Apart: few sources have one, and its future is as large as that of the run.
+                let (store, endpoints) = (&self.store, &self.lines.endpoints);
+                let beside = rehearsal::beside(store, line, shadow, endpoints, &input, lease, &dispatch);
+                dispatch.run.shadow = Some(Box::pin(beside).await?);
+            }
             if let Some(turn) = turn {
                 turn.comes(in_order(&dispatch)).await;
             }

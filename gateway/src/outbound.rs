@@ -211,7 +211,9 @@ impl Outbound {
             let (mut connection, is_kept) = match kept.take() {
                 Some(connection) => (connection, true),
                 None => {
-                    let opened = tokio::time::timeout_at(deadline, self.connect.connect(&origin)).await;
+                    // Apart: most attempts find a connection, and TLS is large.
+                    let opens = Box::pin(self.connect.connect(&origin));
+                    let opened = tokio::time::timeout_at(deadline, opens).await;
                     (opened.map_err(|_| Failure::Timeout)??, false)
                 }
             };

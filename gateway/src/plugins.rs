@@ -368,7 +368,7 @@ pub struct WebhookInput {
     /// Its id.
     pub id: WebhookId,
     /// Everything but the body.
-    pub head: WebhookHead,
+    pub head: Arc<WebhookHead>,
     /// The body after redaction.
     pub body: Bytes,
 }

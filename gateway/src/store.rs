@@ -89,7 +89,7 @@ pub struct WebhookLease {
     /// Which.
     pub id: WebhookId,
     /// Its head.
-    pub head: WebhookHead,
+    pub head: Arc<WebhookHead>,
     /// Its body; `None` once it has aged out.
     pub body: Option<Bytes>,
     /// Failed runs so far, and unclean ends of the process during one.
@@ -134,7 +134,7 @@ pub trait Dispatching {
     fn kv(&self, key: &KvKey, now: Time) -> Answer<'_, Option<KvEntry>>;
     /// How full a bucket is. Forgets up to [`KV_SWEEP`] entries whose time is over before it counts. *Applied*.
     fn kv_usage(&self, bucket: &Bucket, now: Time) -> Answer<'_, KvUsage>;
-    /// Commits a run: events, deliveries (due now), entity rows, what its plugins keep, subjects, notes and
+    /// Commits a run: events, deliveries (due now), entity rows, what its plugins keep, notes and
     /// "dispatched". *Applied*. All or nothing; a repeat answers `LeaseLost` and writes nothing. An entity or an entry
     /// that is not what the run took it for is a `Conflict`.
     ///

@@ -4,13 +4,11 @@
 
 pub mod pulse;
 
+use futures_util::FutureExt;
 use std::any::Any;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -204,14 +202,9 @@ where
 }
 
 /// Polls `future` to its end; a panic in it is an error, see [`said`].
-pub async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    // After a panic the future is dropped and never polled again, so nobody sees what it left half done.
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
+pub fn unwound<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Box<dyn Any + Send>>> {
+    // After a panic the future is never polled again, so nobody sees what it left half done.
+    AssertUnwindSafe(future).catch_unwind()
 }
 
 /// What a panic said.
@@ -224,6 +217,9 @@ pub fn said(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use std::convert::Infallible;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
 
     #[tokio::test]
     async fn settled_waits_for_a_pass_that_began_after_it() {

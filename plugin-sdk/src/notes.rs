@@ -153,7 +153,7 @@ mod tests {
         for (id, warnings) in cases {
             let invoice = Invoice { id: Some(id.to_owned()), ..Invoice::default() };
             let mut notes = Notes::default();
-            notes.ids(&Draft { invoice: Some(invoice), ..Draft::default() }, prefixes);
+            notes.ids(&Draft { invoice: Some(Box::new(invoice)), ..Draft::default() }, prefixes);
             let told = notes.into_warnings();
             assert_eq!(told.len(), warnings, "{told:?}");
             assert!(told.iter().all(|warning| warning == "invoice.id `ch_1` looks like the id of a payment"));

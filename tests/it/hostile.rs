@@ -248,7 +248,11 @@ fn webhook(body: &str) -> Arc<WebhookInput> {
         body_len: body.len() as u64,
         remote: None,
     };
-    Arc::new(WebhookInput { id: WebhookId([1; 16]), head, body: Bytes::copy_from_slice(body.as_bytes()) })
+    Arc::new(WebhookInput {
+        id: WebhookId([1; 16]),
+        head: Arc::new(head),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    })
 }
 
 /// What comes of a call: nothing, or what is told.

@@ -180,7 +180,6 @@ fn event(webhook: WebhookId, index: u32, kind: &str, endpoints: &[EndpointId]) -
         json: format!("{{\"type\":\"{kind}\",\"index\":{index}}}").into(),
         entity: Some("sub_1".into()),
         occurred_at: webhook.time(),
-        subjects: vec!["ada@example.com".into()],
         dropped: None,
         endpoints: endpoints.to_vec(),
     }
@@ -1277,8 +1276,13 @@ async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
         let lease = lease_one(&store, at(n)).await;
         store.dispatch_failed(&lease, "invalid".into(), AfterFailure::Dead, at(n)).await.unwrap();
     }
-    let stale =
-        WebhookLease { id: webhook(1, b"").id, head: webhook(1, b"").head, body: None, failures: 0, run: 0 };
+    let stale = WebhookLease {
+        id: webhook(1, b"").id,
+        head: Arc::new(webhook(1, b"").head),
+        body: None,
+        failures: 0,
+        run: 0,
+    };
     assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 1);
     assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 0);
     let lease = lease_one(&store, at(10)).await;
@@ -1386,7 +1390,7 @@ async fn long_rows(bench: &Bench<'_>) {
         let head = arrival.head.clone();
         store.accept(arrival, at(n)).await.unwrap();
         let lease = lease_one(&store, at(n)).await;
-        assert_eq!(lease.head, head);
+        assert_eq!(*lease.head, head);
 
         let mut run = dispatch(lease.id, at(n), &[("invoice.paid", &[app]), ("invoice.paid", &[])]);
         run.events[0].json = format!("\"{}\"", "j".repeat(len)).into();

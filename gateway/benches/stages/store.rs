@@ -109,7 +109,6 @@ impl Opened {
                 json: serde_json::to_vec(event).expect("an event is JSON").into(),
                 entity: Some(entity.clone()),
                 occurred_at: NOW,
-                subjects: vec!["cust_1".to_owned(), "ap@northwind.example".to_owned()],
                 dropped: None,
                 endpoints: vec![self.endpoint],
             }],

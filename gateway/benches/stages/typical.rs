@@ -104,7 +104,11 @@ pub(crate) fn unmeasured() -> Vec<&'static str> {
 pub(crate) fn webhook(normalizer: &str) -> Arc<WebhookInput> {
     let (_, event_name, body) = BODIES.iter().find(|(name, ..)| *name == normalizer).expect("it has a body");
     let head = head(normalizer, event_name.map(str::to_owned), body.len());
-    Arc::new(WebhookInput { id: WebhookId::new(NOW, 1), head, body: Bytes::from_static(body.as_bytes()) })
+    Arc::new(WebhookInput {
+        id: WebhookId::new(NOW, 1),
+        head: Arc::new(head),
+        body: Bytes::from_static(body.as_bytes()),
+    })
 }
 
 pub(crate) fn head(provider: &str, event_name: Option<String>, body_len: usize) -> WebhookHead {

@@ -180,7 +180,6 @@ impl Gateway {
                 json: Bytes::from(format!(r#"{{"id":"{event}","amount":1.10}}"#)),
                 entity: None,
                 occurred_at: NOW,
-                subjects: Vec::new(),
                 dropped: None,
                 endpoints: vec![EndpointId::derive("app")],
             }],

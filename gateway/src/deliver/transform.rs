@@ -42,10 +42,21 @@ pub(super) async fn transform(
     content: Content,
     at: Time,
 ) -> Result<Made, Outcome> {
-    let own = &target.endpoint.url;
     if target.steps.is_empty() {
-        return Ok(Made { url: own.clone(), content });
+        return Ok(Made { url: target.endpoint.url.clone(), content });
     }
+    // Apart: few endpoints have any, and every attempt would be as large.
+    Box::pin(through_steps(store, target, lease, content, at)).await
+}
+
+async fn through_steps(
+    store: &Shared,
+    target: &Target,
+    lease: &DeliveryLease,
+    content: Content,
+    at: Time,
+) -> Result<Made, Outcome> {
+    let own = &target.endpoint.url;
     let unreadable = |why: String| Outcome::Failed(Failure::Unreadable(why));
     let about = Arc::new(about(store, lease).await.map_err(unreadable)?);
     let failures = failures(store, lease).await.map_err(|error| unreadable(error.to_string()))?;
@@ -134,7 +145,7 @@ async fn webhook(store: &Shared, lease: &DeliveryLease) -> Result<Option<Webhook
     let Some(id) = store.webhook_of(lease.delivery.event).await? else { return Ok(None) };
     let Some(webhook) = store.webhook(id).await? else { return Ok(None) };
     let body = store.body(id).await?;
-    Ok(body.map(|body| WebhookInput { id, head: webhook.head, body }))
+    Ok(body.map(|body| WebhookInput { id, head: Arc::new(webhook.head), body }))
 }
 
 /// How often in a row a plugin failed at this delivery until now.

@@ -48,33 +48,25 @@ pub async fn run(
     let mut events = Vec::with_capacity(drafts.len());
     for (index, draft) in (0u32..).zip(drafts) {
         let id = EventId::derive(lease.id, index);
-        let mut event = stamp(line, webhook, lease, id, draft);
-        let entity = event.entity().map(str::to_owned);
-        let seen = match &entity {
-            None => BTreeMap::new(),
-            Some(entity) => {
-                if !entities.contains_key(entity) {
-                    let row = store.entity(&lease.head.source, entity).await?;
-                    entities.insert(entity.clone(), as_at_first(row, lease));
-                }
-                let last = &entities[entity].last;
-                event.recovers = recovered(&event, last);
-                last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect()
+        let mut input = stamp(line, webhook, lease, id, draft);
+        let entity = input.event.entity().map(str::to_owned);
+        if let Some(entity) = &entity {
+            if !entities.contains_key(entity) {
+                let row = store.entity(&lease.head.source, entity).await?;
+                entities.insert(entity.clone(), as_at_first(row, lease));
             }
-        };
-        let input = Arc::new(EventInput {
-            json: json(&event),
-            event,
-            webhook: Some(Arc::clone(webhook)),
-            seen,
-            replayed: lease.run > 0,
-        });
+            let (input, last) = (Arc::make_mut(&mut input), &entities[entity].last);
+            input.event.recovers = recovered(&input.event, last);
+            input.seen = last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect();
+        }
+        let own = Arc::make_mut(&mut input);
+        own.json = json(&own.event);
         let asked = Asked { call: &call, webhook: lease.id, index, last_chance };
-        let (input, dropped) = match steps(line, &asked, input, &mut run).await {
-            Ok(gone_through) => gone_through,
+        let dropped = match steps(line, &asked, &mut input, &mut run).await {
+            Ok(dropped) => dropped,
             Err(error) => return Ok(Err(error)),
         };
-        let EventInput { event, json, .. } = Arc::unwrap_or_clone(input);
+        let event = &input.event;
         let occurred_at = event.occurred_at.unwrap_or(event.received_at);
         if let Some(entity) = &entity
             && let Some(row) = entities.get_mut(entity)
@@ -82,16 +74,15 @@ pub async fn run(
             // Events of the same webhook see those before them.
             row.last.insert(event.kind.clone(), (occurred_at, id));
         }
-        let targets = if dropped.is_some() { Vec::new() } else { route::targets(endpoints, &event) };
+        let targets = if dropped.is_some() { Vec::new() } else { route::targets(endpoints, event) };
         events.push(NewEvent {
             id,
-            json,
+            json: Bytes::clone(&input.json),
             entity,
             occurred_at,
-            subjects: subjects(&event),
             dropped,
             endpoints: targets.into_iter().map(|endpoint| endpoint.id).collect(),
-            kind: event.kind,
+            kind: event.kind.clone(),
         });
     }
     let entities =
@@ -126,14 +117,13 @@ struct Asked<'a> {
     last_chance: bool,
 }
 
-/// Puts one event through the filters and maps. Returns it with their patches, and the plugin that dropped it with its
-/// reason.
+/// Puts one event through the filters and maps, which patch it. Returns the plugin that dropped it with its reason.
 async fn steps(
     line: &Line,
     asked: &Asked<'_>,
-    mut input: Arc<EventInput>,
+    input: &mut Arc<EventInput>,
     run: &mut Run,
-) -> Result<(Arc<EventInput>, Option<(String, String)>), Failed> {
+) -> Result<Option<(String, String)>, Failed> {
     let mut dropped = None;
     let mut patches: Vec<(usize, Patch)> = Vec::new();
     'steps: for Step { name, plugin, skip_on_failure } in &line.steps {
@@ -142,16 +132,19 @@ async fn steps(
                 continue;
             }
             let started = tokio::time::Instant::now();
-            let said = match ask(plugin, kind, asked.call, &input).await {
+            let said = match ask(plugin, kind, asked.call, input).await {
                 Ok(Answered::Verdict(Verdict::Keep)) => Said::Keep,
                 Ok(Answered::Verdict(Verdict::Drop(why))) => {
                     dropped = Some((plugin.name().to_owned(), why.clone()));
                     Said::Drop(why)
                 }
                 Ok(Answered::Patch(None)) => Said::Nothing,
-                Ok(Answered::Patch(Some(patch))) => {
-                    patches.push((run.notes.len(), (*patch).clone()));
-                    input = patched(input, name, plugin, *patch);
+                Ok(Answered::Patch(Some(mut patch))) => {
+                    if patch.retention.is_some() {
+                        keep_variants(input, &mut patches);
+                    }
+                    patches.push((run.notes.len(), without_variants(&mut patch)));
+                    apply(Arc::make_mut(input), name, plugin, *patch);
                     Said::Patch(String::new())
                 }
                 Err(source) => {
@@ -169,7 +162,7 @@ async fn steps(
         }
     }
     record(run, patches);
-    Ok((input, dropped))
+    Ok(dropped)
 }
 
 /// What a step answered.
@@ -190,21 +183,34 @@ async fn ask(
     })
 }
 
-fn patched(input: Arc<EventInput>, name: &str, plugin: &Plugin, patch: Patch) -> Arc<EventInput> {
-    let mut input = Arc::unwrap_or_clone(input);
+fn apply(input: &mut EventInput, name: &str, plugin: &Plugin, patch: Patch) {
     input.event.apply(name, patch);
     input.event.plugins.push(plugin.reference().clone());
     input.json = json(&input.event);
-    Arc::new(input)
 }
 
-/// Writes the patches into their notes. The variants of the retention that stands are in the event: they are not kept
-/// twice. A retention that was replaced is only here.
-fn record(run: &mut Run, mut patches: Vec<(usize, Patch)>) {
-    let last = patches.iter_mut().rev().find_map(|(_, patch)| patch.retention.as_mut());
-    if let Some(retention) = last {
-        retention.variants.clear();
+/// The patch as its note keeps it: the variants of the retention that stands are in the event.
+fn without_variants(patch: &mut Patch) -> Patch {
+    let variants = patch.retention.as_mut().map(|retention| std::mem::take(&mut retention.variants));
+    let noted = patch.clone();
+    if let Some((retention, variants)) = patch.retention.as_mut().zip(variants) {
+        retention.variants = variants;
     }
+    noted
+}
+
+/// The retention that stands is about to be replaced: its variants go into the note of the patch that it came from.
+fn keep_variants(input: &mut Arc<EventInput>, patches: &mut [(usize, Patch)]) {
+    let from = patches.iter_mut().rev().find_map(|(_, patch)| patch.retention.as_mut());
+    if let Some(from) = from
+        && let Some(replaced) = Arc::make_mut(input).event.retention.take()
+    {
+        from.variants = replaced.variants;
+    }
+}
+
+/// Writes the patches into their notes.
+fn record(run: &mut Run, patches: Vec<(usize, Patch)>) {
     for (at, patch) in patches {
         let text = serde_json::to_string(&patch).expect("a patch has string keys only");
         run.notes[at].said = Said::Patch(text);
@@ -220,8 +226,14 @@ fn note(plugin: &Plugin, event: Option<u32>, said: Said, started: tokio::time::I
     Note { plugin: plugin.reference().clone(), event, said, took_us }
 }
 
-/// Makes an event of a draft with what the gateway knows.
-fn stamp(line: &Line, webhook: &WebhookInput, lease: &WebhookLease, id: EventId, draft: Draft) -> Event {
+/// Makes an event of a draft with what the gateway knows, but for what it remembers. From here on it stays where it is.
+fn stamp(
+    line: &Line,
+    webhook: &Arc<WebhookInput>,
+    lease: &WebhookLease,
+    id: EventId,
+    draft: Draft,
+) -> Arc<EventInput> {
     let head = &webhook.head;
     let plugins: Vec<PluginRef> = vec![line.normalizer.reference().clone()];
     let raw = Raw {
@@ -247,12 +259,11 @@ fn stamp(line: &Line, webhook: &WebhookInput, lease: &WebhookLease, id: EventId,
     );
     let about = event.entity().or(event.provider_event_id.as_deref()).unwrap_or(&event.id);
     event.ordering_key = format!("{}:{}:{about}", event.provider, event.source);
-    event
-}
-
-/// The ids and addresses by which the people an event is about can be found again.
-fn subjects(event: &Event) -> Vec<String> {
-    let Some(customer) = &event.customer else { return Vec::new() };
-    let email = customer.email.as_ref().map(|email| email.to_lowercase());
-    [customer.id.clone(), customer.external_id.clone(), email].into_iter().flatten().collect()
+    Arc::new(EventInput {
+        event,
+        json: Bytes::new(),
+        webhook: Some(Arc::clone(webhook)),
+        seen: BTreeMap::new(),
+        replayed: lease.run > 0,
+    })
 }

@@ -55,18 +55,18 @@ fn is_same(plugin: &Plugin, other: &Plugin) -> bool {
 pub(super) async fn beside(
     store: &Shared,
     line: &Line,
+    shadow: &Plugin,
     endpoints: &[Endpoint],
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
     real: &Dispatch,
-) -> Result<Option<Shadowed>, StoreError> {
-    let Some(shadow) = &line.shadow else { return Ok(None) };
+) -> Result<Shadowed, StoreError> {
     let ran = pipeline::run(store, &line.with(shadow), endpoints, webhook, lease, true, real.run.now).await?;
     let said = match ran {
         Ok(dispatch) => compared(&told(real), &dispatch),
         Err(failed) => Compared::Failed(failed.to_string()),
     };
-    Ok(Some(Shadowed { plugin: shadow.reference().clone(), said }))
+    Ok(Shadowed { plugin: shadow.reference().clone(), said })
 }
 
 /// How the shadows of all sources have done since the start.
@@ -167,10 +167,10 @@ impl Rehearsal {
         };
         let line = self.lines.lines.get(&webhook.head.source).map(Line::now);
         let Some(line) = line.filter(|line| line.has_place_for(candidate)) else { return Ok(None) };
-        let (id, head) = (webhook.id, webhook.head);
-        let input = Arc::new(WebhookInput { id, head: head.clone(), body: body.clone() });
+        let (id, head) = (webhook.id, Arc::new(webhook.head));
+        let input = Arc::new(WebhookInput { id, head: Arc::clone(&head), body: body.clone() });
         // As a rerun: what an earlier run knew of an entity is what this one may know.
-        let lease = WebhookLease { id, head: head.clone(), body: Some(body), failures: 0, run: 1 };
+        let lease = WebhookLease { id, head: Arc::clone(&head), body: Some(body), failures: 0, run: 1 };
         let (line, now) = (line.with(candidate), self.clock.now());
         let ran = pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
         let said = match ran {
@@ -186,7 +186,8 @@ impl Rehearsal {
                 compared(&before.collect::<Vec<_>>(), &dispatch)
             }
         };
-        Ok(Some(Rehearsed { webhook: id, source: head.source, received_at: head.received_at, said }))
+        let (source, received_at) = (head.source.clone(), head.received_at);
+        Ok(Some(Rehearsed { webhook: id, source, received_at, said }))
     }
 }
 

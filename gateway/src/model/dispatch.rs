@@ -100,8 +100,6 @@ pub struct NewEvent {
     pub entity: Option<String>,
     /// When it happened, else when it was received: what the entity row and lists show.
     pub occurred_at: Time,
-    /// Ids and e-mail addresses of the people it is about, for the subject index.
-    pub subjects: Vec<String>,
     /// The plugin that dropped it and why; a dropped event is kept and not delivered.
     pub dropped: Option<(String, String)>,
     /// The endpoints it is owed to.

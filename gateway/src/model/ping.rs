@@ -68,7 +68,6 @@ pub fn ping(endpoint: EndpointId, now: Time, random: u128) -> (NewWebhook, Dispa
         json: json.into(),
         entity: None,
         occurred_at: now,
-        subjects: Vec::new(),
         dropped: None,
         endpoints: vec![endpoint],
     };

@@ -19,8 +19,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// What moves the bytes of a connection.
-type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
+/// What moves the bytes of a connection. It is large, and goes from the pool to an attempt and back.
+type Driver = Box<http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>>;
 
 /// A request as it is sent.
 pub(super) type Sending = Request<Full<Bytes>>;
@@ -45,7 +45,7 @@ impl Connection {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::Connect(innermost(&error)))?;
-        Ok(Connection { sender, driver: Some(driver) })
+        Ok(Connection { sender, driver: Some(Box::new(driver)) })
     }
 
     /// Sends a request and waits for the head of the response. Dropping the future leaves a connection that cannot

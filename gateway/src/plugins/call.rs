@@ -18,7 +18,6 @@ use crate::plugins::watch;
 use crate::plugins::{Call, CallError, EventInput, Loaded, Outgoing, WebhookInput};
 use rustix::time::{ClockId, clock_gettime};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -221,7 +220,8 @@ impl<'a> Run<'a> {
 
 /// Runs a call within its limits of time.
 async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let mut call = pin!(call);
+    // Apart: the futures of all that is around it stay small, which are copied and kept for each webhook.
+    let mut call = Box::pin(call);
     let measured = poll_fn(|context| {
         cpu.begin();
         let poll = call.as_mut().poll(context);

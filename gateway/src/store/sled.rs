@@ -1,9 +1,10 @@
 //! The embedded store: sled 0.34.7, one tree, one thread that writes and one that syncs.
 //!
 //! A verb that writes goes to the committer, which runs verbs one after another and writes groups of them as one batch
-//! (see [`committer`]); what was written is made durable beside it (see [`syncer`]). Verbs that only read look into the tree themselves and see what is
-//! applied, whether it is durable yet or not; each row they read is whole, two rows may be of two moments. A story
-//! is one snapshot: the committer reads it, between two commits.
+//! (see [`committer`]); what was written is made durable beside it (see [`syncer`]). Rows that are likely to be gone
+//! soon are not written until they are older (see [`young`]). Verbs that only read look themselves and see what is
+//! applied, whether it is durable yet or not; each row they read is whole, two rows may be of two moments. A story is
+//! one snapshot: the committer reads it, between two commits.
 //!
 //! What is durable survives the loss of power on Linux: sled's own flush does not ask the disk for that, so every
 //! group is synced through a descriptor of our own. Leases are in memory.
@@ -13,8 +14,9 @@
 //! - `open`: the directory, the schema, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `keeping`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`,
 //!   `replaying`, `reading`: the verbs, pure over a view
-//! - `committer`, `syncer`, `watchdog`, `ready`, `gates`, `rotations`, `newest`: what runs them, what makes them durable,
-//!   what watches both, who works on what, what is open, what signs, what was taken last
+//! - `committer`, `young`, `syncer`, `watchdog`, `ready`, `gates`, `rotations`, `newest`: what runs them, what is not
+//!   written yet, what makes them durable, what watches both, who works on what, what is open, what signs, what was
+//!   taken last
 //! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
@@ -41,6 +43,7 @@ mod rows;
 mod syncer;
 mod view;
 mod watchdog;
+mod young;
 
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
@@ -72,8 +75,10 @@ use resending::Again;
 use rotations::Rotations;
 use std::path::PathBuf;
 use std::sync::Arc;
+use syncer::Disk;
 use view::View;
 use watchdog::{Vitals, Watchdog};
+use young::Young;
 
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +123,7 @@ pub struct SledStore {
     gates: Arc<Gates>,
     newest: Arc<Newest>,
     rotations: Arc<Rotations>,
+    young: Arc<Young>,
     clean: bool,
     db: sled::Db,
 }
@@ -142,13 +148,14 @@ impl SledStore {
             path: options.path.display().to_string(),
             why: format!("cannot start a thread: {error}"),
         };
-        let view = View::of(&opened.db);
+        let young = Arc::new(Young::recover(&opened.db)?);
+        let view = View::with(&opened.db, &young);
         let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
         let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
-        let committer =
-            Committer::start(opened.db.clone(), opened.file, options.queue.max(1), vitals.clone());
+        let disk = Disk::new(opened.db.clone(), young.clone(), opened.file);
+        let committer = Committer::start(disk, options.queue.max(1), vitals.clone());
         Ok(SledStore {
             committer: committer.map_err(failed)?,
             _watchdog: Watchdog::start(vitals.clone()).map_err(failed)?,
@@ -158,6 +165,7 @@ impl SledStore {
             gates: Arc::new(gates),
             newest: Arc::new(Newest::default()),
             rotations: Arc::new(rotations),
+            young,
             clean: opened.clean,
             db: opened.db,
         })
@@ -165,7 +173,7 @@ impl SledStore {
 
     /// The tree, unless the store is closed.
     fn view(&self) -> Result<View<'_>, StoreError> {
-        if self.vitals.is_closed() { Err(committer::closed()) } else { Ok(View::of(&self.db)) }
+        if self.vitals.is_closed() { Err(committer::closed()) } else { Ok(View::with(&self.db, &self.young)) }
     }
 
     /// Commits a verb of the committer's.
@@ -188,8 +196,8 @@ impl SledStore {
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.view()?;
-        let db = self.db.clone();
-        let read = tokio::task::spawn_blocking(move || read(&View::of(&db))).await;
+        let (db, young) = (self.db.clone(), self.young.clone());
+        let read = tokio::task::spawn_blocking(move || read(&View::with(&db, &young))).await;
         read.unwrap_or_else(|error| Err(StoreError::Closed(format!("a read was given up: {error}"))))
     }
 }
@@ -208,7 +216,7 @@ impl Intake for SledStore {
             });
             let webhooks = self.webhooks.clone();
             let NewWebhook { id, head, body, .. } = webhook;
-            let lease = WebhookLease { id, head, body: Some(body), failures: 0, run: 0 };
+            let lease = WebhookLease { id, head: Arc::new(head), body: Some(body), failures: 0, run: 0 };
             let then = move |(_, is_new): &(Accepted, bool)| {
                 if *is_new {
                     webhooks.committed((), dispatching::mark(&lease), dispatching::fresh(lease));
@@ -313,7 +321,7 @@ impl Dispatching for SledStore {
     fn place(&self, webhook: NewWebhook, dispatch: Dispatch, now: Time) -> Answer<'_, Committed> {
         let arrival = Arrival::new(&webhook);
         let NewWebhook { id, head, .. } = webhook;
-        let lease = WebhookLease { id, head, body: None, failures: 0, run: 0 };
+        let lease = WebhookLease { id, head: Arc::new(head), body: None, failures: 0, run: 0 };
         let mut seized = Seized::none(&self.deliveries);
         let plan = self.view().and_then(|view| Plan::new(&view, &lease, dispatch, now, &mut seized));
         let (deliveries, newest) = (self.deliveries.clone(), self.newest.clone());

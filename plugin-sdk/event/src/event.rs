@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 /// Defines [`Draft`] and [`Event`] with the fields they share.
 ///
 /// A macro because `#[serde(flatten)]` would copy every event through an intermediate tree, which is slow and
-/// loses the exact text that [`RawValue`] keeps.
+/// loses the exact text that [`RawValue`] keeps. The large shared fields are boxed, because an event has one or two of
+/// them and is copied whole.
 macro_rules! draft_and_event {
     (
         $(#[$draft_doc:meta])* draft { $($(#[$draft_attr:meta])* $draft_field:ident: $draft_type:ty,)* }
@@ -160,53 +161,53 @@ draft_and_event! {
         /// Who it is about.
         customer: Option<Customer>,
         /// The subscription.
-        subscription: Option<Subscription>,
+        subscription: Option<Box<Subscription>>,
         /// How and why it ends.
         cancellation: Option<Cancellation>,
         /// The invoice.
-        invoice: Option<Invoice>,
+        invoice: Option<Box<Invoice>>,
         /// The payment.
-        payment: Option<Payment>,
+        payment: Option<Box<Payment>>,
         /// The refund.
-        refund: Option<Refund>,
+        refund: Option<Box<Refund>>,
         /// The dispute.
-        dispute: Option<Dispute>,
+        dispute: Option<Box<Dispute>>,
         /// The credit note.
-        credit_note: Option<CreditNote>,
+        credit_note: Option<Box<CreditNote>>,
         /// The way to pay.
-        payment_method: Option<PaymentMethod>,
+        payment_method: Option<Box<PaymentMethod>>,
         /// Money sent to a payee.
-        payout: Option<Object>,
+        payout: Option<Box<Object>>,
         /// A checkout session.
-        checkout: Option<Object>,
+        checkout: Option<Box<Object>>,
         /// A prepaid balance.
-        wallet: Option<Object>,
+        wallet: Option<Box<Object>>,
         /// Metered usage.
-        usage: Option<Object>,
+        usage: Option<Box<Object>>,
         /// A right to use something.
-        entitlement: Option<Object>,
+        entitlement: Option<Box<Object>>,
         /// A licence.
-        license: Option<Object>,
+        license: Option<Box<Object>>,
         /// A definition of what is metered.
-        meter: Option<Object>,
+        meter: Option<Box<Object>>,
         /// A product or feature.
-        product: Option<Object>,
+        product: Option<Box<Object>>,
         /// The account itself.
-        account: Option<Object>,
+        account: Option<Box<Object>>,
         /// An API key; never its value.
-        api_key: Option<Object>,
+        api_key: Option<Box<Object>>,
         /// A document to sign.
-        document: Option<Object>,
+        document: Option<Box<Object>>,
         /// Somebody who is paid.
-        payee: Option<Object>,
+        payee: Option<Box<Object>>,
         /// A message to somebody.
-        notification: Option<Object>,
+        notification: Option<Box<Object>>,
         /// A fee.
-        fee: Option<Object>,
+        fee: Option<Box<Object>>,
         /// A connection to another system.
-        integration: Option<Object>,
+        integration: Option<Box<Object>>,
         /// The customer's risk of leaving.
-        risk: Option<Object>,
+        risk: Option<Box<Object>>,
         /// Changed attributes as the provider gave them.
         previous: Option<Box<RawValue>>,
     }

@@ -52,27 +52,27 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     draft.customer = read.customer(family);
     let id = bare_id.or_else(|| object.text("id"));
     match family {
-        "subscription" => draft.subscription = Some(read.subscription()),
-        "invoice" => draft.invoice = Some(read.invoice()),
-        "payment" => draft.payment = Some(read.payment(kind)),
-        "payment_method" => draft.payment_method = Some(read.payment_method()),
+        "subscription" => draft.subscription = Some(Box::new(read.subscription())),
+        "invoice" => draft.invoice = Some(Box::new(read.invoice())),
+        "payment" => draft.payment = Some(Box::new(read.payment(kind))),
+        "payment_method" => draft.payment_method = Some(Box::new(read.payment_method())),
         "license" => {
             // What is on or off is the licence: its subscription goes on.
             let status = read.object.text("status").or_else(|| match verb {
                 "enabled" | "disabled" => Some(verb.to_owned()),
                 _ => None,
             });
-            draft.license = Some(Object { id: id.clone(), status, ..read.named() });
+            draft.license = Some(Box::new(Object { id: id.clone(), status, ..read.named() }));
         }
-        "product" => draft.product = Some(read.named()),
+        "product" => draft.product = Some(Box::new(read.named())),
         "account" => {
             let kind = envelope.name.starts_with("account-subaccount:").then(|| "subaccount".to_owned());
-            draft.account = Some(Object { kind, ..read.named() });
+            draft.account = Some(Box::new(Object { kind, ..read.named() }));
         }
         // Only what tells one key from another: never the key.
-        "api_key" => draft.api_key = Some(read.named()),
-        "checkout" => draft.checkout = Some(read.named()),
-        "entitlement" => draft.entitlement = Some(read.named()),
+        "api_key" => draft.api_key = Some(Box::new(read.named())),
+        "checkout" => draft.checkout = Some(Box::new(read.named())),
+        "entitlement" => draft.entitlement = Some(Box::new(read.named())),
         _ => {}
     }
     draft.invoice = draft.invoice.or_else(|| read.invoice_reference());

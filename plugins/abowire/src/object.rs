@@ -76,9 +76,9 @@ impl Read<'_, '_> {
         }
     }
 
-    pub(crate) fn subscription_reference(&self) -> Option<Subscription> {
+    pub(crate) fn subscription_reference(&self) -> Option<Box<Subscription>> {
         let id = self.object.text("subscriptionId")?;
-        Some(Subscription { id: Some(id), ..Subscription::default() })
+        Some(Box::new(Subscription { id: Some(id), ..Subscription::default() }))
     }
 
     pub(crate) fn invoice(&mut self) -> Invoice {
@@ -106,9 +106,9 @@ impl Read<'_, '_> {
         }
     }
 
-    pub(crate) fn invoice_reference(&self) -> Option<Invoice> {
+    pub(crate) fn invoice_reference(&self) -> Option<Box<Invoice>> {
         let id = self.object.text("invoiceId")?;
-        Some(Invoice { id: Some(id), ..Invoice::default() })
+        Some(Box::new(Invoice { id: Some(id), ..Invoice::default() }))
     }
 
     pub(crate) fn payment(&mut self, kind: &str) -> Payment {

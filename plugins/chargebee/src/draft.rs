@@ -41,7 +41,7 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
         ..Draft::default()
     };
     if let Some(object) = &subscription {
-        draft.subscription = Some(subscription::subscription(object, occurred_at, &mut notes));
+        draft.subscription = Some(Box::new(subscription::subscription(object, occurred_at, &mut notes)));
         let phase = match kind {
             "subscription.canceled" => Some(Phase::Effective),
             "subscription.cancel_scheduled" => Some(Phase::Requested),
@@ -55,18 +55,18 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
             _ => None,
         };
     }
-    draft.invoice = invoice.as_ref().map(|object| billing::invoice(object, &mut notes));
-    draft.credit_note = credit_note.as_ref().map(|object| billing::credit_note(object, &mut notes));
+    draft.invoice = invoice.as_ref().map(|object| Box::new(billing::invoice(object, &mut notes)));
+    draft.credit_note = credit_note.as_ref().map(|object| Box::new(billing::credit_note(object, &mut notes)));
     match (family, &transaction) {
         ("payment", Some(object)) => {
-            draft.payment = Some(billing::payment(object, invoice.as_ref(), kind, &mut notes));
+            draft.payment = Some(Box::new(billing::payment(object, invoice.as_ref(), kind, &mut notes)));
         }
         ("refund", Some(object)) => {
-            draft.refund = Some(billing::refund(object, credit_note.as_ref(), kind, &mut notes));
+            draft.refund = Some(Box::new(billing::refund(object, credit_note.as_ref(), kind, &mut notes)));
         }
         ("payment_method", _) => {
             draft.payment_method =
-                Some(billing::payment_method(source.as_ref(), card.as_ref(), customer.as_ref()));
+                Some(Box::new(billing::payment_method(source.as_ref(), card.as_ref(), customer.as_ref())));
         }
         _ => {}
     }
@@ -75,7 +75,7 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
     let of = |field: &str| objects.iter().find_map(|object| object.as_ref()?.text(field));
     if draft.subscription.is_none() {
         let id = of("subscription_id");
-        draft.subscription = id.map(|id| Subscription { id: Some(id), ..Subscription::default() });
+        draft.subscription = id.map(|id| Box::new(Subscription { id: Some(id), ..Subscription::default() }));
     }
     draft.customer = customer_block(customer.as_ref(), of("customer_id"));
     let main = match family {

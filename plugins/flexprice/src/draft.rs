@@ -55,7 +55,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
         (Some(object), _) => {
             let mut block = subscription::subscription(object, kind, &mut notes);
             block.tenure_days = block.days_since_start(draft.occurred_at);
-            draft.subscription = Some(block);
+            draft.subscription = Some(Box::new(block));
             let phase = match kind {
                 "subscription.canceled" => Some(Phase::Effective),
                 "subscription.cancel_scheduled" => Some(Phase::Requested),
@@ -67,32 +67,33 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
             }
         }
         (None, Some(id)) => {
-            draft.subscription = Some(Subscription { id: Some(id), ..Subscription::default() })
+            draft.subscription = Some(Box::new(Subscription { id: Some(id), ..Subscription::default() }))
         }
         (None, None) => {}
     }
     if let Some(object) = envelope.object("invoice") {
-        draft.invoice = Some(billing::invoice(object, kind, name, currency, &mut notes));
+        draft.invoice = Some(Box::new(billing::invoice(object, kind, name, currency, &mut notes)));
         if kind == "payment.failed" {
-            draft.payment = Some(billing::failed_payment(object, currency, &mut notes));
+            draft.payment = Some(Box::new(billing::failed_payment(object, currency, &mut notes)));
         }
     }
     if let Some(object) = envelope.object("payment") {
-        draft.payment = Some(billing::payment(object, kind, currency, &mut notes));
+        draft.payment = Some(Box::new(billing::payment(object, kind, currency, &mut notes)));
         if object.text("destination_type").is_some_and(|to| to.eq_ignore_ascii_case("INVOICE"))
             && draft.invoice.is_none()
         {
             let id = object.text("destination_id");
-            draft.invoice = Some(Invoice { id, number: object.text("invoice_number"), ..Invoice::default() });
+            draft.invoice =
+                Some(Box::new(Invoice { id, number: object.text("invoice_number"), ..Invoice::default() }));
         }
         if kind.starts_with("refund.") {
-            draft.refund = Some(billing::refund_of_payment(object, currency, &mut notes));
+            draft.refund = Some(Box::new(billing::refund_of_payment(object, currency, &mut notes)));
         }
     }
     if let Some(object) = envelope.object("credit_note") {
-        draft.credit_note = Some(billing::credit_note(object, currency, &mut notes));
+        draft.credit_note = Some(Box::new(billing::credit_note(object, currency, &mut notes)));
         if kind.starts_with("refund.") {
-            draft.refund = Some(billing::refund_of_credit_note(object, kind, currency, &mut notes));
+            draft.refund = Some(Box::new(billing::refund_of_credit_note(object, kind, currency, &mut notes)));
         }
     }
     extension::fill(&mut draft, envelope, currency, &mut notes);

@@ -11,43 +11,48 @@ pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<
     let name = envelope.name.as_deref().unwrap_or_default();
     let family = draft.kind.split('.').next().unwrap_or_default();
     match family {
-        "wallet" if key == "transaction" => draft.wallet = Some(transaction(main, envelope, currency, notes)),
+        "wallet" if key == "transaction" => {
+            draft.wallet = Some(Box::new(transaction(main, envelope, currency, notes)))
+        }
         "wallet" => {
             let object = wallet(envelope.object("wallet").unwrap_or(main), envelope, name, currency, notes);
-            draft.wallet = Some(object);
+            draft.wallet = Some(Box::new(object));
             draft.product = envelope.object("feature").map(feature);
         }
-        "usage" if draft.kind == "usage.event_rejected" => draft.usage = Some(rejected(main, envelope)),
+        "usage" if draft.kind == "usage.event_rejected" => {
+            draft.usage = Some(Box::new(rejected(main, envelope)))
+        }
         "usage" => {
-            draft.usage = Some(usage(envelope, name, currency, notes));
+            draft.usage = Some(Box::new(usage(envelope, name, currency, notes)));
             draft.product = envelope.object("feature").map(feature);
         }
-        "entitlement" => draft.entitlement = Some(entitlement(envelope, main)),
+        "entitlement" => draft.entitlement = Some(Box::new(entitlement(envelope, main))),
         "product" => draft.product = Some(feature(main)),
         "meter" => {
             let kind = main.text("aggregation_type").or_else(|| main.text("recurring"));
-            draft.meter = Some(Object { kind, ..named(main) });
+            draft.meter = Some(Box::new(Object { kind, ..named(main) }));
         }
         "checkout" => {
             // The older format tells it of the customer, whose id is not that of the checkout.
             let id = if key == "customer" { None } else { main.text("id") };
-            draft.checkout = Some(Object {
+            draft.checkout = Some(Box::new(Object {
                 id: main.text("checkout_session_id").or(id),
                 ..checkout(main, currency, notes)
-            });
+            }));
         }
         "fee" => {
             let kind = main.text("fee_type").or_else(|| main.text("type"));
             let amount = notes.major(main, "amount", currency);
-            draft.fee = Some(Object { kind, amount, quantity: decimal(main, "units"), ..named(main) });
+            draft.fee =
+                Some(Box::new(Object { kind, amount, quantity: decimal(main, "units"), ..named(main) }));
         }
         "notification" => {
             let kind = Some("invoice".to_owned());
             let method = envelope.body.text("channel");
             draft.notification =
-                Some(Object { kind, method, status: Some("sent".to_owned()), ..Object::default() });
+                Some(Box::new(Object { kind, method, status: Some("sent".to_owned()), ..Object::default() }));
         }
-        "integration" => draft.integration = Some(integration(main, &draft.kind)),
+        "integration" => draft.integration = Some(Box::new(integration(main, &draft.kind))),
         _ => {}
     }
 }
@@ -175,8 +180,8 @@ fn entitlement(envelope: &Envelope<'_>, main: &Fields<'_>) -> Object {
     }
 }
 
-fn feature(object: &Fields<'_>) -> Object {
-    Object { kind: Some("feature".to_owned()), ..named(object) }
+fn feature(object: &Fields<'_>) -> Box<Object> {
+    Box::new(Object { kind: Some("feature".to_owned()), ..named(object) })
 }
 
 fn checkout(object: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Object {

@@ -78,7 +78,7 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
     };
     match about {
         "subscription" => {
-            draft.subscription = Some(subscription::subscription(object, occurred_at, &mut notes));
+            draft.subscription = Some(Box::new(subscription::subscription(object, occurred_at, &mut notes)));
             let phase = match kind {
                 "subscription.canceled" => Some(Phase::Effective),
                 "subscription.cancel_scheduled" => Some(Phase::Requested),
@@ -90,27 +90,29 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
             }
         }
         "transaction" | "invoice" => {
-            draft.invoice = Some(billing::invoice(object, &mut notes));
+            draft.invoice = Some(Box::new(billing::invoice(object, &mut notes)));
             if about == "transaction"
                 && ["payment.succeeded", "payment.failed", "invoice.paid"].contains(&kind)
             {
-                draft.payment = Some(billing::payment(object, kind, &mut notes));
+                draft.payment = Some(Box::new(billing::payment(object, kind, &mut notes)));
             }
         }
         "adjustment" => match kind.split('.').next() {
-            Some("dispute") => draft.dispute = Some(billing::dispute(object, kind, &mut notes)),
-            Some("credit_note") => draft.credit_note = Some(billing::credit_note(object, &mut notes)),
-            _ => draft.refund = Some(billing::refund(object, kind, &mut notes)),
+            Some("dispute") => draft.dispute = Some(Box::new(billing::dispute(object, kind, &mut notes))),
+            Some("credit_note") => {
+                draft.credit_note = Some(Box::new(billing::credit_note(object, &mut notes)))
+            }
+            _ => draft.refund = Some(Box::new(billing::refund(object, kind, &mut notes))),
         },
-        "payment_method" => draft.payment_method = Some(billing::payment_method(object)),
-        "payout" => draft.payout = Some(billing::payout(object, &mut notes)),
-        "product" | "price" => draft.product = Some(billing::product(object, about, &mut notes)),
-        "api_key" => draft.api_key = Some(billing::named(object)),
+        "payment_method" => draft.payment_method = Some(Box::new(billing::payment_method(object))),
+        "payout" => draft.payout = Some(Box::new(billing::payout(object, &mut notes))),
+        "product" | "price" => draft.product = Some(Box::new(billing::product(object, about, &mut notes))),
+        "api_key" => draft.api_key = Some(Box::new(billing::named(object))),
         _ => {}
     }
     if draft.subscription.is_none() {
         let id = object.text("subscription_id");
-        draft.subscription = id.map(|id| Subscription { id: Some(id), ..Subscription::default() });
+        draft.subscription = id.map(|id| Box::new(Subscription { id: Some(id), ..Subscription::default() }));
     }
     draft.semantic_key = semantic_key(object, about, kind);
     notes.ids(&draft, PREFIXES);

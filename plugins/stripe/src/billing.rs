@@ -63,10 +63,10 @@ fn tax(object: &Fields<'_>, notes: &mut Notes) -> Option<Money> {
 }
 
 /// The subscription that an invoice bills; where it stands changed on 2025-03-31 (basil).
-pub(crate) fn subscription_of(object: &Fields<'_>) -> Option<Subscription> {
+pub(crate) fn subscription_of(object: &Fields<'_>) -> Option<Box<Subscription>> {
     let parent = object.pointer("/parent/subscription_details").and_then(Json::fields);
     let id = id_of(object, "subscription").or_else(|| id_of(parent.as_ref()?, "subscription"))?;
-    Some(Subscription { id: Some(id), ..Subscription::default() })
+    Some(Box::new(Subscription { id: Some(id), ..Subscription::default() }))
 }
 
 /// The payment or charge of an invoice; since 2025-03-31 (basil) it is told only where it was asked for.

@@ -72,7 +72,8 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
     };
     match about {
         "customer.subscription" => {
-            draft.subscription = Some(subscription::subscription(object, envelope.created, &mut notes));
+            draft.subscription =
+                Some(Box::new(subscription::subscription(object, envelope.created, &mut notes)));
             let phase = match kind {
                 "subscription.canceled" => Some(Phase::Effective),
                 "subscription.cancel_scheduled" => Some(Phase::Requested),
@@ -84,49 +85,56 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
             }
         }
         "invoice" => {
-            draft.invoice = Some(billing::invoice(object, kind, &mut notes));
+            draft.invoice = Some(Box::new(billing::invoice(object, kind, &mut notes)));
             draft.subscription = billing::subscription_of(object);
             let is_outside = kind == "invoice.paid" && object.flag("paid_out_of_band") == Some(true);
             if kind.starts_with("payment.") || is_outside {
-                draft.payment = Some(billing::payment_of_invoice(object, kind, &mut notes));
+                draft.payment = Some(Box::new(billing::payment_of_invoice(object, kind, &mut notes)));
             }
         }
         "charge" => {
-            draft.payment = Some(billing::charge(object, kind, &mut notes));
+            draft.payment = Some(Box::new(billing::charge(object, kind, &mut notes)));
             draft.invoice = invoice_of(object);
             if kind.starts_with("refund.") {
                 let none = Fields::default();
                 let previous = envelope.previous.as_ref().map_or(&none, |(_, previous)| previous);
-                draft.refund = Some(match billing::refund_in_charge(object) {
+                let refund = match billing::refund_in_charge(object) {
                     Some(refund) => billing::refund(&refund, kind, &mut notes),
                     None => billing::refund_of_charge(object, previous, &mut notes),
-                });
+                };
+                draft.refund = Some(Box::new(refund));
             }
         }
         "payment_intent" => {
-            draft.payment = Some(billing::payment_intent(object, kind, &mut notes));
+            draft.payment = Some(Box::new(billing::payment_intent(object, kind, &mut notes)));
             draft.invoice = invoice_of(object);
         }
         "invoice_payment" => {
-            draft.payment = Some(billing::invoice_payment(object, kind, &mut notes));
+            draft.payment = Some(Box::new(billing::invoice_payment(object, kind, &mut notes)));
             draft.invoice = invoice_of(object);
         }
-        "refund" | "charge.refund" => draft.refund = Some(billing::refund(object, kind, &mut notes)),
-        "charge.dispute" => draft.dispute = Some(billing::dispute(object, &mut notes)),
+        "refund" | "charge.refund" => {
+            draft.refund = Some(Box::new(billing::refund(object, kind, &mut notes)))
+        }
+        "charge.dispute" => draft.dispute = Some(Box::new(billing::dispute(object, &mut notes))),
         "credit_note" => {
-            draft.credit_note = Some(billing::credit_note(object, &mut notes));
+            draft.credit_note = Some(Box::new(billing::credit_note(object, &mut notes)));
             draft.invoice = invoice_of(object);
         }
-        "payment_method" | "customer.source" => draft.payment_method = Some(billing::payment_method(object)),
+        "payment_method" | "customer.source" => {
+            draft.payment_method = Some(Box::new(billing::payment_method(object)))
+        }
         "checkout.session" => {
-            draft.checkout = Some(billing::checkout(object, &mut notes));
+            draft.checkout = Some(Box::new(billing::checkout(object, &mut notes)));
             draft.subscription = billing::subscription_of(object);
             draft.invoice = invoice_of(object);
         }
-        "payout" => draft.payout = Some(billing::payout(object, &mut notes)),
-        "product" | "price" => draft.product = Some(billing::product(object, about, &mut notes)),
-        "entitlements.active_entitlement_summary" => draft.entitlement = Some(billing::entitlement(object)),
-        "billing.alert" => draft.usage = Some(billing::usage(object)),
+        "payout" => draft.payout = Some(Box::new(billing::payout(object, &mut notes))),
+        "product" | "price" => draft.product = Some(Box::new(billing::product(object, about, &mut notes))),
+        "entitlements.active_entitlement_summary" => {
+            draft.entitlement = Some(Box::new(billing::entitlement(object)))
+        }
+        "billing.alert" => draft.usage = Some(Box::new(billing::usage(object))),
         _ => {}
     }
     draft.semantic_key = semantic_key(envelope, kind);
@@ -167,8 +175,8 @@ fn customer(object: &Fields<'_>, about: &str) -> Option<Customer> {
     (customer != Customer::default()).then_some(customer)
 }
 
-fn invoice_of(object: &Fields<'_>) -> Option<Invoice> {
-    Some(Invoice { id: Some(id_of(object, "invoice")?), ..Invoice::default() })
+fn invoice_of(object: &Fields<'_>) -> Option<Box<Invoice>> {
+    Some(Box::new(Invoice { id: Some(id_of(object, "invoice")?), ..Invoice::default() }))
 }
 
 /// The key that one fact has in all the events that tell it: a payment is told by its invoice, its intent and its

@@ -57,15 +57,15 @@ pub(crate) fn draft(body: &Fields<'_>) -> Result<Draft, String> {
         Shape::PaymentFailed | Shape::PaymentRecovered => {
             let status = if shape == Shape::PaymentFailed { "failed" } else { "succeeded" };
             draft.subscription = subscription(body, &mut draft.warnings);
-            draft.payment = Some(Payment {
+            draft.payment = Some(Box::new(Payment {
                 status: Some(status.to_owned()),
                 direction: Some("inbound".to_owned()),
                 ..Payment::default()
-            });
+            }));
         }
         Shape::ChurnRisk => {
             draft.occurred_at = body.time("timestamp");
-            draft.risk = Some(risk(body));
+            draft.risk = Some(Box::new(risk(body)));
         }
         Shape::Unknown => draft.subscription = subscription(body, &mut draft.warnings),
     }
@@ -92,7 +92,7 @@ fn customer(body: &Fields<'_>, email: Option<String>) -> Option<Customer> {
     (customer != Customer::default()).then_some(customer)
 }
 
-fn subscription(body: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Subscription> {
+fn subscription(body: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Box<Subscription>> {
     let mut subscription = Subscription {
         id: body
             .text("provider_subscription_id")
@@ -119,7 +119,7 @@ fn subscription(body: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Subscri
             warnings.push(format!("`{member}` is {}, not a whole number of cents", shown(written.raw())));
         }
     }
-    (subscription != Subscription::default()).then_some(subscription)
+    (subscription != Subscription::default()).then(|| Box::new(subscription))
 }
 
 /// A cancellation here is always the customer's own and already in effect.

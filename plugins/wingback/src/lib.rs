@@ -84,15 +84,16 @@ fn known(entry: &Entry, id: String) -> Draft {
     let status = (!entry.status.is_empty()).then(|| entry.status.to_owned());
     match entry.object {
         Object::Customer => draft.customer = Some(customer(id)),
-        Object::Invoice => draft.invoice = Some(Invoice { id: Some(id), ..Invoice::default() }),
+        Object::Invoice => draft.invoice = Some(Box::new(Invoice { id: Some(id), ..Invoice::default() })),
         Object::Contract => {
-            draft.subscription = Some(Subscription { id: Some(id), status, ..Subscription::default() });
+            draft.subscription =
+                Some(Box::new(Subscription { id: Some(id), status, ..Subscription::default() }));
             draft.cancellation = cancellation(entry.kind);
         }
         Object::Payment => {
             draft.customer = Some(customer(id));
             let direction = Some("inbound".to_owned());
-            draft.payment = Some(Payment { status, direction, ..Payment::default() });
+            draft.payment = Some(Box::new(Payment { status, direction, ..Payment::default() }));
         }
     }
     draft
@@ -103,8 +104,10 @@ fn unmapped(id: Option<String>) -> Draft {
     let mut draft = Draft { kind: "provider.unmapped".to_owned(), ..Draft::default() };
     match id.as_deref().and_then(Object::of_id) {
         Some(Object::Customer | Object::Payment) => draft.customer = id.map(customer),
-        Some(Object::Invoice) => draft.invoice = Some(Invoice { id, ..Invoice::default() }),
-        Some(Object::Contract) => draft.subscription = Some(Subscription { id, ..Subscription::default() }),
+        Some(Object::Invoice) => draft.invoice = Some(Box::new(Invoice { id, ..Invoice::default() })),
+        Some(Object::Contract) => {
+            draft.subscription = Some(Box::new(Subscription { id, ..Subscription::default() }))
+        }
         None => {}
     }
     draft

@@ -31,7 +31,7 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
     let id = id.or_else(|| if is_of_invoice { envelope.resource.clone() } else { None });
     if is_of_invoice || id.is_some() {
         let block = invoice(envelope, &draft.kind, id.clone(), amount.clone(), &mut notes);
-        draft.invoice = Some(block).filter(|block| *block != Invoice::default());
+        draft.invoice = Some(block).filter(|block| *block != Invoice::default()).map(Box::new);
     }
     if let Some(entry) = envelope.entry {
         let at = envelope.at(entry);
@@ -55,71 +55,73 @@ fn fill(draft: &mut Draft, envelope: &Envelope<'_>, entry: &Entry, amount: Optio
     match entry.about {
         About::Invoice => {}
         About::Told(way) => {
-            draft.notification = Some(Object {
+            draft.notification = Some(Box::new(Object {
                 kind: text("invoice"),
                 method: text(way),
                 status: text("sent"),
                 ..Object::default()
-            });
+            }));
         }
         About::Payment(status) => {
             let failures = if status == "failed" { envelope.count(entry) } else { None };
-            draft.payment = Some(Payment { attempt_count: failures, ..payment(status) });
+            draft.payment = Some(Box::new(Payment { attempt_count: failures, ..payment(status) }));
         }
         About::SettledElsewhere => {
-            draft.payment = Some(Payment { method: text("out_of_band"), ..payment("succeeded") });
+            draft.payment = Some(Box::new(Payment { method: text("out_of_band"), ..payment("succeeded") }));
         }
-        About::Refund => draft.refund = Some(Refund { status: text("succeeded"), ..Refund::default() }),
+        About::Refund => {
+            draft.refund = Some(Box::new(Refund { status: text("succeeded"), ..Refund::default() }))
+        }
         About::Payout { status, instant } => {
             let is_ahead = matches!(status, "estimated" | "started");
             let expected = || envelope.events.time("estimatedDepositAt");
-            draft.payout = Some(Object {
+            draft.payout = Some(Box::new(Object {
                 status: text(status),
                 method: if instant { text("instant") } else { None },
                 expected_at: if is_ahead { expected() } else { None },
                 ..Object::default()
-            });
+            }));
         }
         About::Dispute { status, initiator, outcome } => {
-            draft.dispute = Some(Dispute {
+            draft.dispute = Some(Box::new(Dispute {
                 status: text(status),
                 initiator: text(initiator),
                 reason: text(outcome),
                 ..Dispute::default()
-            });
+            }));
         }
         About::Email(status) => {
-            draft.notification = Some(Object {
+            draft.notification = Some(Box::new(Object {
                 kind: text("invoice"),
                 method: text("email"),
                 status: text(status),
                 ..Object::default()
-            });
+            }));
         }
         About::Message { template, days, to } => {
-            draft.notification = Some(Object {
+            draft.notification = Some(Box::new(Object {
                 kind: text(template),
                 quantity: text(days),
                 scope: text(to),
                 status: text("sent"),
                 ..Object::default()
-            });
+            }));
         }
         About::Document(party) => {
             let object = &envelope.object;
             let id = object.text("documentId").or_else(|| object.text("id"));
-            draft.document = Some(Object {
+            draft.document = Some(Box::new(Object {
                 id: id.or_else(|| envelope.resource.clone()),
                 name: object.text("title").or_else(|| object.text("name")),
                 status: object.text("status"),
                 scope: text(party),
                 ..Object::default()
-            });
+            }));
         }
         About::Payee(status) => {
             let payee = draft.payee.take().unwrap_or_default();
             let id = payee.id.or_else(|| envelope.resource.clone());
-            draft.payee = Some(Object { id, status: text(status), ..Object::default() });
+            draft.payee = Some(Box::new(Object { id, status: text(status), ..Object::default() }));
         }
     }
 }
@@ -184,8 +186,8 @@ fn direction(side: Side) -> &'static str {
     }
 }
 
-fn with_id(id: String) -> Object {
-    Object { id: Some(id), ..Object::default() }
+fn with_id(id: String) -> Box<Object> {
+    Box::new(Object { id: Some(id), ..Object::default() })
 }
 
 /// A word of the catalogue, where an empty one is none.

@@ -148,7 +148,6 @@ pub(crate) fn placed(n: u128, endpoint: &str) -> (NewWebhook, Dispatch) {
         json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z"}"#.into(),
         entity: None,
         occurred_at: id.time(),
-        subjects: Vec::new(),
         dropped: None,
         endpoints: vec![EndpointId::derive(endpoint)],
     };
@@ -197,7 +196,6 @@ pub(super) async fn make(store: &dyn Store, made: &Move, queue: &Queue, hands: &
                 json: said.json().into(),
                 entity: Some(ENTITY.into()),
                 occurred_at: id.time(),
-                subjects: Vec::new(),
                 dropped: said.endpoints.is_empty().then(|| ("nobody".into(), "a test".into())),
                 endpoints: said.endpoints.clone(),
             });

@@ -243,5 +243,9 @@ fn webhook(given: &Post) -> Arc<WebhookInput> {
         body_len: given.body.len() as u64,
         remote: None,
     };
-    Arc::new(WebhookInput { id: WebhookId([0; 16]), head, body: Bytes::from(given.body.clone()) })
+    Arc::new(WebhookInput {
+        id: WebhookId([0; 16]),
+        head: Arc::new(head),
+        body: Bytes::from(given.body.clone()),
+    })
 }

@@ -18,15 +18,15 @@ pub(super) fn of(event: &Event) -> Vec<Node> {
         vec![event.actor.as_ref().map(|actor| format!("{} {}", actor.kind, actor.id))],
     ));
     facts.extend(event.customer.as_ref().map(customer));
-    facts.extend(event.subscription.as_ref().map(subscription));
+    facts.extend(event.subscription.as_deref().map(subscription));
     facts.extend(event.cancellation.as_ref().map(cancellation));
     facts.extend(event.cancellation.as_ref().map(reason));
-    facts.extend(event.invoice.as_ref().map(invoice));
-    facts.extend(event.payment.as_ref().map(payment));
-    facts.extend(event.refund.as_ref().map(refund));
-    facts.extend(event.dispute.as_ref().map(dispute));
-    facts.extend(event.credit_note.as_ref().map(credit_note));
-    facts.extend(event.payment_method.as_ref().map(payment_method));
+    facts.extend(event.invoice.as_deref().map(invoice));
+    facts.extend(event.payment.as_deref().map(payment));
+    facts.extend(event.refund.as_deref().map(refund));
+    facts.extend(event.dispute.as_deref().map(dispute));
+    facts.extend(event.credit_note.as_deref().map(credit_note));
+    facts.extend(event.payment_method.as_deref().map(payment_method));
     facts.extend(objects(event));
     let mut nodes: Vec<Node> = facts.into_iter().flatten().collect();
     nodes
@@ -221,7 +221,7 @@ fn payment_method(method: &PaymentMethod) -> Option<Node> {
 
 /// The extension families, which share one shape.
 fn objects(event: &Event) -> Vec<Option<Node>> {
-    let objects: [(&str, &Option<Object>); 16] = [
+    let objects: [(&str, &Option<Box<Object>>); 16] = [
         ("payout", &event.payout),
         ("checkout", &event.checkout),
         ("wallet", &event.wallet),
@@ -250,7 +250,7 @@ fn objects(event: &Event) -> Vec<Option<Node>> {
             object.message.as_ref().map(|words| quoted(words)),
         ]
     };
-    let lines = objects.into_iter().filter_map(|(label, value)| Some((label, value.as_ref()?)));
+    let lines = objects.into_iter().filter_map(|(label, value)| Some((label, value.as_deref()?)));
     lines.map(|(label, value)| Fact::line(label, object(value))).collect()
 }
 

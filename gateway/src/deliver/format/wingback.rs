@@ -35,8 +35,8 @@ pub(super) fn body(owed: &Owed<'_>) -> Result<Vec<u8>, Unsent> {
 /// that of the event.
 fn id<'a>(read: &'a Read<'_>) -> &'a str {
     let event = &read.event;
-    let invoice = event.invoice.as_ref().and_then(|Invoice { id, .. }| id.as_deref());
-    let contract = event.subscription.as_ref().and_then(|Subscription { id, .. }| id.as_deref());
+    let invoice = event.invoice.as_deref().and_then(|Invoice { id, .. }| id.as_deref());
+    let contract = event.subscription.as_deref().and_then(|Subscription { id, .. }| id.as_deref());
     let customer = event.customer.as_ref().and_then(|Customer { id, .. }| id.as_deref());
     let id = match read.kind().0 {
         "invoice" => invoice,

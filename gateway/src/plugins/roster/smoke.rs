@@ -89,5 +89,5 @@ fn webhook(plugin: &Plugin, smoke: &Smoke, now: Time) -> Arc<WebhookInput> {
         body_len: body.len() as u64,
         remote: None,
     };
-    Arc::new(WebhookInput { id: WebhookId::new(now, 0), head, body })
+    Arc::new(WebhookInput { id: WebhookId::new(now, 0), head: Arc::new(head), body })
 }

@@ -10,12 +10,11 @@
 use super::keys;
 use super::rows::Pieces;
 use super::syncer::{Applied, Disk, Syncer};
-use super::view::{View, Writes};
+use super::view::{View, Write, Writes};
 use super::watchdog::Vitals;
 use crate::store::StoreError;
 use crate::store::crash::{Point, crash_point};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -94,17 +93,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. `file` is a descriptor of sled's `db`, to sync it with.
-    pub(super) fn start(
-        db: sled::Db,
-        file: File,
-        bound: usize,
-        vitals: Arc<Vitals>,
-    ) -> std::io::Result<Committer> {
-        Committer::start_on(Disk::new(db, file), bound, vitals)
-    }
-
-    fn start_on(disk: Disk, bound: usize, vitals: Arc<Vitals>) -> std::io::Result<Committer> {
+    /// Starts the thread.
+    pub(super) fn start(disk: Disk, bound: usize, vitals: Arc<Vitals>) -> std::io::Result<Committer> {
         let (queue, work) = channel();
         let disk = Arc::new(disk);
         let syncer = Syncer::start(disk.clone(), queue.clone(), vitals.clone())?;
@@ -197,7 +187,7 @@ impl Group {
 }
 
 fn size(writes: &Writes) -> usize {
-    writes.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, |row| row.len())).sum()
+    writes.iter().map(|(key, row)| key.len() + row.row().map_or(0, |row| row.len())).sum()
 }
 
 /// A verb whose pieces are being written.
@@ -238,7 +228,7 @@ impl Line {
         }
         self.syncer.finish();
         if let Some(Some(answer)) = self.end.take() {
-            let mark = Writes::from([(keys::CLEAN.into(), Some(sled::IVec::from(&[1])))]);
+            let mark = Writes::from([(keys::CLEAN.into(), Write::Put(sled::IVec::from(&[1])))]);
             self.disk.apply(mark);
             self.disk.sync();
             // Nobody can be told if the closer is gone.
@@ -246,28 +236,38 @@ impl Line {
         }
     }
 
-    /// The next group: waits for the first verb, then takes what is there, and goes on while the syncer has no room.
-    /// `None`: nothing is left and none will come.
+    /// The next group: waits for the first verb, then takes what is there, lets those go first who are about to ask for
+    /// more, and goes on while the syncer has no room. `None`: nothing is left and none will come.
     fn gather(&mut self) -> Option<Group> {
         let mut group = Group::default();
         if let Some((writes, ran)) = self.held.take() {
             group.add(writes, Some(ran));
         }
         self.stage(&mut group);
+        let mut yielded = false;
         while !group.is_full() && self.held.is_none() && self.end.is_none() {
             match self.next(group.is_empty() || !self.has_room()) {
                 Some(Work::End(answer)) => self.end = Some(answer),
                 Some(Work::Synced(groups)) => self.unsynced -= groups,
-                Some(Work::Verb(mut job)) => match job.stage.take() {
-                    None => self.verb(job, &mut group),
-                    Some(stage) => {
-                        self.staging.push_back(Staging { job, stage, at: None });
-                        if self.staging.len() == 1 {
-                            self.stage(&mut group);
+                Some(Work::Verb(mut job)) => {
+                    yielded = false;
+                    match job.stage.take() {
+                        None => self.verb(job, &mut group),
+                        Some(stage) => {
+                            self.staging.push_back(Staging { job, stage, at: None });
+                            if self.staging.len() == 1 {
+                                self.stage(&mut group);
+                            }
                         }
                     }
-                },
-                None => break,
+                }
+                None if yielded => break,
+                None => {
+                    // Costs nothing where a processor is free. Where none is, small groups cost most: sled wakes all its
+                    // threads for each.
+                    std::thread::yield_now();
+                    yielded = true;
+                }
             }
         }
         (!group.is_empty()).then_some(group)
@@ -284,7 +284,7 @@ impl Line {
 
     fn verb(&mut self, job: Job, group: &mut Group) {
         self.vitals.progress();
-        let mut view = View::over(self.disk.db(), &group.writes);
+        let mut view = self.disk.view(&group.writes);
         let ran = (job.run)(&mut view);
         if ran.when == When::Read {
             return self.answer(ran.answer);
@@ -301,7 +301,7 @@ impl Line {
     fn stage(&mut self, group: &mut Group) {
         let Some(mut staging) = self.staging.pop_front() else { return };
         self.vitals.progress();
-        let mut view = View::over(self.disk.db(), &group.writes);
+        let mut view = self.disk.view(&group.writes);
         let pieces = staging.stage.pieces.clone();
         let mut at = match staging.at {
             Some(at) => at,
@@ -387,6 +387,7 @@ mod tests {
     use crate::store::sled::rows::ROW_BYTES_MAX;
     use crate::store::sled::syncer::Trace;
     use bytes::Bytes;
+    use std::fs::File;
 
     fn put(view: &mut View<'_>, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
         view.put(key, row);
@@ -398,10 +399,10 @@ mod tests {
         let db = sled::open(dir.path()).unwrap();
         let file = File::options().read(true).write(true).open(dir.path().join("db")).unwrap();
         let trace = Trace::default();
-        let mut disk = Disk::new(db.clone(), file);
+        let mut disk = Disk::new(db.clone(), Arc::default(), file);
         disk.trace = trace.clone();
         let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
-        (Committer::start_on(disk, 1000, vitals).unwrap(), trace, db, dir)
+        (Committer::start(disk, 1000, vitals).unwrap(), trace, db, dir)
     }
 
     #[tokio::test]
@@ -476,7 +477,7 @@ mod tests {
         let mut group = Group::default();
         let vitals = Arc::new(Vitals::new(".".into(), 0));
         let file = File::open("/dev/null").unwrap();
-        let disk = Arc::new(Disk::new(db, file));
+        let disk = Arc::new(Disk::new(db, Arc::default(), file));
         let (queue, work) = channel();
         let syncer = Syncer::start(disk.clone(), queue, vitals.clone()).unwrap();
         let mut line = Line::new(disk, work, syncer, vitals);

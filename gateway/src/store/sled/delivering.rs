@@ -7,9 +7,9 @@ use super::order;
 use super::ready::{Ready, Row};
 use super::rows::{self, AboutRow, AttemptRow, DeliveryRow, GateDoc, NewestRow, Value};
 use super::view::View;
-use crate::model::delivery::DeliveryState;
+use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::endpoint::{Gate, Turned};
-use crate::model::id::{DeliveryId, EndpointId};
+use crate::model::id::{DeliveryId, EndpointId, EventId};
 use crate::store::{AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, StoreError};
 use billhook_event::Time;
 
@@ -134,6 +134,20 @@ pub(super) fn fresh(row: Leasable) -> Row<DeliveryId, Leasable> {
     Row { key: delivery.id, due: delivery.created, bytes: size(&row.lease), what: row }
 }
 
+/// The first delivery of an event to an endpoint, before its first attempt.
+pub(super) fn undelivered(
+    event: EventId,
+    endpoint: EndpointId,
+    lane: u8,
+    about: Option<AboutRow>,
+    created: Time,
+) -> DeliveryRow {
+    let (id, state) = (DeliveryId::derive(event, endpoint, 0), DeliveryState::Waiting { due: created });
+    let delivery =
+        Delivery { id, event, endpoint, resend: 0, created, attempts: 0, step: 0, state, stale: None };
+    DeliveryRow { lane, delivery, first: None, job: None, about }
+}
+
 /// The key in the index of what is due, if it waits.
 fn due_key(row: &DeliveryRow) -> Option<Vec<u8>> {
     match row.delivery.state {
@@ -204,7 +218,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
     let after = due_key(&row);
     if before != after {
         before.into_iter().for_each(|key| view.remove(key));
-        after.into_iter().for_each(|key| view.put(key, &[]));
+        after.into_iter().for_each(|key| view.put_young(key, &[]));
     }
     let mut finished = Finished { committed: Committed::Done, again: None, released: None, newest: None };
     match row.delivery.state {

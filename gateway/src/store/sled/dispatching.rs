@@ -1,6 +1,6 @@
 //! The pipeline's verbs: a run's events, deliveries and memory are one commit, or none of it.
 
-use super::delivering::{Leasable, Line};
+use super::delivering::{Leasable, Line, undelivered};
 use super::intake::{self, Arrival};
 use super::keeping;
 use super::keys::{self, Part};
@@ -9,9 +9,9 @@ use super::nouns::Long;
 use super::order;
 use super::ready::{Ready, Row};
 use super::rerunning::{self, Before, Seized};
-use super::rows::{self, AboutRow, DeliveryRow, EntityRow, EventRow, RunRow, StateRow, Value};
+use super::rows::{self, AboutRow, EntityRow, EventRow, RunRow, StateRow, Value};
 use super::view::View;
-use crate::model::delivery::{Delivery, DeliveryState};
+use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity, EntityRead};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::kv::KvRun;
@@ -20,6 +20,7 @@ use crate::store::{AfterFailure, Committed, DeliveryLease, StoreError, WebhookLe
 use billhook_event::Time;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The line of webhooks that wait for the pipeline: the run and its failures tell one lease from the next.
 pub(super) type Webhooks = Ready<(), WebhookId, (u32, u32), WebhookLease>;
@@ -79,7 +80,7 @@ fn take(view: &View<'_>, id: WebhookId, due: Time) -> Result<Option<WebhookLease
     let StateRow { run, state, .. } = view.state_of(id, &head)?;
     match state {
         WebhookState::Undispatched { failures, due: since, .. } if since == due => {
-            Ok(Some(WebhookLease { id, head, body, failures, run }))
+            Ok(Some(WebhookLease { id, head: Arc::new(head), body, failures, run }))
         }
         WebhookState::Undispatched { .. } | WebhookState::Dispatched { .. } | WebhookState::Dead { .. } => {
             Ok(None)
@@ -141,7 +142,6 @@ pub(super) struct PlannedEvent {
     occurred_at: Time,
     entity: Option<String>,
     pub(super) about: Option<AboutRow>,
-    subjects: Vec<String>,
     pub(super) endpoints: Vec<EndpointId>,
     pub(super) dropped: bool,
     before: Before,
@@ -202,7 +202,6 @@ impl Plan {
                 occurred_at: event.occurred_at,
                 entity: event.entity,
                 about,
-                subjects: event.subjects,
                 endpoints: event.endpoints,
                 dropped,
                 before,
@@ -279,7 +278,7 @@ pub(super) fn dispatched(
     };
     let (mut events, mut waiting, mut owed) = (0, 0, Owed::default());
     for event in &plan.events {
-        let is_new = !view.has(&event.value.key)?;
+        let is_new = is_first || !view.has(&event.value.key)?;
         events += u64::from(is_new);
         // Of an entity that had no event of the family nobody can have taken one.
         let row = event.entity.as_deref().and_then(|entity| entities.get(entity));
@@ -348,7 +347,6 @@ fn write_event(
         false => view.put_value(&event.value)?,
     }
     view.put(keys::kind_event(&event.kind, event.id), &[]);
-    event.subjects.iter().for_each(|subject| view.put(keys::subject(subject, event.id), &[]));
     if !is_new {
         rerunning::end_replaced(view, &event.before, event, now, &mut owed.released)?;
     }
@@ -375,18 +373,6 @@ fn write_event(
             }
             continue;
         }
-        let state = DeliveryState::Waiting { due: now };
-        let delivery = Delivery {
-            id,
-            event: event.id,
-            endpoint: *endpoint,
-            resend: 0,
-            created: now,
-            attempts: 0,
-            step: 0,
-            state,
-            stale: None,
-        };
         let (mut about, mut is_first) = (event.about, true);
         if let Some((about, entity)) = about.as_mut().zip(event.entity.as_deref())
             && writing.plan.ordered.contains(endpoint)
@@ -396,11 +382,11 @@ fn write_event(
             (place, is_first) = order::enter(view, *endpoint, entity, id)?;
             about.place = Some(place);
         }
-        let row = DeliveryRow { lane, delivery: delivery.clone(), first: None, job: None, about };
-        view.write_short(keys::delivery(id), &row);
+        let row = undelivered(event.id, *endpoint, lane, about, now);
+        view.put_young(keys::delivery(id), rows::encode(&row));
         if is_first {
-            view.put(keys::due(*endpoint, lane, now, id), &[]);
-            owed.made.push((lane, leasable(view, delivery)?));
+            view.put_young(keys::due(*endpoint, lane, now, id), &[]);
+            owed.made.push((lane, leasable(view, row.delivery)?));
         }
         first += 1;
     }
@@ -498,7 +484,6 @@ mod tests {
     use crate::store::sled::delivering::Deliveries;
     use billhook_event::Verified;
     use bytes::Bytes;
-    use std::sync::Arc;
 
     #[test]
     fn what_cannot_wait_has_a_lane_of_its_own() {
@@ -554,11 +539,10 @@ mod tests {
                 json: json.clone(),
                 entity: None,
                 occurred_at: Time::from_secs(1),
-                subjects: Vec::new(),
                 dropped: None,
                 endpoints: endpoints.to_vec(),
             };
-            let lease = WebhookLease { id, head: head.clone(), body: None, failures: 0, run };
+            let lease = WebhookLease { id, head: Arc::new(head.clone()), body: None, failures: 0, run };
             let now = Time::from_secs(u64::from(run) + 10);
             let dispatch = Dispatch { events: vec![fresh], ..Dispatch::default() };
             let deliveries = Arc::new(Deliveries::new([]));

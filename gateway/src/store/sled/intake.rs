@@ -2,7 +2,7 @@
 
 use super::keys::{self, Part};
 use super::nouns::Long;
-use super::rows::{self, HeadRow, LedgerRow, Pieces, ROW_BYTES_MAX, SeenRow, Value};
+use super::rows::{self, HeadRef, LedgerRow, Pieces, ROW_BYTES_MAX, SeenRow, Value};
 use super::view::View;
 use crate::model::id::WebhookId;
 use crate::model::webhook::{Accepted, DedupeKey, NewWebhook};
@@ -31,7 +31,7 @@ impl Arrival {
     pub(super) fn new(webhook: &NewWebhook) -> Arrival {
         let NewWebhook { id, head, body, key } = webhook;
         let sha256 = head.sha256.first_chunk().copied().expect("a SHA-256 has 32 bytes");
-        let mut row = rows::encode(&HeadRow(head.clone()));
+        let mut row = rows::encode(&HeadRef(head));
         let apart = row.len() + body.len() > ROW_BYTES_MAX;
         let body = apart.then(|| Pieces { prefix: keys::body(*id), bytes: body.clone() }).or_else(|| {
             row.extend_from_slice(body);
@@ -73,7 +73,7 @@ pub(super) fn accept(
     }
     arrival.long.show(view);
     view.put(arrival.head.key.as_slice(), arrival.head.row.as_slice());
-    view.put(keys::undispatched(arrival.received_at, arrival.id), &[]);
+    view.put_young(keys::undispatched(arrival.received_at, arrival.id), &[]);
     if let Some(key) = arrival.key {
         remember(view, arrival, key, now)?;
     }

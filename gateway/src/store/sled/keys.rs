@@ -30,7 +30,7 @@ pub(super) mod prefix {
     pub(crate) const ENTITY_EVENT: u8 = b'n';
     /// Hash of source and entity: what is remembered of it.
     pub(crate) const ENTITY: u8 = b'o';
-    /// Hash of subject, event: the events about one person.
+    /// *Reserved*: hash of subject, event: the events about one person.
     pub(crate) const SUBJECT: u8 = b's';
     /// Delivery, with its first attempt.
     pub(crate) const DELIVERY: u8 = b'd';
@@ -53,7 +53,7 @@ pub(super) mod prefix {
     pub(crate) const COUNTERS: u8 = b'c';
     /// Endpoint, hash of source and entity, n: the line of an entity at an endpoint that takes its events in order.
     pub(crate) const LINE: u8 = b'q';
-    /// Endpoint, hash of source, entity and family of types: what was taken last.
+    /// Hash of endpoint, source, entity and family of types: what was taken last.
     pub(crate) const NEWEST: u8 = b'h';
     /// A refused request; its id, n: a piece of its body; hash of source, its id: those of one source.
     pub(crate) const REFUSED: u8 = b'r';
@@ -119,6 +119,8 @@ const STAGED: &[u8] = b"staged/";
 pub(super) const SCHEMA: &[u8] = b"mschema";
 /// Present while the store is cleanly closed.
 pub(super) const CLEAN: &[u8] = b"mclean";
+/// From when on rows may be missing in the tree, see `young`: milliseconds.
+pub(super) const YOUNG: &[u8] = b"myoung";
 /// The counters.
 pub(super) const TOTALS: &[u8] = b"ctotals";
 
@@ -179,7 +181,8 @@ pub(super) fn event(id: EventId) -> Vec<u8> {
 
 /// What the keys of the events of one type begin with.
 pub(super) fn kind(kind: &str) -> Vec<u8> {
-    key(prefix::KIND, &[&Sha256::digest(kind.as_bytes())[..8]])
+    // With it the keys are as long as sled keeps beside their neighbours; whose type it is says the event.
+    key(prefix::KIND, &[&Sha256::digest(kind.as_bytes())[..4]])
 }
 
 /// An event in the order of its type.
@@ -223,7 +226,8 @@ pub(super) fn in_line(endpoint: EndpointId, entity: &[u8; 16], n: u64) -> Vec<u8
 
 /// What was taken last of a topic.
 pub(super) fn newest(endpoint: EndpointId, topic: &[u8; 16]) -> Vec<u8> {
-    key(prefix::NEWEST, &[endpoint.bytes(), topic])
+    let hash = Sha256::new().chain_update(endpoint.bytes()).chain_update(topic).finalize();
+    key(prefix::NEWEST, &[&hash[..16]])
 }
 
 /// Two buckets of one name are two where their plugins differ.
@@ -266,11 +270,6 @@ pub(super) fn kv_expiry(of: &KvKey, until: Time) -> Vec<u8> {
 /// The entry that a key of [`kv_expiry`] is about.
 pub(super) fn kv_expired(expiry: &[u8]) -> Option<Vec<u8>> {
     Some(key(prefix::KV, &[&[KV_ENTRY], expiry.get(2..18)?, expiry.get(26..42)?]))
-}
-
-/// An event about a person.
-pub(super) fn subject(subject: &str, id: EventId) -> Vec<u8> {
-    key(prefix::SUBJECT, &[&Sha256::digest(subject.as_bytes())[..16], id.bytes()])
 }
 
 /// A delivery.

@@ -127,7 +127,7 @@ mod tests {
         let row = taken(&mut view, app, &about(20), later).unwrap().unwrap();
         assert_eq!(taken(&mut view, app, &about(10), first).unwrap(), None, "it is not the newest");
         for (key, row) in view.into_writes() {
-            db.insert(key, row.unwrap()).unwrap();
+            db.insert(key, row.row().unwrap()).unwrap();
         }
         newest.note(app, [1; 16], row);
         assert_eq!(told(known), Some(later));

@@ -31,20 +31,46 @@ pub(super) fn enter(
     Ok((PlaceRow { entity, n }, last.is_none()))
 }
 
+/// The place of a delivery that waits in a line, if it is in one.
+pub(super) fn place(
+    view: &View<'_>,
+    endpoint: EndpointId,
+    entity: [u8; 16],
+    id: DeliveryId,
+) -> Result<Option<PlaceRow>, StoreError> {
+    let line = keys::line(endpoint, &entity);
+    for entry in view.range(&line, &keys::end_of(&line)) {
+        let (key, row) = entry?;
+        if row.as_ref() == id.bytes() {
+            let n = keys::last_number(&key).ok_or_else(keys::too_short)?;
+            return Ok(Some(PlaceRow { entity, n }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a delivery waits for no other.
+pub(super) fn is_first(view: &View<'_>, row: &DeliveryRow) -> Result<bool, StoreError> {
+    let Some(PlaceRow { entity, n }) = row.about.and_then(|about| about.place) else { return Ok(true) };
+    let endpoint = row.delivery.endpoint;
+    let first = view.first(&keys::line(endpoint, &entity))?;
+    Ok(first.is_some_and(|(key, _)| key == keys::in_line(endpoint, &entity, n)))
+}
+
 /// Takes a delivery that has ended out of its line, if it is in one. If it was the first, the next one is due:
 /// answers where and when.
 pub(super) fn leave(view: &mut View<'_>, ended: &DeliveryRow) -> Result<Option<(Line, Time)>, StoreError> {
     let Some(PlaceRow { entity, n }) = ended.about.and_then(|about| about.place) else { return Ok(None) };
     let endpoint = ended.delivery.endpoint;
-    let (line, own) = (keys::line(endpoint, &entity), keys::in_line(endpoint, &entity, n));
-    let was_first = view.first(&line)?.is_some_and(|(key, _)| key == own);
-    view.remove(own);
+    let line = keys::line(endpoint, &entity);
+    let was_first = is_first(view, ended)?;
+    view.remove(keys::in_line(endpoint, &entity, n));
     while was_first && let Some((key, id)) = view.first(&line)? {
         let id = DeliveryId(keys::last_id(&id).ok_or_else(keys::too_short)?);
         if let Some(DeliveryRow { lane, delivery, .. }) = view.delivery_row(id)?
             && let DeliveryState::Waiting { due } = delivery.state
         {
-            view.put(keys::due(endpoint, lane, due, id), &[]);
+            view.put_young(keys::due(endpoint, lane, due, id), &[]);
             return Ok(Some(((endpoint, lane), due)));
         }
         // Nobody waits here: a row that is damaged must not hold up those behind it.

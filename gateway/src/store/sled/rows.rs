@@ -166,6 +166,10 @@ plain! {
     GateDoc(GateRow) as "GateRowDef";
 }
 
+/// A [`HeadRow`] to be written.
+#[derive(Serialize)]
+pub(super) struct HeadRef<'a>(#[serde(with = "HeadDef")] pub(super) &'a WebhookHead);
+
 /// The secrets of an endpoint that was rotated. Without a debug form.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RotationDoc {

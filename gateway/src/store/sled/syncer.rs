@@ -1,9 +1,11 @@
 //! The thread that makes groups durable, in the order in which they were applied, and then answers those who wait for
 //! that. One sync covers everything that was applied before it began.
 
-use super::committer::{Callback, EndOnPanic, UNSYNCED_MAX, Work, end_process};
-use super::view::Writes;
+use super::committer::{Callback, EndOnPanic, GROUP_BYTES_MAX, UNSYNCED_MAX, Work, end_process};
+use super::keys;
+use super::view::{View, Write, Writes};
 use super::watchdog::Vitals;
+use super::young::Young;
 use crate::store::crash::{Point, crash_point};
 use std::fs::File;
 use std::sync::Arc;
@@ -105,34 +107,52 @@ impl Line {
 /// Where groups go.
 pub(super) struct Disk {
     db: sled::Db,
+    young: Arc<Young>,
     file: File,
     pub(super) trace: Trace,
 }
 
 impl Disk {
     /// `file` is a descriptor of sled's `db`, to sync it with.
-    pub(super) fn new(db: sled::Db, file: File) -> Disk {
-        Disk { db, file, trace: Trace::default() }
+    pub(super) fn new(db: sled::Db, young: Arc<Young>, file: File) -> Disk {
+        Disk { db, young, file, trace: Trace::default() }
     }
 
-    /// The tree.
-    pub(super) fn db(&self) -> &sled::Db {
-        &self.db
+    /// What a verb of a group sees that has written `writes`.
+    pub(super) fn view<'a>(&'a self, writes: &'a Writes) -> View<'a> {
+        View::over(&self.db, Some(&self.young), writes)
     }
 
     /// Makes the writes of a group visible, all at once.
     pub(super) fn apply(&self, writes: Writes) {
         let mut batch = sled::Batch::default();
-        for (key, row) in writes {
-            match row {
-                Some(row) => batch.insert(key, row),
-                None => batch.remove(key),
+        let until = self.young.until();
+        let (mut bytes, mut kept, mut gone) = (0, Vec::new(), Vec::new());
+        for (key, write) in writes {
+            let here = self.young.get(&key).is_some();
+            gone.extend(here.then(|| key.clone()));
+            match write {
+                Write::Young(row) if self.young.takes(&key, until) => kept.push((key, row)),
+                Write::Put(row) | Write::Young(row) => {
+                    bytes += key.len() + row.len();
+                    batch.insert(key, row);
+                }
+                Write::Remove if here => {}
+                Write::Remove => batch.remove(key),
             }
+        }
+        let grown = self.young.grown(until, GROUP_BYTES_MAX.saturating_sub(bytes), &gone);
+        for (key, row) in &grown.rows {
+            batch.insert(key, row);
+        }
+        if let Some(mark) = grown.mark {
+            batch.insert(keys::YOUNG, &mark.to_be_bytes());
         }
         self.trace.note("apply", 0);
         if let Err(error) = self.db.apply_batch(batch) {
             end_process("write", &error);
         }
+        self.young.settle(kept, &gone, grown);
     }
 
     /// Makes durable what was applied before. `flush` alone hands the data to the kernel and no further on Linux: it

@@ -4,6 +4,7 @@
 use super::keys;
 use super::pack::unpack;
 use super::rows::{self, Cut, Pieces, ROW_BYTES_MAX, Value};
+use super::young::Young;
 use crate::store::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,12 +13,35 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::Bound::{Excluded, Included};
 
-/// Writes that are not in the tree yet; `None` removes.
-pub(super) type Writes = BTreeMap<IVec, Option<IVec>>;
+/// Writes that are not in the tree yet.
+pub(super) type Writes = BTreeMap<IVec, Write>;
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// It is this.
+    Put(IVec),
+    /// It is this, and what is committed with it says so too: it need not be in the tree yet (see [`Young`]).
+    Young(IVec),
+    /// There is none.
+    Remove,
+}
+
+impl Write {
+    /// The row from then on.
+    pub(super) fn row(&self) -> Option<&IVec> {
+        match self {
+            Write::Put(row) | Write::Young(row) => Some(row),
+            Write::Remove => None,
+        }
+    }
+}
 
 /// The rows as one verb sees them, and what it writes.
 pub(super) struct View<'a> {
     db: &'a sled::Db,
+    /// Before the tree: what is here may be moved there between two looks.
+    young: Option<&'a Young>,
     group: Option<&'a Writes>,
     own: Writes,
 }
@@ -28,12 +52,17 @@ pub(super) type Entry = (IVec, IVec);
 impl<'a> View<'a> {
     /// The tree alone, as it is now. Two reads may see two states of it.
     pub(super) fn of(db: &'a sled::Db) -> View<'a> {
-        View { db, group: None, own: Writes::new() }
+        View { db, young: None, group: None, own: Writes::new() }
     }
 
-    /// The tree and what the group of the verb has written.
-    pub(super) fn over(db: &'a sled::Db, group: &'a Writes) -> View<'a> {
-        View { db, group: Some(group), own: Writes::new() }
+    /// All rows, in the tree or too young for it.
+    pub(super) fn with(db: &'a sled::Db, young: &'a Young) -> View<'a> {
+        View { young: Some(young), ..View::of(db) }
+    }
+
+    /// All rows and what the group of the verb has written.
+    pub(super) fn over(db: &'a sled::Db, young: Option<&'a Young>, group: &'a Writes) -> View<'a> {
+        View { young, group: Some(group), ..View::of(db) }
     }
 
     /// What was written.
@@ -45,8 +74,11 @@ impl<'a> View<'a> {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let written = self.own.get(key).or_else(|| self.group.and_then(|group| group.get(key)));
         match written {
-            Some(row) => Ok(row.clone()),
-            None => self.db.get(key).map_err(unreadable),
+            Some(write) => Ok(write.row().cloned()),
+            None => match self.young.and_then(|young| young.get(key)) {
+                Some(row) => Ok(Some(row)),
+                None => self.db.get(key).map_err(unreadable),
+            },
         }
     }
 
@@ -91,21 +123,22 @@ impl<'a> View<'a> {
 
     /// The rows from `from` up to and without `to`, in order.
     pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Merged {
-        let tree = Box::new(self.db.range(from..to).map(|entry| entry.map_err(unreadable)));
         let written: Written = Box::new(self.written(from, to).into_iter());
+        let tree = Box::new(self.db.range(from..to).map(|entry| entry.map_err(unreadable)));
         Merged { tree: (tree as Tree).peekable(), written: written.peekable(), back: false }
     }
 
     /// The same rows, last first.
     pub(super) fn range_back(&self, from: &[u8], to: &[u8]) -> Merged {
-        let tree = Box::new(self.db.range(from..to).rev().map(|entry| entry.map_err(unreadable)));
         let written: Written = Box::new(self.written(from, to).into_iter().rev());
+        let tree = Box::new(self.db.range(from..to).rev().map(|entry| entry.map_err(unreadable)));
         Merged { tree: (tree as Tree).peekable(), written: written.peekable(), back: true }
     }
 
-    /// What the group and the verb have written there; at most what a group may hold.
+    /// What is too young for the tree, and what the group and the verb have written there; at most what a group may
+    /// hold.
     fn written(&self, from: &[u8], to: &[u8]) -> Writes {
-        let mut written = Writes::new();
+        let mut written = self.young.map_or_else(Writes::new, |young| young.range(from, to));
         for layer in self.group.into_iter().chain([&self.own]) {
             if !layer.is_empty() && from < to {
                 written.extend(
@@ -127,12 +160,17 @@ impl<'a> View<'a> {
     pub(super) fn put(&mut self, key: impl Into<IVec>, row: impl Into<IVec>) {
         let row = row.into();
         debug_assert!(row.len() <= ROW_BYTES_MAX, "a row of {} bytes", row.len());
-        self.own.insert(key.into(), Some(row));
+        self.own.insert(key.into(), Write::Put(row));
+    }
+
+    /// Writes a row of at most [`ROW_BYTES_MAX`] bytes that [`Young::recover`] can bring back.
+    pub(super) fn put_young(&mut self, key: impl Into<IVec>, row: impl Into<IVec>) {
+        self.own.insert(key.into(), Write::Young(row.into()));
     }
 
     /// Removes a row.
     pub(super) fn remove(&mut self, key: impl Into<IVec>) {
-        self.own.insert(key.into(), None);
+        self.own.insert(key.into(), Write::Remove);
     }
 
     /// Encodes a value and writes it, in pieces if it must be. It may replace another.
@@ -203,7 +241,7 @@ impl<'a> View<'a> {
 }
 
 type Tree = Box<dyn Iterator<Item = Result<Entry, StoreError>>>;
-type Written = Box<dyn Iterator<Item = (IVec, Option<IVec>)>>;
+type Written = Box<dyn Iterator<Item = (IVec, Write)>>;
 
 /// Two ordered sequences as one; where both name a key, what was written wins.
 pub(super) struct Merged {
@@ -229,7 +267,7 @@ impl Iterator for Merged {
                 std::cmp::Ordering::Equal => drop(self.tree.next()),
                 std::cmp::Ordering::Greater => {}
             }
-            if let Some((key, Some(row))) = self.written.next() {
+            if let Some((key, Write::Put(row) | Write::Young(row))) = self.written.next() {
                 return Some(Ok((key, row)));
             }
         }
@@ -261,7 +299,7 @@ mod tests {
             .into_iter()
             .map(entry)
             .collect();
-        let mut view = View::over(&db, &group);
+        let mut view = View::over(&db, None, &group);
         view.put("c", "2");
         view.remove("e");
         view.remove("h");
@@ -275,8 +313,8 @@ mod tests {
         assert_eq!(view.first(b"b").unwrap().unwrap().1, "1");
     }
 
-    fn entry((key, row): (&str, Option<&str>)) -> (IVec, Option<IVec>) {
-        (key.into(), row.map(IVec::from))
+    fn entry((key, row): (&str, Option<&str>)) -> (IVec, Write) {
+        (key.into(), row.map_or(Write::Remove, |row| Write::Put(row.into())))
     }
 
     #[test]

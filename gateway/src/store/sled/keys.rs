@@ -28,7 +28,8 @@ pub(super) mod prefix {
     pub(crate) const KIND: u8 = b'y';
     /// *Reserved*: entity, event: events of one entity.
     pub(crate) const ENTITY_EVENT: u8 = b'n';
-    /// Hash of source and entity: what is remembered of it.
+    /// Hash of source and entity: what is remembered of it. The beginning of that hash, hash of the family of types,
+    /// beginning of the endpoint: what was taken last.
     pub(crate) const ENTITY: u8 = b'o';
     /// *Reserved*: hash of subject, event: the events about one person.
     pub(crate) const SUBJECT: u8 = b's';
@@ -53,15 +54,13 @@ pub(super) mod prefix {
     pub(crate) const COUNTERS: u8 = b'c';
     /// Endpoint, hash of source and entity, n: the line of an entity at an endpoint that takes its events in order.
     pub(crate) const LINE: u8 = b'q';
-    /// Hash of endpoint, source, entity and family of types: what was taken last.
-    pub(crate) const NEWEST: u8 = b'h';
     /// A refused request; its id, n: a piece of its body; hash of source, its id: those of one source.
     pub(crate) const REFUSED: u8 = b'r';
     /// Key, generation, n: pieces of a value that is too long for one row.
     pub(crate) const PIECE: u8 = b'p';
 
     /// All of them.
-    pub(crate) const ALL: [u8; 24] = [
+    pub(crate) const ALL: [u8; 23] = [
         META,
         WEBHOOK,
         BODY,
@@ -83,7 +82,6 @@ pub(super) mod prefix {
         FEED,
         COUNTERS,
         LINE,
-        NEWEST,
         REFUSED,
         PIECE,
     ];
@@ -207,11 +205,13 @@ pub(super) fn entity_hash(source: &str, entity: &str) -> [u8; 16] {
     *hash.first_chunk().expect("a SHA-256 has 32 bytes")
 }
 
-/// An entity and the family of a canonical type: of what one event can be older than another.
+/// An entity and the family of a canonical type: of what one event can be older than another. It begins as the entity
+/// does.
 pub(super) fn topic(entity: &[u8; 16], kind: &str) -> [u8; 16] {
     let family = kind.split('.').next().unwrap_or_default();
-    let hash = Sha256::new().chain_update(entity).chain_update(family.as_bytes()).finalize();
-    *hash.first_chunk().expect("a SHA-256 has 32 bytes")
+    let mut topic = *entity;
+    topic[12..].copy_from_slice(&Sha256::digest(family.as_bytes())[..4]);
+    topic
 }
 
 /// What the keys of the line of an entity begin with.
@@ -224,10 +224,10 @@ pub(super) fn in_line(endpoint: EndpointId, entity: &[u8; 16], n: u64) -> Vec<u8
     key(prefix::LINE, &[endpoint.bytes(), entity, &n.to_be_bytes()])
 }
 
-/// What was taken last of a topic.
+/// What was taken last of a topic. It lies beside the row of its entity, which was written not long ago: in a large
+/// store one leaf is read from the disk for both.
 pub(super) fn newest(endpoint: EndpointId, topic: &[u8; 16]) -> Vec<u8> {
-    let hash = Sha256::new().chain_update(endpoint.bytes()).chain_update(topic).finalize();
-    key(prefix::NEWEST, &[&hash[..16]])
+    key(prefix::ENTITY, &[topic, &endpoint.bytes()[..4]])
 }
 
 /// Two buckets of one name are two where their plugins differ.

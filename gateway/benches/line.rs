@@ -132,7 +132,7 @@ async fn gateway(text: &str, dir: &Path) -> anyhow::Result<Running> {
     let config = Config::parse(text, dir, &Environment::default(), &shipped());
     let config = config.map_err(|mistakes| anyhow!("{mistakes}"))?;
     let listeners = Listeners::bind(&config).await?;
-    Ok(start(config, listeners, Clock::system(), Compiler::InProcess).await?)
+    start(config, listeners, Clock::system(), Compiler::InProcess).await
 }
 
 /// A gateway with what loads it and what it delivers to.

@@ -138,20 +138,7 @@ impl Young {
         let mark = view.get(keys::YOUNG)?.and_then(|row| row.as_ref().try_into().ok());
         let mark = mark.map_or(0, u64::from_be_bytes);
         let mut missing = undispatched(&view, mark)?;
-        for (id, endpoints, row) in events(&view, mark)? {
-            for endpoint in endpoints {
-                let delivery = DeliveryId::derive(id, endpoint, 0);
-                let key = keys::delivery(delivery);
-                if view.has(&key)? {
-                    continue;
-                }
-                let Some(state) = view.state(row.webhook)? else { continue };
-                let Some(run) = state.newest else { continue };
-                let about = about(&view, &row, endpoint, delivery)?;
-                let row = undelivered(id, endpoint, lane(&row.kind), about, run.0.now);
-                missing.push((key, rows::encode(&row)));
-            }
-        }
+        missing.extend(deliveries(&view, mark)?);
         let mut all = Writes::new();
         missing.iter().for_each(|(key, row)| {
             all.insert(key.as_slice().into(), Write::Put(row.as_slice().into()));
@@ -212,17 +199,23 @@ fn undispatched(view: &View<'_>, mark: u64) -> Result<Missing, StoreError> {
     only_missing(view, missing)
 }
 
-/// Events, with those they are owed to.
-type Owed = Vec<(EventId, Vec<EndpointId>, EventRow)>;
-
-fn events(view: &View<'_>, mark: u64) -> Result<Owed, StoreError> {
-    let mut events = Owed::new();
-    for id in ids(view, prefix::EVENT, mark)?.into_iter().map(EventId) {
-        if let Some(row) = view.event_row(id)? {
-            events.push((id, row.endpoints.clone(), row));
+/// Which deliveries nobody has tried yet: an event says to whom it is owed, the run that gave it since when.
+fn deliveries(view: &View<'_>, mark: u64) -> Result<Missing, StoreError> {
+    let mut missing = Missing::new();
+    for event in ids(view, prefix::EVENT, mark)?.into_iter().map(EventId) {
+        let Some(row) = view.event_row(event)? else { continue };
+        let Some(run) = view.state(row.webhook)?.and_then(|state| state.newest) else { continue };
+        for endpoint in &row.endpoints {
+            let id = DeliveryId::derive(event, *endpoint, 0);
+            let key = keys::delivery(id);
+            if !view.has(&key)? {
+                let about = about(view, &row, *endpoint, id)?;
+                let delivery = undelivered(event, *endpoint, lane(&row.kind), about, run.0.now);
+                missing.push((key, rows::encode(&delivery)));
+            }
         }
     }
-    Ok(events)
+    Ok(missing)
 }
 
 /// What a delivery is about, and its place where its endpoint takes events in order.

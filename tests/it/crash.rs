@@ -133,6 +133,12 @@ async fn it_dies_when_a_group_is_synced_and_not_answered() {
 }
 
 #[tokio::test]
+async fn it_dies_when_half_of_the_rows_are_in_the_tree() {
+    aborts_at("half-settled", 1).await;
+    aborts_at("half-settled", 2).await;
+}
+
+#[tokio::test]
 async fn it_dies_before_a_run_is_committed() {
     aborts_at("before-dispatch-commit", 1).await;
     aborts_at("before-dispatch-commit", 2).await;

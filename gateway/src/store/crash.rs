@@ -12,6 +12,8 @@ pub enum Point {
     AppliedNotSynced,
     /// A group is durable; nobody who waits for that has been answered.
     SyncedNotAnswered,
+    /// Some of the rows of a layer are in the tree.
+    HalfSettled,
     /// The pipeline has run; its commit is not asked for yet.
     BeforeDispatchCommit,
     /// An endpoint has answered; the attempt is not recorded yet.
@@ -22,10 +24,11 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Point; 6] = [
+    pub const ALL: [Point; 7] = [
         Point::BeforeApply,
         Point::AppliedNotSynced,
         Point::SyncedNotAnswered,
+        Point::HalfSettled,
         Point::BeforeDispatchCommit,
         Point::SentNotFinished,
         Point::InRecovery,
@@ -37,6 +40,7 @@ impl Point {
             Point::BeforeApply => "before-apply",
             Point::AppliedNotSynced => "applied-not-synced",
             Point::SyncedNotAnswered => "synced-not-answered",
+            Point::HalfSettled => "half-settled",
             Point::BeforeDispatchCommit => "before-dispatch-commit",
             Point::SentNotFinished => "sent-not-finished",
             Point::InRecovery => "in-recovery",

@@ -1,23 +1,24 @@
-//! The embedded store: sled 0.34.7, one tree, one thread that writes and one that syncs.
+//! The embedded store: sled 0.34.7, one tree, and a journal before it.
 //!
-//! A verb that writes goes to the committer, which runs verbs one after another and writes groups of them as one batch
-//! (see [`committer`]); what was written is made durable beside it (see [`syncer`]). Rows that are likely to be gone
-//! soon are not written until they are older (see [`young`]). Verbs that only read look themselves and see what is
-//! applied, whether it is durable yet or not; each row they read is whole, two rows may be of two moments. A story is
-//! one snapshot: the committer reads it, between two commits.
+//! A verb that writes goes to the committer, which runs verbs one after another and commits groups of them (see
+//! [`committer`]). A group is visible at once (see [`recent`]); a record of the journal makes it durable (see
+//! [`syncer`], [`journal`]); its rows come into the tree later, in the order of their keys and without those that are
+//! gone by then (see [`settler`]). Verbs that only read look themselves and see what is committed, whether it is durable
+//! yet or not; each row they read is whole, two rows may be of two moments. A story is one snapshot: the committer reads
+//! it, between two commits.
 //!
-//! What is durable survives the loss of power on Linux: sled's own flush does not ask the disk for that, so every
-//! group is synced through a descriptor of our own. Leases are in memory.
+//! What is durable survives the loss of power on Linux: sled's own flush does not ask the disk for that, so the journal
+//! and the tree are synced through descriptors of our own. Leases are in memory.
 //!
 //! # Layout, in the order an event meets it
 //!
-//! - `open`: the directory, the schema, the clean mark
+//! - `open`: the directory, the schema, what the journal has and the tree has not, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `keeping`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`,
 //!   `replaying`, `reading`: the verbs, pure over a view
-//! - `committer`, `young`, `syncer`, `watchdog`, `ready`, `gates`, `rotations`, `newest`: what runs them, what is not
-//!   written yet, what makes them durable, what watches both, who works on what, what is open, what signs, what was
-//!   taken last
-//! - `nouns`, `view`, `rows`, `pack`, `keys`: from nouns down to bytes
+//! - `committer`, `syncer`, `settler`, `watchdog`: the threads that run them, make durable what they write, bring it into
+//!   the tree, and watch the others
+//! - `ready`, `gates`, `rotations`, `newest`: who works on what, what is open, what signs, what was taken last
+//! - `nouns`, `view`, `recent`, `journal`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod committer;
 mod delivering;
@@ -25,6 +26,7 @@ mod dispatching;
 mod gates;
 mod hurrying;
 mod intake;
+mod journal;
 mod keeping;
 mod keys;
 mod newest;
@@ -34,16 +36,17 @@ mod order;
 mod pack;
 mod reading;
 mod ready;
+mod recent;
 mod refusing;
 mod replaying;
 mod rerunning;
 mod resending;
 mod rotations;
 mod rows;
+mod settler;
 mod syncer;
 mod view;
 mod watchdog;
-mod young;
 
 use crate::model::attempt::Attempt;
 use crate::model::delivery::Delivery;
@@ -68,17 +71,17 @@ use delivering::{Deliveries, Finished, Outcome};
 use dispatching::{Owed, Plan, Webhooks};
 use gates::Gates;
 use intake::Arrival;
+use journal::Journal;
 use newest::Newest;
 use ready::Ready;
+use recent::Recent;
 use rerunning::Seized;
 use resending::Again;
 use rotations::Rotations;
 use std::path::PathBuf;
 use std::sync::Arc;
-use syncer::Disk;
 use view::View;
 use watchdog::{Vitals, Watchdog};
-use young::Young;
 
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +126,8 @@ pub struct SledStore {
     gates: Arc<Gates>,
     newest: Arc<Newest>,
     rotations: Arc<Rotations>,
-    young: Arc<Young>,
+    recent: Arc<Recent>,
+    path: PathBuf,
     clean: bool,
     db: sled::Db,
 }
@@ -148,14 +152,15 @@ impl SledStore {
             path: options.path.display().to_string(),
             why: format!("cannot start a thread: {error}"),
         };
-        let young = Arc::new(Young::recover(&opened.db)?);
-        let view = View::with(&opened.db, &young);
+        let (db, recent) = (opened.disk.db.clone(), opened.disk.recent.clone());
+        let view = View::with(&db, &recent);
         let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
         let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
-        let disk = Disk::new(opened.db.clone(), young.clone(), opened.file);
-        let committer = Committer::start(disk, options.queue.max(1), vitals.clone());
+        let bound = options.queue.max(1);
+        let committer =
+            Committer::start(opened.disk, opened.journal, bound, vitals.clone(), Default::default());
         Ok(SledStore {
             committer: committer.map_err(failed)?,
             _watchdog: Watchdog::start(vitals.clone()).map_err(failed)?,
@@ -165,15 +170,20 @@ impl SledStore {
             gates: Arc::new(gates),
             newest: Arc::new(Newest::default()),
             rotations: Arc::new(rotations),
-            young,
+            recent,
+            path: options.path,
             clean: opened.clean,
-            db: opened.db,
+            db,
         })
     }
 
-    /// The tree, unless the store is closed.
+    /// What is committed, unless the store is closed.
     fn view(&self) -> Result<View<'_>, StoreError> {
-        if self.vitals.is_closed() { Err(committer::closed()) } else { Ok(View::with(&self.db, &self.young)) }
+        if self.vitals.is_closed() {
+            Err(committer::closed())
+        } else {
+            Ok(View::with(&self.db, &self.recent))
+        }
     }
 
     /// Commits a verb of the committer's.
@@ -196,8 +206,8 @@ impl SledStore {
         read: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.view()?;
-        let (db, young) = (self.db.clone(), self.young.clone());
-        let read = tokio::task::spawn_blocking(move || read(&View::with(&db, &young))).await;
+        let (db, recent) = (self.db.clone(), self.recent.clone());
+        let read = tokio::task::spawn_blocking(move || read(&View::with(&db, &recent))).await;
         read.unwrap_or_else(|error| Err(StoreError::Closed(format!("a read was given up: {error}"))))
     }
 }
@@ -256,7 +266,7 @@ impl Dispatching for SledStore {
     }
 
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity> {
-        // Asked for by every run: a read of the tree would hold up a worker while a group is applied.
+        // Asked for by every run: a read of the tree may wait for the disk, which would hold up a worker.
         let (source, entity) = (source.to_owned(), entity.to_owned());
         let verb = move |view: &mut View<'_>| view.entity_row(&source, &entity);
         Box::pin(self.commit(When::Read, None, verb, |_| ()))
@@ -561,12 +571,12 @@ impl Reading for SledStore {
 
     fn stats(&self) -> Answer<'_, Stats> {
         Box::pin(async move {
-            let db = self.db.clone();
+            let (db, path) = (self.db.clone(), self.path.clone());
             self.read(move |view| {
                 let size = db
                     .size_on_disk()
                     .map_err(|error| StoreError::Damaged(format!("cannot measure: {error}")))?;
-                Ok(view.totals()?.stats(size))
+                Ok(view.totals()?.stats(size + Journal::bytes_on_disk(&path)))
             })
             .await
         })

@@ -1,16 +1,19 @@
-//! The one thread that writes. It runs verbs in the order they came, each over the tree and what the verbs before it
-//! in the same group have written, applies the group as one batch and hands it to the `syncer`, which makes it
-//! durable and answers.
+//! The one thread that commits. It runs verbs in the order they came, each over what is committed and what the verbs
+//! before it in the same group have written, makes the group visible at once and hands it to the `syncer`, which makes
+//! it durable and answers.
 //!
-//! There is no timer: a group is applied as soon as nothing more is there, while those before it are made durable, and
+//! There is no timer: a group is committed as soon as nothing more is there, while those before it are made durable, and
 //! when [`UNSYNCED_MAX`] of them are not durable yet it gathers until one is. A verb that fails writes nothing. A write
 //! or a sync that fails is final: nobody is answered and the process ends with [`EXIT_CODE`], since what the disk then
 //! holds is known only after a restart.
 
+use super::journal::{Journal, Record};
 use super::keys;
+use super::recent::{self, size};
 use super::rows::Pieces;
-use super::syncer::{Applied, Disk, Syncer};
-use super::view::{View, Write, Writes};
+use super::settler::{Disk, Settler};
+use super::syncer::{Committed, Syncer, Trace};
+use super::view::{View, Writes};
 use super::watchdog::Vitals;
 use crate::store::StoreError;
 use crate::store::crash::{Point, crash_point};
@@ -23,14 +26,13 @@ use tracing::error;
 
 /// Most verbs in a group.
 pub(super) const GROUP_VERBS_MAX: usize = 1024;
-/// Most bytes of rows in a group, unless one verb alone writes more: sled then has no chance to free and reuse a
-/// segment inside a commit.
+/// Most bytes of rows in a group, unless one verb alone writes more.
 pub(super) const GROUP_BYTES_MAX: usize = 256 << 10;
 /// Pieces of more bytes than this are staged: written by groups of their own before the verb that shows them.
 pub(super) const STAGE_BYTES_MIN: usize = 128 << 10;
 /// Most bytes of staged pieces in a group, so that others have room in it.
 const STAGE_BYTES_A_GROUP: usize = 128 << 10;
-/// Most groups that are applied and not durable yet. With more, groups are smaller and cost more; with fewer, a verb
+/// Most groups that are committed and not durable yet. With more, groups are smaller and cost more; with fewer, a verb
 /// waits for the sync of what came before it.
 pub(super) const UNSYNCED_MAX: usize = 4;
 /// How the process ends when a write or sync failed: `EX_SOFTWARE` of sysexits.h.
@@ -39,7 +41,7 @@ pub(super) const EXIT_CODE: i32 = 70;
 /// When a verb is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// Once it has run: it writes nothing. It may see what its group writes, which is applied before anything that
+    /// Once it has run: it writes nothing. It may see what its group writes, which is committed before anything that
     /// rests on the answer.
     Read,
     /// Once its commit is visible.
@@ -77,8 +79,10 @@ struct Ran {
 /// What the thread is told.
 pub(super) enum Work {
     Verb(Job),
-    /// So many of the groups that were applied first are durable.
+    /// So many of the groups that were committed first are durable.
     Synced(usize),
+    /// A layer is in the tree.
+    Settled,
     /// Nothing comes after this. Whoever closes in order is told once the clean mark is durable.
     End(Option<oneshot::Sender<()>>),
 }
@@ -94,11 +98,15 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Starts the thread.
-    pub(super) fn start(disk: Disk, bound: usize, vitals: Arc<Vitals>) -> std::io::Result<Committer> {
+    pub(super) fn start(
+        disk: Disk,
+        journal: Journal,
+        bound: usize,
+        vitals: Arc<Vitals>,
+        trace: Trace,
+    ) -> std::io::Result<Committer> {
         let (queue, work) = channel();
-        let disk = Arc::new(disk);
-        let syncer = Syncer::start(disk.clone(), queue.clone(), vitals.clone())?;
-        let line = Line::new(disk, work, syncer, vitals.clone());
+        let line = Line::start(Arc::new(disk), journal, &queue, work, vitals.clone(), trace)?;
         let thread = std::thread::Builder::new().name("store-committer".into()).spawn(move || line.run())?;
         Ok(Committer { queue, bound, vitals, thread: Some(thread) })
     }
@@ -181,13 +189,9 @@ impl Group {
 
     fn add(&mut self, writes: Writes, ran: Option<Ran>) {
         self.bytes += size(&writes);
-        self.writes.extend(writes);
+        recent::merge(&mut self.writes, writes);
         self.answers.extend(ran);
     }
-}
-
-fn size(writes: &Writes) -> usize {
-    writes.iter().map(|(key, row)| key.len() + row.row().map_or(0, |row| row.len())).sum()
 }
 
 /// A verb whose pieces are being written.
@@ -205,6 +209,7 @@ struct Line {
     /// What came while it waited for the syncer.
     waiting: VecDeque<Work>,
     syncer: Syncer,
+    settler: Settler,
     /// Groups that the syncer has.
     unsynced: usize,
     vitals: Arc<Vitals>,
@@ -213,12 +218,24 @@ struct Line {
     /// writes hold for the group after.
     held: Option<(Writes, Ran)>,
     end: Option<Option<oneshot::Sender<()>>>,
+    trace: Trace,
 }
 
 impl Line {
-    fn new(disk: Arc<Disk>, work: Receiver<Work>, syncer: Syncer, vitals: Arc<Vitals>) -> Line {
+    /// Starts the threads beside it, which report to `queue`.
+    fn start(
+        disk: Arc<Disk>,
+        journal: Journal,
+        queue: &Sender<Work>,
+        work: Receiver<Work>,
+        vitals: Arc<Vitals>,
+        trace: Trace,
+    ) -> std::io::Result<Line> {
+        let (settler, closed) = Settler::start(disk.clone(), queue.clone(), vitals.clone())?;
+        let syncer = Syncer::start(journal, queue.clone(), closed, vitals.clone(), trace.clone())?;
         let (waiting, staging) = (VecDeque::new(), VecDeque::new());
-        Line { disk, work, waiting, syncer, unsynced: 0, vitals, staging, held: None, end: None }
+        let (unsynced, held, end) = (0, None, None);
+        Ok(Line { disk, work, waiting, syncer, settler, unsynced, vitals, staging, held, end, trace })
     }
 
     fn run(mut self) {
@@ -226,14 +243,27 @@ impl Line {
         while let Some(group) = self.gather() {
             self.commit(group);
         }
-        self.syncer.finish();
-        if let Some(Some(answer)) = self.end.take() {
-            let mark = Writes::from([(keys::CLEAN.into(), Write::Put(sled::IVec::from(&[1])))]);
-            self.disk.apply(mark);
-            self.disk.sync();
+        let generation = self.syncer.finish();
+        self.disk.recent.hurry();
+        self.settler.finish();
+        if let Some(Some(answer)) = self.end.take()
+            && let Some(generation) = generation
+        {
+            if let Err(error) = self.settle_all(generation) {
+                end_process("write", &error);
+            }
             // Nobody can be told if the closer is gone.
             let _ = answer.send(());
         }
+    }
+
+    /// Brings what is left into the tree, and says there that the store is closed.
+    fn settle_all(&self, generation: u64) -> Result<(), sled::Error> {
+        let layer = self.disk.recent.close();
+        self.disk.settle(generation, &layer.writes, |_| self.vitals.progress())?;
+        self.disk.recent.settled();
+        self.disk.db.insert(keys::CLEAN, &[1])?;
+        self.disk.sync()
     }
 
     /// The next group: waits for the first verb, then takes what is there, lets those go first who are about to ask for
@@ -249,6 +279,7 @@ impl Line {
             match self.next(group.is_empty() || !self.has_room()) {
                 Some(Work::End(answer)) => self.end = Some(answer),
                 Some(Work::Synced(groups)) => self.unsynced -= groups,
+                Some(Work::Settled) => self.close_large(),
                 Some(Work::Verb(mut job)) => {
                     yielded = false;
                     match job.stage.take() {
@@ -263,8 +294,7 @@ impl Line {
                 }
                 None if yielded => break,
                 None => {
-                    // Costs nothing where a processor is free. Where none is, small groups cost most: sled wakes all its
-                    // threads for each.
+                    // Costs nothing where a processor is free. Where none is, small groups cost most.
                     std::thread::yield_now();
                     yielded = true;
                 }
@@ -279,7 +309,7 @@ impl Line {
     }
 
     fn has_room(&self) -> bool {
-        self.unsynced < UNSYNCED_MAX
+        self.unsynced < UNSYNCED_MAX && self.disk.recent.has_room()
     }
 
     fn verb(&mut self, job: Job, group: &mut Group) {
@@ -334,27 +364,38 @@ impl Line {
         while !self.has_room() {
             match self.work.recv() {
                 Ok(Work::Synced(groups)) => self.unsynced -= groups,
+                Ok(Work::Settled) => self.close_large(),
                 Ok(work) => self.waiting.push_back(work),
                 // The syncer has a sender.
                 Err(_) => return,
             }
         }
-        let wrote = !group.writes.is_empty();
-        if wrote {
+        let mut committed = Committed::default();
+        if !group.writes.is_empty() {
             crash_point(Point::BeforeApply);
-            self.disk.apply(group.writes);
+            self.trace.note("apply", 0);
+            committed.record = Some(Record::of(&group.writes));
+            self.disk.recent.take(group.writes);
+            committed.closed = self.disk.recent.close_large();
         }
-        let mut durable = Vec::new();
         for ran in group.answers {
             match ran.when {
                 When::Read | When::Applied => self.answer(ran.answer),
-                When::Durable => durable.push(ran.answer),
+                When::Durable => committed.answers.push(ran.answer),
             }
         }
         self.vitals.progress();
-        if wrote || !durable.is_empty() {
+        if committed.record.is_some() || !committed.answers.is_empty() {
             self.unsynced += 1;
-            self.syncer.take(Applied { wrote, answers: durable });
+            self.syncer.take(committed);
+        }
+    }
+
+    /// A layer has settled: the one that grew meanwhile may be large enough.
+    fn close_large(&mut self) {
+        if let Some(layer) = self.disk.recent.close_large() {
+            self.unsynced += 1;
+            self.syncer.take(Committed { closed: Some(layer), ..Committed::default() });
         }
     }
 
@@ -384,8 +425,8 @@ pub(super) fn end_process(what: &str, error: &dyn std::fmt::Display) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sled::recent::Recent;
     use crate::store::sled::rows::ROW_BYTES_MAX;
-    use crate::store::sled::syncer::Trace;
     use bytes::Bytes;
     use std::fs::File;
 
@@ -394,25 +435,50 @@ mod tests {
         Ok(())
     }
 
-    fn start() -> (Committer, Trace, sled::Db, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
-        let db = sled::open(dir.path()).unwrap();
-        let file = File::options().read(true).write(true).open(dir.path().join("db")).unwrap();
-        let trace = Trace::default();
-        let mut disk = Disk::new(db.clone(), Arc::default(), file);
-        disk.trace = trace.clone();
-        let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
-        (Committer::start(disk, 1000, vitals).unwrap(), trace, db, dir)
+    struct Rig {
+        committer: Arc<Committer>,
+        trace: Trace,
+        db: sled::Db,
+        recent: Arc<Recent>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn start() -> Rig {
+            let dir = tempfile::tempdir().unwrap();
+            let (disk, journal) = disk(dir.path());
+            let (db, recent, trace) = (disk.db.clone(), disk.recent.clone(), Trace::default());
+            let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
+            let committer = Committer::start(disk, journal, 1000, vitals, trace.clone()).unwrap();
+            Rig { committer: Arc::new(committer), trace, db, recent, _dir: dir }
+        }
+
+        fn get(&self, key: &[u8]) -> Option<sled::IVec> {
+            View::with(&self.db, &self.recent).get(key).unwrap()
+        }
+
+        fn len(&self) -> usize {
+            View::with(&self.db, &self.recent).range(&[], &[255]).filter(|row| !is_mark(row)).count()
+        }
+    }
+
+    fn is_mark(row: &Result<(sled::IVec, sled::IVec), StoreError>) -> bool {
+        row.as_ref().is_ok_and(|(key, _)| key == keys::SETTLED)
+    }
+
+    fn disk(dir: &std::path::Path) -> (Disk, Journal) {
+        let db = sled::open(dir).unwrap();
+        let file = File::options().read(true).write(true).open(dir.join("db")).unwrap();
+        (Disk::new(db, Arc::default(), file), Journal::open(dir).unwrap())
     }
 
     #[tokio::test]
     async fn every_durable_answer_comes_after_the_sync_of_its_group() {
-        let (committer, trace, _db, _dir) = start();
+        let rig = Rig::start();
         let mut line = tokio::task::JoinSet::new();
-        let committer = Arc::new(committer);
         for n in 0..20_u8 {
             for when in [When::Durable, When::Applied] {
-                let (committer, ran, told) = (committer.clone(), trace.clone(), trace.clone());
+                let (committer, ran, told) = (rig.committer.clone(), rig.trace.clone(), rig.trace.clone());
                 let name = if when == When::Durable { "durable" } else { "applied" };
                 line.spawn(async move {
                     let verb = move |view: &mut View<'_>| {
@@ -427,8 +493,7 @@ mod tests {
             }
         }
         line.join_all().await;
-        drop(committer);
-        let steps = trace.steps.lock().unwrap().clone();
+        let steps = rig.trace.steps.lock().unwrap().clone();
         let at = |step, from: usize| steps[from..].iter().position(|at| *at == step).map(|at| from + at);
         for n in 0..20 {
             let ran = at(("ran", n), 0).unwrap();
@@ -441,8 +506,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_verb_that_fails_writes_nothing_and_spoils_no_other() {
-        let (committer, _, db, _dir) = start();
-        let bad = committer.commit(
+        let rig = Rig::start();
+        let bad = rig.committer.commit(
             When::Durable,
             None,
             |view| {
@@ -451,20 +516,19 @@ mod tests {
             },
             |()| (),
         );
-        let good = committer.commit(When::Durable, None, |view| put(view, b"good", b"1"), |()| ());
+        let good = rig.committer.commit(When::Durable, None, |view| put(view, b"good", b"1"), |()| ());
         let (bad, good) = tokio::join!(bad, good);
         assert!(matches!(bad, Err(StoreError::Damaged(_))));
         good.unwrap();
-        assert_eq!((db.get("bad").unwrap(), db.get("good").unwrap()), (None, Some(b"1".into())));
+        assert_eq!((rig.get(b"bad"), rig.get(b"good")), (None, Some(b"1".into())));
     }
 
     #[tokio::test]
     async fn no_group_is_larger_than_it_may_be() {
-        let (committer, _, db, _dir) = start();
+        let rig = Rig::start();
         let mut line = tokio::task::JoinSet::new();
-        let committer = Arc::new(committer);
         for n in 0..200_u8 {
-            let committer = committer.clone();
+            let committer = rig.committer.clone();
             line.spawn(async move {
                 let row = vec![n; ROW_BYTES_MAX];
                 committer.commit(When::Durable, None, move |view| put(view, &[n], &row), |()| ()).await
@@ -473,14 +537,14 @@ mod tests {
         while let Some(done) = line.join_next().await {
             done.unwrap().unwrap();
         }
-        assert_eq!(db.len(), 200);
+        assert_eq!(rig.len(), 200);
         let mut group = Group::default();
-        let vitals = Arc::new(Vitals::new(".".into(), 0));
-        let file = File::open("/dev/null").unwrap();
-        let disk = Arc::new(Disk::new(db, Arc::default(), file));
+        let dir = tempfile::tempdir().unwrap();
+        let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
+        let (disk, journal) = disk(dir.path());
         let (queue, work) = channel();
-        let syncer = Syncer::start(disk.clone(), queue, vitals.clone()).unwrap();
-        let mut line = Line::new(disk, work, syncer, vitals);
+        let line = Line::start(Arc::new(disk), journal, &queue, work, vitals, Trace::default());
+        let mut line = line.unwrap();
         while line.held.is_none() {
             let n = group.answers.len() as u8;
             let run = Box::new(move |view: &mut View<'_>| {
@@ -494,7 +558,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_says_so() {
-        let (committer, _, _db, _dir) = start();
+        let rig = Rig::start();
+        let committer = &rig.committer;
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let blocked = committer.commit(
             When::Applied,
@@ -525,7 +590,7 @@ mod tests {
 
     #[tokio::test]
     async fn staged_pieces_come_before_the_verb_that_shows_them() {
-        let (committer, trace, db, _dir) = start();
+        let rig = Rig::start();
         let body = Bytes::from(vec![7; 1 << 20]);
         let pieces = Arc::new(vec![Pieces { prefix: b"bx".to_vec(), bytes: body }]);
         let stage = Stage { pieces, needless: Box::new(|_| Ok(false)) };
@@ -533,21 +598,19 @@ mod tests {
             view.remove(keys::staged(b"bx"));
             view.join(b"bx", 1 << 20)
         };
-        let seen = committer.commit(When::Durable, Some(stage), seen, |_| ()).await.unwrap();
+        let seen = rig.committer.commit(When::Durable, Some(stage), seen, |_| ()).await.unwrap();
         assert_eq!(seen.unwrap().len(), 1 << 20);
-        drop(committer);
-        let groups = trace.steps.lock().unwrap().iter().filter(|step| step.0 == "apply").count();
+        let groups = rig.trace.steps.lock().unwrap().iter().filter(|step| step.0 == "apply").count();
         assert!(groups >= 8, "{groups}");
-        assert!(db.get(keys::staged(b"bx")).unwrap().is_none());
+        assert!(rig.get(&keys::staged(b"bx")).is_none());
     }
 
     #[tokio::test]
     async fn pieces_that_nobody_will_need_are_not_written() {
-        let (committer, _, db, _dir) = start();
+        let rig = Rig::start();
         let pieces = Arc::new(vec![Pieces { prefix: b"bx".to_vec(), bytes: vec![7; 1 << 20].into() }]);
         let stage = Stage { pieces, needless: Box::new(|_| Ok(true)) };
-        committer.commit(When::Durable, Some(stage), |_| Ok(()), |()| ()).await.unwrap();
-        drop(committer);
-        assert_eq!(db.len(), 0);
+        rig.committer.commit(When::Durable, Some(stage), |_| Ok(()), |()| ()).await.unwrap();
+        assert_eq!(rig.len(), 0);
     }
 }

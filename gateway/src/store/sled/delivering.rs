@@ -218,7 +218,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
     let after = due_key(&row);
     if before != after {
         before.into_iter().for_each(|key| view.remove(key));
-        after.into_iter().for_each(|key| view.put_young(key, &[]));
+        after.into_iter().for_each(|key| view.put_new(key, &[]));
     }
     let mut finished = Finished { committed: Committed::Done, again: None, released: None, newest: None };
     match row.delivery.state {

@@ -383,9 +383,9 @@ fn write_event(
             about.place = Some(place);
         }
         let row = undelivered(event.id, *endpoint, lane, about, now);
-        view.put_young(keys::delivery(id), rows::encode(&row));
+        view.put_new(keys::delivery(id), rows::encode(&row));
         if is_first {
-            view.put_young(keys::due(*endpoint, lane, now, id), &[]);
+            view.put_new(keys::due(*endpoint, lane, now, id), &[]);
             owed.made.push((lane, leasable(view, row.delivery)?));
         }
         first += 1;

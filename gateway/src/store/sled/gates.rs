@@ -1,4 +1,4 @@
-//! The gates in memory: a pass asks for them at every look, and a read of the tree waits while a group is applied.
+//! The gates in memory: a pass asks for them at every look, and a read of the tree may wait for the disk.
 
 use super::keys;
 use super::rows::{self, GateDoc};

@@ -73,7 +73,7 @@ pub(super) fn accept(
     }
     arrival.long.show(view);
     view.put(arrival.head.key.as_slice(), arrival.head.row.as_slice());
-    view.put_young(keys::undispatched(arrival.received_at, arrival.id), &[]);
+    view.put_new(keys::undispatched(arrival.received_at, arrival.id), &[]);
     if let Some(key) = arrival.key {
         remember(view, arrival, key, now)?;
     }

@@ -117,8 +117,8 @@ const STAGED: &[u8] = b"staged/";
 pub(super) const SCHEMA: &[u8] = b"mschema";
 /// Present while the store is cleanly closed.
 pub(super) const CLEAN: &[u8] = b"mclean";
-/// From when on rows may be missing in the tree, see `young`: milliseconds.
-pub(super) const YOUNG: &[u8] = b"myoung";
+/// The newest generation of the journal of which the tree has every row.
+pub(super) const SETTLED: &[u8] = b"msettled";
 /// The counters.
 pub(super) const TOTALS: &[u8] = b"ctotals";
 

@@ -1,7 +1,7 @@
 //! What an endpoint has taken last of an entity and a family of types: one row for each, by when it happened.
 //!
 //! The rows are the truth. Whoever is handed a delivery must be told what was taken up to then without a read of the
-//! tree, which waits while a group is applied: so a delivery that is ready in memory knows the row as it was when it
+//! tree, which may wait for the disk: so a delivery that is ready in memory knows the row as it was when it
 //! was made, and what was taken since is in memory too, up to a bound. Beyond that the row is read.
 
 use super::keys;

@@ -137,7 +137,7 @@ impl View<'_> {
             WebhookState::Dispatched { .. } => {}
         }
         match &to.state {
-            WebhookState::Undispatched { due, .. } => self.put_young(keys::undispatched(*due, id), &[]),
+            WebhookState::Undispatched { due, .. } => self.put_new(keys::undispatched(*due, id), &[]),
             WebhookState::Dead { .. } => self.put(keys::dead_webhook(id), &[]),
             WebhookState::Dispatched { .. } => {}
         }

@@ -1,13 +1,17 @@
-//! Opens sled's directory: guarded, synced once, of a schema that we know, and rid of what was cut short.
+//! Opens sled's directory: guarded, synced once, of a schema that we know, with all that the journal has, and rid of
+//! what was cut short.
 
 use super::Options;
+use super::journal::Journal;
 use super::keys;
+use super::settler::Disk;
 use super::view::View;
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::Error as IoError;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -19,14 +23,15 @@ const LOCK_WAIT: Duration = Duration::from_millis(50);
 /// A file beside sled's, made once the first commit is durable. sled opens some damaged files as an empty store; with
 /// this file there, an empty store is a loss.
 const BORN: &str = "billhook-store";
-/// Most rows that are removed in one commit while opening.
-const REMOVED_A_COMMIT: usize = 1024;
+/// Most rows that are removed between two syncs while opening.
+const REMOVED_A_SYNC: usize = 1024;
 
 /// A store that is open.
 pub(super) struct Opened {
-    pub(super) db: sled::Db,
-    /// Our own descriptor of sled's file `db`: a sync works on the file, whoever asks.
-    pub(super) file: File,
+    /// The tree has every row.
+    pub(super) disk: Disk,
+    /// Nothing of it is needed any more.
+    pub(super) journal: Journal,
     /// Whether the process before closed it, or there was none.
     pub(super) clean: bool,
 }
@@ -36,27 +41,41 @@ pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
     let failed = |why: String| StoreError::Open { path: options.path.display().to_string(), why };
     std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
     let db = open_sled(options).map_err(&failed)?;
+    let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
     let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
-    let durable = |batch: sled::Batch| -> Result<(), StoreError> {
-        let written = db.apply_batch(batch).and_then(|()| db.flush());
-        written.map_err(|error| failed(error.to_string()))?;
-        file.sync_data().map_err(|error| failed(format!("cannot sync: {error}")))
-    };
-
     let born = options.path.join(BORN);
     let fresh = db.is_empty() && !born.exists();
     check_schema(&db, fresh)?;
-    let clean = fresh || View::of(&db).has(keys::CLEAN)?;
-    let mut batch = sled::Batch::default();
-    batch.insert(keys::SCHEMA, &SCHEMA.to_be_bytes());
-    batch.remove(keys::CLEAN);
-    durable(batch)?;
+    let clean = fresh || db.contains_key(keys::CLEAN).map_err(|error| failed(error.to_string()))?;
+
+    let disk = Disk::new(db, Arc::default(), file);
+    let unwritten = |error: sled::Error| failed(error.to_string());
+    let generation = bring_back(&disk, &mut journal, &unwritten)?;
+    disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
+    disk.db.remove(keys::CLEAN).map_err(unwritten)?;
+    disk.sync().map_err(unwritten)?;
+    journal.begin(generation);
     if !born.exists() {
         mark_born(&born).map_err(|error| failed(format!("cannot mark it: {error}")))?;
     }
-    remove_staged(&db, durable)?;
+    remove_staged(&disk, unwritten)?;
     info!(path = %options.path.display(), clean, "store opened");
-    Ok(Opened { db, file, clean })
+    Ok(Opened { disk, journal, clean })
+}
+
+/// Writes to the tree what only the journal has. Answers the generation to begin with: a record that an ended process
+/// has left half written is of an older one.
+fn bring_back(
+    disk: &Disk,
+    journal: &mut Journal,
+    failed: impl Fn(sled::Error) -> StoreError,
+) -> Result<u64, StoreError> {
+    let row = View::of(&disk.db).get(keys::SETTLED)?;
+    let settled = row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    let found = journal.read(settled)?;
+    let over = found.newest + 1;
+    disk.settle(over, &found.writes, |_| ()).map_err(failed)?;
+    Ok(over + 1)
 }
 
 /// Opens sled on a thread of its own: a damaged file can make it panic instead of failing.
@@ -129,26 +148,24 @@ fn check_schema(db: &sled::Db, fresh: bool) -> Result<(), StoreError> {
 }
 
 /// Removes pieces that were written ahead of a commit that never came.
-fn remove_staged(
-    db: &sled::Db,
-    durable: impl Fn(sled::Batch) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    while let Some((mark, _)) = View::of(db).first(&keys::staged(&[]))? {
+fn remove_staged(disk: &Disk, failed: impl Fn(sled::Error) -> StoreError) -> Result<(), StoreError> {
+    while let Some((mark, _)) = View::of(&disk.db).first(&keys::staged(&[]))? {
         let prefix = keys::pieces_of_staged(&mark);
         warn!("removing the pieces of a commit that was cut short");
         loop {
-            let view = View::of(db);
-            let some = view.range(prefix, &keys::end_of(prefix)).take(REMOVED_A_COMMIT);
+            let view = View::of(&disk.db);
+            let some = view.range(prefix, &keys::end_of(prefix)).take(REMOVED_A_SYNC);
             let some = some.collect::<Result<Vec<_>, _>>()?;
-            let mut batch = sled::Batch::default();
-            some.iter().for_each(|(key, _)| batch.remove(key));
-            if some.len() < REMOVED_A_COMMIT {
-                batch.remove(mark.as_ref());
-                durable(batch)?;
+            for (key, _) in &some {
+                disk.db.remove(key).map_err(&failed)?;
+            }
+            disk.sync().map_err(&failed)?;
+            if some.len() < REMOVED_A_SYNC {
                 break;
             }
-            durable(batch)?;
         }
+        disk.db.remove(mark).map_err(&failed)?;
+        disk.sync().map_err(&failed)?;
     }
     Ok(())
 }
@@ -162,7 +179,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::at(dir.path());
         let opened = open(&options).unwrap();
-        opened.db.insert(keys::SCHEMA, &(SCHEMA + 1).to_be_bytes()).unwrap();
+        opened.disk.db.insert(keys::SCHEMA, &(SCHEMA + 1).to_be_bytes()).unwrap();
         drop(opened);
         assert!(matches!(open(&options).err(), Some(StoreError::Newer { found: 2, known: 1 })));
     }
@@ -172,16 +189,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::at(dir.path());
         let opened = open(&options).unwrap();
-        let rows = opened.db.len();
+        let rows = opened.disk.db.len();
         for n in 0..1500 {
-            opened.db.insert(keys::piece(b"bcut", n), b"x").unwrap();
+            opened.disk.db.insert(keys::piece(b"bcut", n), b"x").unwrap();
         }
-        opened.db.insert(keys::piece(b"bother", 0), b"x").unwrap();
-        opened.db.insert(keys::staged(b"bcut"), b"").unwrap();
+        opened.disk.db.insert(keys::piece(b"bother", 0), b"x").unwrap();
+        opened.disk.db.insert(keys::staged(b"bcut"), b"").unwrap();
         drop(opened);
         let opened = open(&options).unwrap();
         assert!(!opened.clean);
-        assert_eq!(opened.db.len(), rows + 1);
+        assert_eq!(opened.disk.db.len(), rows + 1);
     }
 
     #[test]

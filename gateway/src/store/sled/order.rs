@@ -31,24 +31,6 @@ pub(super) fn enter(
     Ok((PlaceRow { entity, n }, last.is_none()))
 }
 
-/// The place of a delivery that waits in a line, if it is in one.
-pub(super) fn place(
-    view: &View<'_>,
-    endpoint: EndpointId,
-    entity: [u8; 16],
-    id: DeliveryId,
-) -> Result<Option<PlaceRow>, StoreError> {
-    let line = keys::line(endpoint, &entity);
-    for entry in view.range(&line, &keys::end_of(&line)) {
-        let (key, row) = entry?;
-        if row.as_ref() == id.bytes() {
-            let n = keys::last_number(&key).ok_or_else(keys::too_short)?;
-            return Ok(Some(PlaceRow { entity, n }));
-        }
-    }
-    Ok(None)
-}
-
 /// Whether a delivery waits for no other.
 pub(super) fn is_first(view: &View<'_>, row: &DeliveryRow) -> Result<bool, StoreError> {
     let Some(PlaceRow { entity, n }) = row.about.and_then(|about| about.place) else { return Ok(true) };
@@ -70,7 +52,7 @@ pub(super) fn leave(view: &mut View<'_>, ended: &DeliveryRow) -> Result<Option<(
         if let Some(DeliveryRow { lane, delivery, .. }) = view.delivery_row(id)?
             && let DeliveryState::Waiting { due } = delivery.state
         {
-            view.put_young(keys::due(endpoint, lane, due, id), &[]);
+            view.put_new(keys::due(endpoint, lane, due, id), &[]);
             return Ok(Some(((endpoint, lane), due)));
         }
         // Nobody waits here: a row that is damaged must not hold up those behind it.

@@ -69,7 +69,7 @@ pub(super) fn again(
         (*place, is_first) = order::enter(view, endpoint, place.entity, id)?;
     }
     if is_first {
-        view.put_young(keys::due(endpoint, lane, now, id), &[]);
+        view.put_new(keys::due(endpoint, lane, now, id), &[]);
     }
     view.write(keys::delivery(id), &DeliveryRow { lane, delivery, first: None, job, about })?;
     view.count(|totals| totals.waiting += 1)?;

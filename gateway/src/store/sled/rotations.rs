@@ -1,4 +1,4 @@
-//! The rotated secrets in memory: every attempt asks for them, and a read of the tree waits while a group is applied.
+//! The rotated secrets in memory: every attempt asks for them, and a read of the tree may wait for the disk.
 
 use super::keys;
 use super::rows::RotationDoc;

@@ -1,17 +1,19 @@
-//! What a verb sees and writes: its own writes over those of its group over the tree. A reader outside the committer
-//! has the tree alone.
+//! What a verb sees and writes: its own writes over those of its group, over what was committed lately, over the tree.
+//! A reader outside the committer has no group.
 
 use super::keys;
 use super::pack::unpack;
+use super::recent::{self, Recent};
 use super::rows::{self, Cut, Pieces, ROW_BYTES_MAX, Value};
-use super::young::Young;
 use crate::store::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sled::IVec;
-use std::collections::BTreeMap;
-use std::iter::Peekable;
-use std::ops::Bound::{Excluded, Included};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{self, Excluded, Included};
+
+/// Most writes that are copied at once from what was committed lately.
+const COPIED_AT_ONCE: usize = 64;
 
 /// Writes that are not in the tree yet.
 pub(super) type Writes = BTreeMap<IVec, Write>;
@@ -21,8 +23,8 @@ pub(super) type Writes = BTreeMap<IVec, Write>;
 pub(super) enum Write {
     /// It is this.
     Put(IVec),
-    /// It is this, and what is committed with it says so too: it need not be in the tree yet (see [`Young`]).
-    Young(IVec),
+    /// It is this, and there was none before in what this is written over, nor in the tree.
+    New(IVec),
     /// There is none.
     Remove,
 }
@@ -31,7 +33,14 @@ impl Write {
     /// The row from then on.
     pub(super) fn row(&self) -> Option<&IVec> {
         match self {
-            Write::Put(row) | Write::Young(row) => Some(row),
+            Write::Put(row) | Write::New(row) => Some(row),
+            Write::Remove => None,
+        }
+    }
+
+    fn into_row(self) -> Option<IVec> {
+        match self {
+            Write::Put(row) | Write::New(row) => Some(row),
             Write::Remove => None,
         }
     }
@@ -40,8 +49,8 @@ impl Write {
 /// The rows as one verb sees them, and what it writes.
 pub(super) struct View<'a> {
     db: &'a sled::Db,
-    /// Before the tree: what is here may be moved there between two looks.
-    young: Option<&'a Young>,
+    /// Looked at before the tree: what is here may be moved there between two looks.
+    recent: Option<&'a Recent>,
     group: Option<&'a Writes>,
     own: Writes,
 }
@@ -52,17 +61,17 @@ pub(super) type Entry = (IVec, IVec);
 impl<'a> View<'a> {
     /// The tree alone, as it is now. Two reads may see two states of it.
     pub(super) fn of(db: &'a sled::Db) -> View<'a> {
-        View { db, young: None, group: None, own: Writes::new() }
+        View { db, recent: None, group: None, own: Writes::new() }
     }
 
-    /// All rows, in the tree or too young for it.
-    pub(super) fn with(db: &'a sled::Db, young: &'a Young) -> View<'a> {
-        View { young: Some(young), ..View::of(db) }
+    /// All that is committed.
+    pub(super) fn with(db: &'a sled::Db, recent: &'a Recent) -> View<'a> {
+        View { recent: Some(recent), ..View::of(db) }
     }
 
-    /// All rows and what the group of the verb has written.
-    pub(super) fn over(db: &'a sled::Db, young: Option<&'a Young>, group: &'a Writes) -> View<'a> {
-        View { young, group: Some(group), ..View::of(db) }
+    /// All that is committed, and what the group of the verb has written.
+    pub(super) fn over(db: &'a sled::Db, recent: &'a Recent, group: &'a Writes) -> View<'a> {
+        View { recent: Some(recent), group: Some(group), ..View::of(db) }
     }
 
     /// What was written.
@@ -73,12 +82,12 @@ impl<'a> View<'a> {
     /// A row.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         let written = self.own.get(key).or_else(|| self.group.and_then(|group| group.get(key)));
-        match written {
-            Some(write) => Ok(write.row().cloned()),
-            None => match self.young.and_then(|young| young.get(key)) {
-                Some(row) => Ok(Some(row)),
-                None => self.db.get(key).map_err(unreadable),
-            },
+        if let Some(write) = written {
+            return Ok(write.row().cloned());
+        }
+        match self.recent.and_then(|recent| recent.get(key)) {
+            Some(write) => Ok(write.into_row()),
+            None => self.db.get(key).map_err(unreadable),
         }
     }
 
@@ -122,33 +131,27 @@ impl<'a> View<'a> {
     }
 
     /// The rows from `from` up to and without `to`, in order.
-    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Merged {
-        let written: Written = Box::new(self.written(from, to).into_iter());
-        let tree = Box::new(self.db.range(from..to).map(|entry| entry.map_err(unreadable)));
-        Merged { tree: (tree as Tree).peekable(), written: written.peekable(), back: false }
+    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Merged<'a> {
+        self.merged(from, to, false)
     }
 
     /// The same rows, last first.
-    pub(super) fn range_back(&self, from: &[u8], to: &[u8]) -> Merged {
-        let written: Written = Box::new(self.written(from, to).into_iter().rev());
-        let tree = Box::new(self.db.range(from..to).rev().map(|entry| entry.map_err(unreadable)));
-        Merged { tree: (tree as Tree).peekable(), written: written.peekable(), back: true }
+    pub(super) fn range_back(&self, from: &[u8], to: &[u8]) -> Merged<'a> {
+        self.merged(from, to, true)
     }
 
-    /// What is too young for the tree, and what the group and the verb have written there; at most what a group may
-    /// hold.
-    fn written(&self, from: &[u8], to: &[u8]) -> Writes {
-        let mut written = self.young.map_or_else(Writes::new, |young| young.range(from, to));
+    fn merged(&self, from: &[u8], to: &[u8], back: bool) -> Merged<'a> {
+        let from = from.min(to);
+        let between = (Included(IVec::from(from)), Excluded(IVec::from(to)));
+        // At most what a group may hold.
+        let mut written = Writes::new();
         for layer in self.group.into_iter().chain([&self.own]) {
-            if !layer.is_empty() && from < to {
-                written.extend(
-                    layer
-                        .range::<[u8], _>((Included(from), Excluded(to)))
-                        .map(|(key, row)| (key.clone(), row.clone())),
-                );
-            }
+            let range = layer.range(between.clone());
+            written.extend(range.map(|(key, write)| (key.clone(), write.clone())));
         }
-        written
+        let recent = self.recent.map(|recent| Copied::first(recent, between.clone(), back));
+        let tree = Tree::new(self.db, between);
+        Merged { tree, recent, written, back }
     }
 
     /// The first row that begins with `prefix`.
@@ -160,17 +163,20 @@ impl<'a> View<'a> {
     pub(super) fn put(&mut self, key: impl Into<IVec>, row: impl Into<IVec>) {
         let row = row.into();
         debug_assert!(row.len() <= ROW_BYTES_MAX, "a row of {} bytes", row.len());
-        self.own.insert(key.into(), Write::Put(row));
+        recent::put(&mut self.own, key.into(), Write::Put(row));
     }
 
-    /// Writes a row of at most [`ROW_BYTES_MAX`] bytes that [`Young::recover`] can bring back.
-    pub(super) fn put_young(&mut self, key: impl Into<IVec>, row: impl Into<IVec>) {
-        self.own.insert(key.into(), Write::Young(row.into()));
+    /// Writes a row where there is none. If it is removed soon, nothing of it is ever in the tree.
+    pub(super) fn put_new(&mut self, key: impl Into<IVec>, row: impl Into<IVec>) {
+        let (key, row) = (key.into(), row.into());
+        debug_assert!(row.len() <= ROW_BYTES_MAX, "a row of {} bytes", row.len());
+        debug_assert!(!matches!(self.has(&key), Ok(true)), "there is a row {key:?}");
+        recent::put(&mut self.own, key, Write::New(row));
     }
 
     /// Removes a row.
     pub(super) fn remove(&mut self, key: impl Into<IVec>) {
-        self.own.insert(key.into(), Write::Remove);
+        recent::put(&mut self.own, key.into(), Write::Remove);
     }
 
     /// Encodes a value and writes it, in pieces if it must be. It may replace another.
@@ -240,37 +246,121 @@ impl<'a> View<'a> {
     }
 }
 
-type Tree = Box<dyn Iterator<Item = Result<Entry, StoreError>>>;
-type Written = Box<dyn Iterator<Item = (IVec, Write)>>;
-
-/// Two ordered sequences as one; where both name a key, what was written wins.
-pub(super) struct Merged {
-    tree: Peekable<Tree>,
-    written: Peekable<Written>,
+/// The rows of a range in order, where the same key is named more than once as it was written last.
+pub(super) struct Merged<'a> {
+    tree: Tree<'a>,
+    recent: Option<Copied<'a>>,
+    written: Writes,
     back: bool,
 }
 
-impl Iterator for Merged {
+impl Iterator for Merged<'_> {
     type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some((written, _)) = self.written.peek() else { return self.tree.next() };
-            let order = match self.tree.peek() {
-                None => std::cmp::Ordering::Greater,
-                Some(Err(_)) => return self.tree.next(),
-                Some(Ok((key, _))) if self.back => written.cmp(key),
-                Some(Ok((key, _))) => key.cmp(written),
+            // First, since it may have the tree begin again.
+            let recent = self.recent.as_mut().and_then(|recent| recent.peek(&mut self.tree, self.back));
+            let written =
+                if self.back { self.written.last_key_value() } else { self.written.first_key_value() };
+            let tree = match self.tree.peek(self.back) {
+                Some(Err(_)) => return self.tree.take(),
+                Some(Ok((key, _))) => Some(key),
+                None => None,
             };
-            match order {
-                std::cmp::Ordering::Less => return self.tree.next(),
-                std::cmp::Ordering::Equal => drop(self.tree.next()),
-                std::cmp::Ordering::Greater => {}
-            }
-            if let Some((key, Write::Put(row) | Write::Young(row))) = self.written.next() {
+            let keys = [written.map(|(key, _)| key), recent, tree].into_iter().flatten();
+            let key = (if self.back { keys.max() } else { keys.min() })?.clone();
+            let tree = self.tree.take_if(&key);
+            let recent = self.recent.as_mut().and_then(|recent| recent.take_if(&key));
+            let row = match self.written.remove(&key).or(recent) {
+                Some(write) => write.into_row(),
+                None => tree,
+            };
+            if let Some(row) = row {
                 return Some(Ok((key, row)));
             }
         }
+    }
+}
+
+type Between = (Bound<IVec>, Bound<IVec>);
+
+/// The rows of a range in the tree.
+struct Tree<'a> {
+    db: &'a sled::Db,
+    rows: sled::Iter,
+    next: Option<Option<Result<Entry, StoreError>>>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(db: &'a sled::Db, between: Between) -> Tree<'a> {
+        Tree { db, rows: db.range(between), next: None }
+    }
+
+    fn peek(&mut self, back: bool) -> Option<&Result<Entry, StoreError>> {
+        let rows = &mut self.rows;
+        let mut read = || if back { rows.next_back() } else { rows.next() };
+        self.next.get_or_insert_with(|| read().map(|entry| entry.map_err(unreadable))).as_ref()
+    }
+
+    fn take(&mut self) -> Option<Result<Entry, StoreError>> {
+        self.next.take().flatten()
+    }
+
+    fn take_if(&mut self, key: &IVec) -> Option<IVec> {
+        match &self.next {
+            Some(Some(Ok((head, _)))) if head == key => self.take()?.ok().map(|(_, row)| row),
+            _ => None,
+        }
+    }
+}
+
+/// The writes of a range that were committed lately, copied a few at a time.
+struct Copied<'a> {
+    recent: &'a Recent,
+    /// What is not copied yet; `None`: all is.
+    rest: Option<Between>,
+    some: VecDeque<(IVec, Write)>,
+    /// How many layers had settled when it was looked at last.
+    settled: u64,
+}
+
+impl<'a> Copied<'a> {
+    fn first(recent: &'a Recent, between: Between, back: bool) -> Copied<'a> {
+        let (some, settled) = recent.some(&between, back, COPIED_AT_ONCE);
+        let mut copied = Copied { recent, rest: Some(between), some: some.into(), settled };
+        copied.go_on(back);
+        copied
+    }
+
+    /// Says where to go on after the last that was copied.
+    fn go_on(&mut self, back: bool) {
+        self.rest = match (self.rest.take(), self.some.back()) {
+            (Some((from, to)), Some((last, _))) if self.some.len() == COPIED_AT_ONCE => {
+                let last = Excluded(last.clone());
+                Some(if back { (from, last) } else { (last, to) })
+            }
+            _ => None,
+        };
+    }
+
+    /// The next key. What has settled since the last look is in the tree only, which is then read again from here on.
+    fn peek(&mut self, tree: &mut Tree<'a>, back: bool) -> Option<&IVec> {
+        if self.some.is_empty()
+            && let Some(rest) = &self.rest
+        {
+            let (some, settled) = self.recent.some(rest, back, COPIED_AT_ONCE);
+            if settled != self.settled {
+                *tree = Tree::new(tree.db, rest.clone());
+            }
+            (self.some, self.settled) = (some.into(), settled);
+            self.go_on(back);
+        }
+        self.some.front().map(|(key, _)| key)
+    }
+
+    fn take_if(&mut self, key: &IVec) -> Option<Write> {
+        self.some.pop_front_if(|(head, _)| head == key).map(|(_, write)| write)
     }
 }
 
@@ -299,7 +389,8 @@ mod tests {
             .into_iter()
             .map(entry)
             .collect();
-        let mut view = View::over(&db, None, &group);
+        let recent = Recent::default();
+        let mut view = View::over(&db, &recent, &group);
         view.put("c", "2");
         view.remove("e");
         view.remove("h");
@@ -311,6 +402,32 @@ mod tests {
         assert_eq!(view.get(b"c").unwrap().unwrap(), "2");
         assert!(!view.has(b"a").unwrap());
         assert_eq!(view.first(b"b").unwrap().unwrap().1, "1");
+    }
+
+    #[test]
+    fn a_list_goes_on_in_the_tree_where_rows_settle_meanwhile() {
+        let row = |n: u32| (IVec::from(&n.to_be_bytes()), IVec::from(b"x"));
+        for (back, after) in [(false, 0), (false, 70), (true, 0), (true, 63), (false, 64)] {
+            let (db, recent) = (sled::Config::new().temporary(true).open().unwrap(), Recent::default());
+            db.insert(row(500).0, "x").unwrap();
+            recent.take((0..200).map(row).map(|(key, row)| (key, Write::Put(row))).collect());
+            let mut list = View::with(&db, &recent).merged(&[0], &[1], back);
+            let mut listed: Vec<_> = list.by_ref().take(after).collect();
+            for (key, write) in &recent.close().writes {
+                db.insert(key, write.row().unwrap()).unwrap();
+            }
+            recent.settled();
+            listed.extend(list);
+            let mut expected: Vec<_> = (0..200).chain([500]).map(row).collect();
+            if back {
+                expected.reverse();
+            }
+            assert_eq!(
+                listed.into_iter().collect::<Result<Vec<_>, _>>().unwrap(),
+                expected,
+                "{back} {after}"
+            );
+        }
     }
 
     fn entry((key, row): (&str, Option<&str>)) -> (IVec, Write) {

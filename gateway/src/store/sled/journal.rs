@@ -1,0 +1,316 @@
+//! What makes commits durable: two files beside sled's that are written in turns, a record for each group.
+//!
+//! A *generation* of groups is written into one file from its beginning. Once it is large enough the next one begins in
+//! the other file, while `settler` brings the rows of the first into the tree; only when they are durable there is
+//! their file written again. So files keep their length, and a sync is one append over old bytes.
+//!
+//! A record, numbers big endian:
+//!
+//! | bytes | |
+//! |---|---|
+//! | 4 | length of the writes |
+//! | 4 | CRC-32 (ISO 3309) of all that follows |
+//! | 8 | its generation |
+//! | 4 | its number in the generation, from 0 |
+//! | 4 | how many records the generation before has |
+//! | | the writes |
+//!
+//! A write is the length of its key in 2 bytes, the key, the length of its row in 4 bytes, and the row; a length of
+//! [`NO_ROW`] says that there is no row from then on. Whatever stands behind the last record of a generation is older,
+//! or was cut short before anybody was told that it is durable.
+
+use super::view::{Write, Writes};
+use crate::store::StoreError;
+use sled::IVec;
+use std::fs::File;
+use std::io::{Error as IoError, Read, Seek};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The files, in the store's directory: a generation is in the one of its remainder by two.
+const FILES: [&str; 2] = ["journal-0", "journal-1"];
+/// What stands before the writes.
+const HEADER: usize = 24;
+/// What the checksum does not cover.
+const UNCHECKED: usize = 8;
+/// Stands for the length of a row that is removed.
+const NO_ROW: u32 = u32::MAX;
+
+/// The writes of a group on their way to the journal.
+pub(super) struct Record(Vec<u8>);
+
+impl Record {
+    /// Encodes writes: what can be done before it is known where they will stand.
+    pub(super) fn of(writes: &Writes) -> Record {
+        let mut bytes = vec![0; HEADER];
+        for (key, write) in writes {
+            let len = u16::try_from(key.len()).expect("keys are short");
+            bytes.extend_from_slice(&len.to_be_bytes());
+            bytes.extend_from_slice(key);
+            let row = write.row();
+            let len = row.map_or(NO_ROW, |row| u32::try_from(row.len()).expect("rows are short"));
+            bytes.extend_from_slice(&len.to_be_bytes());
+            row.iter().for_each(|row| bytes.extend_from_slice(row));
+        }
+        Record(bytes)
+    }
+
+    fn seal(&mut self, place: Place) -> &[u8] {
+        let Record(bytes) = self;
+        let len = u32::try_from(bytes.len() - HEADER).expect("a group is far smaller than 4 GiB");
+        bytes[8..16].copy_from_slice(&place.generation.to_be_bytes());
+        bytes[16..20].copy_from_slice(&place.n.to_be_bytes());
+        bytes[20..24].copy_from_slice(&place.before.to_be_bytes());
+        let checksum = crc32fast::hash(&bytes[UNCHECKED..]);
+        bytes[..4].copy_from_slice(&len.to_be_bytes());
+        bytes[4..8].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    }
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    generation: u64,
+    n: u32,
+    before: u32,
+}
+
+/// The files, and where the next record goes.
+#[derive(Debug)]
+pub(super) struct Journal {
+    files: [File; 2],
+    next: Place,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+/// What the journal holds that the tree may not.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The writes, the newest of each key.
+    pub(super) writes: Writes,
+    /// The newest generation there is anything of, or the one that was asked from.
+    pub(super) newest: u64,
+}
+
+impl Journal {
+    /// Opens the files in a directory, and makes those that are missing; their names are durable once the directory is
+    /// synced.
+    pub(super) fn open(dir: &Path) -> Result<Journal, IoError> {
+        let open = |name| {
+            let mut options = File::options();
+            let file = options.read(true).write(true).create(true).truncate(false).open(dir.join(name))?;
+            file.sync_all()?;
+            Ok::<_, IoError>(file)
+        };
+        let files = [open(FILES[0])?, open(FILES[1])?];
+        Ok(Journal { files, next: Place { generation: 0, n: 0, before: 0 }, offset: 0, buffer: Vec::new() })
+    }
+
+    /// Reads what was committed in the generations after `settled`.
+    ///
+    /// Fails with [`StoreError::Damaged`] where a generation is not whole although the one after it was begun: that
+    /// one is begun when this one is durable.
+    pub(super) fn read(&mut self, settled: u64) -> Result<Found, StoreError> {
+        let failed = |error: IoError| StoreError::Damaged(format!("cannot read the journal: {error}"));
+        let mut generations = Vec::new();
+        for file in &mut self.files {
+            let mut bytes = Vec::new();
+            file.rewind().map_err(failed)?;
+            file.read_to_end(&mut bytes).map_err(failed)?;
+            let records = records(&bytes);
+            generations.extend(records.filter(|generation| generation.0.generation > settled));
+        }
+        generations.sort_by_key(|(first, _)| first.generation);
+        if let [(first, records), (second, _)] = generations.as_slice()
+            && (first.generation + 1 != second.generation || records.len() as u64 != u64::from(second.before))
+        {
+            return Err(StoreError::Damaged(format!(
+                "the journal has {} of {} records of generation {}: restore a backup",
+                records.len(),
+                second.before,
+                first.generation
+            )));
+        }
+        let mut found = Found { newest: settled, ..Found::default() };
+        for (first, records) in generations {
+            found.newest = first.generation;
+            found.writes.extend(records.into_iter().flatten());
+        }
+        Ok(found)
+    }
+
+    /// Begins a generation that has no record yet and is newer than all before it.
+    pub(super) fn begin(&mut self, generation: u64) {
+        let before = self.next.n;
+        self.next = Place { generation, n: 0, before };
+        self.offset = 0;
+    }
+
+    /// The generation that is being written.
+    pub(super) fn generation(&self) -> u64 {
+        self.next.generation
+    }
+
+    /// Appends records: they are durable when this returns, and not before.
+    pub(super) fn append(&mut self, records: &mut [Record]) -> Result<(), IoError> {
+        self.buffer.clear();
+        for record in records {
+            self.buffer.extend_from_slice(record.seal(self.next));
+            self.next.n += 1;
+        }
+        let file = &self.files[usize::from(self.next.generation % 2 == 1)];
+        file.write_all_at(&self.buffer, self.offset)?;
+        self.offset += self.buffer.len() as u64;
+        file.sync_data()
+    }
+
+    /// Bytes of both files in a directory.
+    pub(super) fn bytes_on_disk(dir: &Path) -> u64 {
+        FILES.iter().filter_map(|name| dir.join(name).metadata().ok()).map(|file| file.len()).sum()
+    }
+}
+
+/// A generation: the place of its first record, and the writes of each.
+type Generation = (Place, Vec<Writes>);
+
+/// The records of a file's generation, as far as they are whole.
+fn records(mut bytes: &[u8]) -> Option<Generation> {
+    let (first, writes, rest) = record(bytes).filter(|(place, ..)| place.n == 0)?;
+    let mut records = vec![writes];
+    bytes = rest;
+    while let Some((place, writes, rest)) = record(bytes)
+        && place == (Place { n: records.len() as u32, ..first })
+    {
+        records.push(writes);
+        bytes = rest;
+    }
+    Some((first, records))
+}
+
+/// The record at the beginning, and what follows it.
+fn record(bytes: &[u8]) -> Option<(Place, Writes, &[u8])> {
+    let (len, rest) = number::<4>(bytes)?;
+    let (checksum, rest) = number::<4>(rest)?;
+    let len = usize::try_from(len).ok()?.checked_add(HEADER - UNCHECKED)?;
+    let (record, after) = rest.split_at_checked(len)?;
+    if u64::from(crc32fast::hash(record)) != checksum {
+        return None;
+    }
+    let (generation, record) = number::<8>(record)?;
+    let (n, record) = number::<4>(record)?;
+    let (before, mut record) = number::<4>(record)?;
+    let mut writes = Writes::new();
+    while !record.is_empty() {
+        let (len, rest) = number::<2>(record)?;
+        let (key, rest) = rest.split_at_checked(len as usize)?;
+        let (len, rest) = number::<4>(rest)?;
+        let (write, rest) = match len {
+            len if len == u64::from(NO_ROW) => (Write::Remove, rest),
+            len => {
+                let (row, rest) = rest.split_at_checked(len as usize)?;
+                (Write::Put(row.into()), rest)
+            }
+        };
+        writes.insert(IVec::from(key), write);
+        record = rest;
+    }
+    Some((Place { generation, n: n as u32, before: before as u32 }, writes, after))
+}
+
+/// A number of `N` bytes at the beginning, and what follows it.
+fn number<const N: usize>(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<N>()?;
+    Some((number.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writes(rows: &[(&str, Option<&str>)]) -> Writes {
+        let write = |row: &Option<&str>| row.map_or(Write::Remove, |row| Write::Put(row.into()));
+        rows.iter().map(|(key, row)| ((*key).into(), write(row))).collect()
+    }
+
+    fn append(journal: &mut Journal, rows: &[(&str, Option<&str>)]) {
+        journal.append(&mut [Record::of(&writes(rows))]).unwrap();
+    }
+
+    fn read(dir: &Path, settled: u64) -> Result<Found, StoreError> {
+        Journal::open(dir).unwrap().read(settled)
+    }
+
+    /// Two generations, the second of two records.
+    fn two(dir: &Path) -> Journal {
+        let mut journal = Journal::open(dir).unwrap();
+        journal.begin(6);
+        append(&mut journal, &[("a", Some("1")), ("b", Some("1"))]);
+        append(&mut journal, &[("b", None)]);
+        journal.begin(7);
+        journal
+            .append(&mut [Record::of(&writes(&[("c", Some(""))])), Record::of(&writes(&[("a", Some("2"))]))])
+            .unwrap();
+        journal
+    }
+
+    #[test]
+    fn what_was_appended_is_read_the_newest_of_each_key() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path(), 5).unwrap().newest, 5);
+        two(dir.path());
+        let found = read(dir.path(), 5).unwrap();
+        assert_eq!(found.newest, 7);
+        assert_eq!(found.writes, writes(&[("a", Some("2")), ("b", None), ("c", Some(""))]));
+        let found = read(dir.path(), 6).unwrap();
+        assert_eq!((found.newest, found.writes), (7, writes(&[("a", Some("2")), ("c", Some(""))])));
+        assert!(read(dir.path(), 7).unwrap().writes.is_empty());
+    }
+
+    #[test]
+    fn a_generation_over_a_longer_one_ends_where_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = two(dir.path());
+        journal.begin(8);
+        append(&mut journal, &[("z", Some("3"))]);
+        let found = read(dir.path(), 7).unwrap();
+        assert_eq!((found.newest, found.writes), (8, writes(&[("z", Some("3"))])));
+    }
+
+    #[test]
+    fn the_end_may_be_torn_at_any_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        two(dir.path());
+        let path = dir.path().join(FILES[1]);
+        let whole = std::fs::read(&path).unwrap();
+        let first = record(&whole).unwrap().2;
+        let first = whole.len() - first.len();
+        for cut in 0..whole.len() {
+            let mut torn = whole.clone();
+            torn[cut..].fill(0xee);
+            for bytes in [&whole[..cut], &torn] {
+                std::fs::write(&path, bytes).unwrap();
+                let found = read(dir.path(), 5).unwrap();
+                let expected = match cut {
+                    cut if cut < first => writes(&[("a", Some("1")), ("b", None)]),
+                    _ => writes(&[("a", Some("1")), ("b", None), ("c", Some(""))]),
+                };
+                assert_eq!(found.writes, expected, "at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hole_before_a_newer_generation_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        two(dir.path());
+        let path = dir.path().join(FILES[0]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(dir.path(), 5).unwrap_err();
+        assert!(matches!(&error, StoreError::Damaged(why) if why.contains("1 of 2 records")), "{error}");
+        assert!(read(dir.path(), 6).is_ok(), "once it is settled nobody asks for it");
+    }
+}

@@ -1,0 +1,148 @@
+//! The thread that brings closed layers into the tree. The journal has their rows too, so a tree that has some of them
+//! only is no harm: opening the store writes them all again.
+
+use super::committer::{EndOnPanic, Work, end_process};
+use super::keys;
+use super::recent::{Layer, Recent, size};
+use super::view::{View, Writes};
+use super::watchdog::Vitals;
+use crate::store::crash::{Point, crash_point};
+use std::fs::File;
+use std::io::Error as IoError;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// Bytes of rows between two syncs of the tree: sled then has no chance to reuse a segment of which the copy is not
+/// durable. Less in builds with debug assertions, where layers are small.
+const BYTES_A_SYNC: usize = if cfg!(debug_assertions) { 8 << 10 } else { 256 << 10 };
+
+/// A layer whose records are durable.
+pub(super) struct Closed {
+    /// The generation of its records.
+    pub(super) generation: u64,
+    /// Its rows.
+    pub(super) layer: Arc<Layer>,
+}
+
+/// The thread. It ends once nobody can send it a layer.
+pub(super) struct Settler {
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Settler {
+    /// Starts the thread, which tells `committer` that there is room.
+    pub(super) fn start(
+        disk: Arc<Disk>,
+        committer: Sender<Work>,
+        vitals: Arc<Vitals>,
+    ) -> std::io::Result<(Settler, Sender<Closed>)> {
+        let (closed, layers) = channel();
+        let run = move || run(&disk, &layers, &committer, &vitals);
+        let thread = std::thread::Builder::new().name("store-settler".into()).spawn(run)?;
+        Ok((Settler { thread: Some(thread) }, closed))
+    }
+
+    /// Returns once all that was sent is in the tree.
+    pub(super) fn finish(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread ends the process by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(disk: &Disk, layers: &Receiver<Closed>, committer: &Sender<Work>, vitals: &Vitals) {
+    let _guard = EndOnPanic("settler");
+    while let Ok(Closed { generation, layer }) = layers.recv() {
+        let all = size(&layer.writes);
+        let settled = disk.settle(generation, &layer.writes, |done| {
+            vitals.progress();
+            crash_point(Point::HalfSettled);
+            disk.recent.keep_pace(done, all);
+        });
+        if let Err(error) = settled {
+            end_process("write", &error);
+        }
+        disk.recent.settled();
+        // It reads no more if it is about to end.
+        let _ = committer.send(Work::Settled);
+    }
+}
+
+/// The rows: those in the tree, and those on their way there.
+pub(super) struct Disk {
+    pub(super) db: sled::Db,
+    pub(super) recent: Arc<Recent>,
+    file: File,
+}
+
+impl Disk {
+    /// `file` is a descriptor of sled's `db`, to sync it with.
+    pub(super) fn new(db: sled::Db, recent: Arc<Recent>, file: File) -> Disk {
+        Disk { db, recent, file }
+    }
+
+    /// What a verb of a group sees that has written `writes`.
+    pub(super) fn view<'a>(&'a self, writes: &'a Writes) -> View<'a> {
+        View::over(&self.db, &self.recent, writes)
+    }
+
+    /// Writes the rows of a generation, and then that it is settled: both are durable when this returns. `on_sync` is
+    /// told on the way how many bytes are.
+    pub(super) fn settle(
+        &self,
+        generation: u64,
+        writes: &Writes,
+        on_sync: impl Fn(usize),
+    ) -> Result<(), sled::Error> {
+        let (mut bytes, mut synced) = (0, 0);
+        for (key, write) in writes {
+            let row = write.row();
+            match row {
+                Some(row) => self.db.insert(key, row)?,
+                None => self.db.remove(key)?,
+            };
+            bytes += key.len() + row.map_or(0, |row| row.len());
+            if bytes >= synced + BYTES_A_SYNC {
+                self.sync()?;
+                synced = bytes;
+                on_sync(bytes);
+            }
+        }
+        self.sync()?;
+        self.db.insert(keys::SETTLED, &generation.to_be_bytes())?;
+        self.sync()
+    }
+
+    /// Makes durable what is in the tree. `flush` alone hands the data to the kernel and no further on Linux: it ends
+    /// in `sync_file_range`.
+    pub(super) fn sync(&self) -> Result<(), sled::Error> {
+        self.db.flush()?;
+        self.file.sync_data().map_err(|error: IoError| error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sled::view::Write;
+
+    #[test]
+    fn rows_are_in_the_tree_before_it_says_that_they_are() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let disk = Disk::new(db.clone(), Arc::default(), tempfile::tempfile().unwrap());
+        db.insert([9, 9], "old").unwrap();
+        let row = vec![7; 4096];
+        let rows = (0..200_u8).map(|n| (vec![n].into(), Write::Put(row.as_slice().into())));
+        let writes = rows.chain([(vec![9, 9].into(), Write::Remove)]).collect();
+        let parts = std::cell::Cell::new(0);
+        let settle = disk.settle(5, &writes, |bytes| {
+            assert!(db.get(keys::SETTLED).unwrap().is_none() && bytes > parts.get() * BYTES_A_SYNC);
+            parts.set(parts.get() + 1);
+        });
+        settle.unwrap();
+        assert!(parts.get() > 2 && db.len() == 201);
+        assert_eq!(db.get(keys::SETTLED).unwrap().unwrap(), &5_u64.to_be_bytes());
+    }
+}

@@ -9,7 +9,7 @@ use super::nouns::Long;
 use super::order;
 use super::ready::{Ready, Row};
 use super::rerunning::{self, Before, Seized};
-use super::rows::{self, AboutRow, EntityRow, EventRow, RunRow, StateRow, Value};
+use super::rows::{self, AboutRow, EntityRow, EventRow, FirstRunRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, Entity, EntityRead};
@@ -113,7 +113,8 @@ pub(super) struct Plan {
     events: Vec<PlannedEvent>,
     /// Events of an earlier run that this one does not give, with those they were owed to.
     gone: Vec<(EventId, Vec<EndpointId>)>,
-    state: Value,
+    /// `None`: the first event says it.
+    state: Option<Value>,
     reads: Vec<EntityRead>,
     ordered: Vec<EndpointId>,
     kv: KvRun,
@@ -167,6 +168,16 @@ impl Plan {
             Some(_) => rerunning::no_longer_told(view, lease.id, dispatch.events.len(), seized)?,
             None => Vec::new(),
         };
+        let count = dispatch.events.len().try_into().unwrap_or(u32::MAX);
+        let run = RunRow(dispatch.run);
+        let (state, mut first_run) = if lease.run == 0 && count > 0 {
+            (None, Some(FirstRunRow { events: count, at: now, run }))
+        } else {
+            let state = WebhookState::Dispatched { events: count, at: now };
+            let state = StateRow { run: lease.run, state, newest: Some(run), resend: false };
+            let key = keys::webhook(lease.id, Part::State);
+            (Some(Value::new(key, rows::encode(&state), generation)), None)
+        };
         for mut event in dispatch.events {
             let before = match &rerun {
                 Some(state) => Before::of(view, &mut event, state.resend, seized)?,
@@ -184,6 +195,7 @@ impl Plan {
                 dropped: event.dropped,
                 endpoints: known,
                 revision: before.revision,
+                run: first_run.take(),
             };
             let bytes = [&rows::encode(&row)[..], &event.json].concat();
             let value = Value::new(keys::event(event.id), bytes, generation);
@@ -209,11 +221,7 @@ impl Plan {
         }
         let (id, run, reads, ordered, kv) =
             (lease.id, lease.run, dispatch.entities, dispatch.ordered, dispatch.kv);
-        let count = events.len().try_into().unwrap_or(u32::MAX);
-        let state = WebhookState::Dispatched { events: count, at: now };
-        let state = StateRow { run, state, newest: Some(RunRow(dispatch.run)), resend: false };
-        let state = Value::new(keys::webhook(id, Part::State), rows::encode(&state), generation);
-        pieces.extend(state.pieces.clone());
+        pieces.extend(state.iter().flat_map(|state| state.pieces.clone()));
         let received_at = lease.head.received_at;
         let long = Long::new(pieces);
         Ok(Plan { id, run, received_at, source, events, gone, state, reads, ordered, kv, at: now, long })
@@ -292,9 +300,11 @@ pub(super) fn dispatched(
     write_entities(view, plan, entities)?;
     keeping::write(view, &plan.kv)?;
     view.remove(keys::undispatched(due, plan.id));
-    match is_first {
-        true => view.put_new_value(&plan.state),
-        false => view.put_value(&plan.state)?,
+    match &plan.state {
+        Some(state) if is_first => view.put_new_value(state),
+        Some(state) => view.put_value(state)?,
+        None if is_first => {}
+        None => view.remove_value(keys::webhook(plan.id, Part::State))?,
     }
     plan.long.show(view);
     view.count(|totals| {

@@ -42,7 +42,7 @@ impl View<'_> {
 
     /// Where a webhook stands.
     pub(super) fn state(&self, id: WebhookId) -> Result<Option<StateRow>, StoreError> {
-        match self.read("state", &keys::webhook(id, Part::State))? {
+        match self.written_state(id)? {
             Some(state) => Ok(Some(state)),
             None => Ok(self.head(id)?.map(|head| first_state(&head))),
         }
@@ -50,7 +50,18 @@ impl View<'_> {
 
     /// Where the webhook with this head stands.
     pub(super) fn state_of(&self, id: WebhookId, head: &WebhookHead) -> Result<StateRow, StoreError> {
-        Ok(self.read("state", &keys::webhook(id, Part::State))?.unwrap_or_else(|| first_state(head)))
+        Ok(self.written_state(id)?.unwrap_or_else(|| first_state(head)))
+    }
+
+    /// Where a webhook stands if it has moved on since it arrived.
+    fn written_state(&self, id: WebhookId) -> Result<Option<StateRow>, StoreError> {
+        match self.read("state", &keys::webhook(id, Part::State))? {
+            Some(state) => Ok(Some(state)),
+            None => {
+                let event = self.event_row(EventId::derive(id, 0))?;
+                Ok(event.and_then(|event| event.run).map(StateRow::after_first))
+            }
+        }
     }
 
     /// A whole webhook.
@@ -145,7 +156,7 @@ impl View<'_> {
     }
 }
 
-/// The state of a webhook whose state row was never written.
+/// The state of a webhook that has not moved on since it arrived.
 fn first_state(head: &WebhookHead) -> StateRow {
     let state = WebhookState::Undispatched { failures: 0, due: head.received_at, last: None };
     StateRow { run: 0, state, newest: None, resend: false }

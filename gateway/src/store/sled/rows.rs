@@ -48,6 +48,11 @@ pub(super) struct StateRow {
 }
 
 impl StateRow {
+    /// After the first run of a webhook that has never moved on.
+    pub(super) fn after_first(FirstRunRow { events, at, run }: FirstRunRow) -> StateRow {
+        StateRow { run: 0, state: WebhookState::Dispatched { events, at }, newest: Some(run), resend: false }
+    }
+
     /// The row after a move: what the newest run said stays.
     pub(super) fn moved(&self, run: u32, state: WebhookState) -> StateRow {
         StateRow { run, state, newest: self.newest.clone(), resend: self.resend }
@@ -86,6 +91,17 @@ pub(super) struct EventRow {
     /// Every endpoint it was ever owed to: with the resend number they give the ids of its deliveries.
     pub(super) endpoints: Vec<EndpointId>,
     pub(super) revision: u32,
+    /// In the first event of a webhook's first run: that run, and the webhook has no state row until it moves on.
+    pub(super) run: Option<FirstRunRow>,
+}
+
+/// A webhook's first run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FirstRunRow {
+    pub(super) events: u32,
+    #[serde(with = "millis")]
+    pub(super) at: Time,
+    pub(super) run: RunRow,
 }
 
 /// What a plugin keeps under a key. Names are here because keys have their hashes only.

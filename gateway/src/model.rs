@@ -13,6 +13,7 @@ pub mod pointer;
 pub mod profile;
 pub mod rate;
 pub mod refused;
+pub mod rest;
 pub mod retry;
 pub mod rotation;
 pub mod route;

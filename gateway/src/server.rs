@@ -148,9 +148,11 @@ pub async fn start(
     ));
     roster.on_change({
         let (dispatcher, dispatch) = (Arc::clone(&dispatcher), dispatch.clone());
+        let deliver = deliver.clone();
         move |plugin| {
             dispatcher.plugin_changed(plugin);
             dispatch.wake();
+            deliver.wake();
         }
     });
     let shadows = dispatcher.shadows();

@@ -42,7 +42,7 @@ const GRANTS: &str = "gateway/src/plugins/grants.rs";
 const LINE: &str = "tests/it/plugins.rs";
 const HOST: &str = "gateway/src/plugins/tests.rs";
 const LINK: &str = "gateway/src/plugins/link.rs";
-const BREAKER: &str = "gateway/src/dispatch/breaker.rs";
+const BREAKER: &str = "gateway/src/model/rest.rs";
 
 /// Its number, what is tried, and the tests that see it.
 type Row = (u8, &'static str, &'static [Seen]);

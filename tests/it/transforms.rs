@@ -5,6 +5,7 @@ use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{SECRET, post_signed};
 use billhook_tests::{Gateway, START_SECS};
+use gateway::api::plugin::SwapQuery;
 use gateway::model::attempt::{Attempt, Failure, Outcome};
 use gateway::model::delivery::DeliveryState;
 use gateway::model::endpoint::Gate;
@@ -138,4 +139,42 @@ async fn a_transform_that_fails_is_asked_again_and_then_by_its_way_to_fail() {
         assert_eq!(gate, Gate::Open, "it says nothing about the endpoint");
         gateway.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_transform_that_keeps_failing_rests_until_its_time_or_another_build() {
+    let receiver = Receiver::start().await;
+    let plugin = grantee("p", "\"panic at sending\"", "");
+    let config = [SECRETS.to_owned(), FLEXPRICE.to_owned(), plugin, endpoint(&receiver, "p")];
+    let gateway = Gateway::start(&config.concat()).await;
+    let url = gateway.url("/in/flexprice");
+    let mut webhooks = Vec::new();
+    for n in 0..8 {
+        let body = canceled(&format!("subs_{n}"), "price");
+        webhooks.push(post_signed(&url, &format!("msg_{n}"), START_SECS, &body).await.id().to_owned());
+        gateway.settle().await;
+    }
+    let attempts = async || {
+        let mut all = Vec::new();
+        for webhook in &webhooks {
+            let (state, attempts) = delivery(&gateway, webhook).await;
+            assert!(matches!(state, DeliveryState::Waiting { .. }), "{state:?}");
+            all.push(attempts.len());
+        }
+        all
+    };
+    assert_eq!(attempts().await, [1, 1, 1, 1, 1, 0, 0, 0], "five have failed: it rests");
+    gateway.advance(Duration::from_secs(29)).await;
+    let tried: usize = attempts().await.iter().sum();
+    gateway.advance(Duration::from_secs(1)).await;
+    assert_eq!(attempts().await.iter().sum::<usize>(), tried + 1, "one is tried when its rest is over");
+    gateway.advance(Duration::from_secs(59)).await;
+    assert_eq!(attempts().await.iter().sum::<usize>(), tried + 1, "and it rests for twice as long");
+
+    // The same component with an empty custom section (core specification, 5.5.3) at its end: another build.
+    let other = [&std::fs::read(built("grantee")).unwrap()[..], &[0, 3, 2, b'n', b'o']].concat();
+    gateway.client().swap_plugin("p", other, &SwapQuery::default()).await.unwrap();
+    gateway.settle().await;
+    assert!(attempts().await[5..].iter().any(|made| *made > 0), "another build is tried at once");
+    gateway.stop().await;
 }

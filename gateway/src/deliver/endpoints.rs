@@ -40,6 +40,11 @@ pub(super) enum Unsigned {
 }
 
 impl Target {
+    /// Which builds of its plugins serve now.
+    pub(super) fn builds(&self) -> Vec<[u8; 32]> {
+        self.steps.iter().map(|step| step.plugin.now().digest()).collect()
+    }
+
     /// What signs at `now`: of the configuration, or of the store once the secrets were rotated.
     pub(super) async fn signer(&self, store: &dyn Store, now: Time) -> Result<Arc<Signer>, Unsigned> {
         let RotationRow { rotation, version } = store.rotation(self.endpoint.id).await?;

@@ -7,6 +7,8 @@ use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
 use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
+use crate::model::id::DeliveryId;
+use crate::model::rest::Rest;
 use crate::model::retry::{self, Next, PLUGIN_WAITS, Schedule};
 use crate::store::AfterAttempt;
 use std::time::Duration;
@@ -35,6 +37,10 @@ pub(super) struct Lane {
     limit: usize,
     /// How fast it may be sent to; `None`: as fast as it takes it.
     pub(super) pace: Option<Pace>,
+    /// Whether its plugins keep failing.
+    plugins: Rest<DeliveryId>,
+    /// Which builds of them were asked last.
+    asked: Vec<[u8; 32]>,
 }
 
 /// What may be leased for an endpoint.
@@ -95,7 +101,22 @@ impl Lane {
             in_row: 0,
             limit: usize::MAX,
             pace: None,
+            plugins: Rest::default(),
+            asked: Vec::new(),
         }
+    }
+
+    /// Takes note of which builds of the endpoint's plugins serve: what is known against others is forgotten.
+    pub(super) fn asks(&mut self, builds: Vec<[u8; 32]>) {
+        if self.asked != builds {
+            (self.plugins, self.asked) = (Rest::default(), builds);
+        }
+    }
+
+    /// Whether its plugins keep failing: it is then tried with one delivery by lot, since with the oldest it might be
+    /// with the one that fails for ever.
+    pub(super) fn is_resting(&self) -> bool {
+        self.plugins.until().is_some()
     }
 
     /// Takes note of the gate as the store has it. Whoever opened it: it starts slowly, with a clean record.
@@ -109,6 +130,7 @@ impl Lane {
     /// What may be leased now, given when the oldest waiting delivery is due.
     pub(super) fn room(&self, concurrency: usize, oldest: Time, now: Time) -> Room {
         let (most, from, trial) = match &self.gate {
+            Some(Gate::Open) if let Some(until) = self.plugins.until() => (1, oldest.max(until), false),
             Some(Gate::Open) => (concurrency.max(1).min(self.limit), oldest, false),
             Some(Gate::Trial { at, .. }) => (1, oldest.max(*at), true),
             Some(Gate::Paused | Gate::Disabled) => return Room::Nothing,
@@ -116,7 +138,7 @@ impl Lane {
             None => return Room::At(oldest.max(self.blocked)),
         };
         // A trial is over once it is recorded, since what is recorded with it is the gate.
-        let taken = if trial { self.in_flight + self.recording } else { self.in_flight };
+        let taken = if trial || self.is_resting() { self.in_flight + self.recording } else { self.in_flight };
         match most.saturating_sub(taken) {
             0 => Room::Nothing,
             _ if self.recording >= RECORDING_MAX => Room::Nothing,
@@ -140,6 +162,9 @@ impl Lane {
         random: f64,
     ) -> (AfterAttempt, Option<Turn>) {
         self.paced(attempt, now);
+        if !matches!(&attempt.outcome, Outcome::Failed(Failure::Plugin { .. } | Failure::Unreadable(_))) {
+            self.plugins = Rest::default();
+        }
         let failure = match &attempt.outcome {
             Outcome::Delivered { .. } => {
                 let was_closed = matches!(self.gate, Some(Gate::Trial { .. }));
@@ -152,7 +177,13 @@ impl Lane {
                 return (after(delivery, failure, attempt, schedule, now, random), None);
             }
             Outcome::Failed(Failure::Plugin { why, failures, ends }) => {
-                let wait = PLUGIN_WAITS.get(failures.saturating_sub(1) as usize).filter(|_| !ends);
+                let wait = PLUGIN_WAITS.get(failures.saturating_sub(1) as usize);
+                // It ends before its time where the plugin says so: that is no trouble of the plugin's.
+                let is_final = *ends && wait.is_some();
+                if !is_final && let Some(until) = self.plugins.failed(delivery.id, now) {
+                    return (AfterAttempt::PutOff(until), None);
+                }
+                let wait = wait.filter(|_| !ends);
                 let after = wait.map_or_else(
                     || AfterAttempt::Dead(why.clone()),
                     |wait| AfterAttempt::PutOff(now.plus(*wait)),
@@ -210,6 +241,8 @@ pub(super) struct Want {
     pub(super) idle: bool,
     /// Whether it is a trial.
     pub(super) trial: bool,
+    /// Whether one is drawn by lot.
+    pub(super) lot: bool,
 }
 
 /// Shares `extra` slots evenly, one each in turn from `first` on. The first attempt of an endpoint needs none of
@@ -265,6 +298,32 @@ mod tests {
         let mut lane = Lane::new();
         lane.observe(gate);
         lane
+    }
+
+    #[test]
+    fn a_plugin_that_keeps_failing_rests_and_nothing_is_counted_down() {
+        let mut lane = lane(Gate::Open);
+        let fails = |lane: &mut Lane, n: u128, failures, ends| {
+            let outcome = Outcome::Failed(Failure::Plugin { why: "no".into(), failures, ends });
+            let id = DeliveryId(n.to_be_bytes());
+            let attempt = Attempt { outcome, ..attempt(500, false) };
+            lane.decide(&Delivery { id, ..delivery(0) }, &attempt, &Schedule::default(), NOW, 0.5).0
+        };
+        let secs = |secs| AfterAttempt::PutOff(NOW.plus(Duration::from_secs(secs)));
+        assert_eq!(fails(&mut lane, 0, 1, true), AfterAttempt::Dead("no".into()), "of its content");
+        for n in 1..5 {
+            assert_eq!(fails(&mut lane, n, 1, false), secs(1));
+        }
+        assert_eq!(fails(&mut lane, 4, 6, true), AfterAttempt::Dead("no".into()), "of one alone");
+        assert_eq!(fails(&mut lane, 5, 6, true), secs(30), "the plugin's trouble");
+        assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_secs(30))));
+        let later = NOW.plus(Duration::from_secs(31));
+        assert_eq!(lane.room(8, NOW, later), Room::Now { n: 1, trial: false });
+        lane.in_flight = 1;
+        assert_eq!(lane.room(8, NOW, later), Room::Nothing, "one at a time");
+        lane.in_flight = 0;
+        decide(&mut lane, 500, false);
+        assert_eq!(lane.room(8, NOW, NOW), Room::Now { n: 8, trial: false }, "the endpoint was asked");
     }
 
     #[test]
@@ -385,7 +444,7 @@ mod tests {
         for Case { asked, extra, first, gets } in cases {
             let wants = asked.iter().enumerate();
             let mut wants: Vec<Want> =
-                wants.map(|(place, &(n, idle))| Want { place, n, idle, trial: false }).collect();
+                wants.map(|(place, &(n, idle))| Want { place, n, idle, trial: false, lot: false }).collect();
             share(&mut wants, extra, first);
             assert_eq!(
                 wants.iter().map(|want| want.n).collect::<Vec<_>>(),

@@ -139,7 +139,10 @@ impl<'a> Pass<'a> {
                 }
                 continue;
             };
-            let lane = &mut self.lanes[place];
+            let (lane, target) = (&mut self.lanes[place], self.deliver.endpoints.target(place));
+            if lane.is_resting() {
+                lane.asks(target.builds());
+            }
             match self.deliver.store.gate(due.endpoint).await {
                 Ok(row) => lane.observe(row.gate),
                 Err(error) => {
@@ -147,8 +150,11 @@ impl<'a> Pass<'a> {
                     lane.blocked = now.plus(STORE_WAIT);
                 }
             }
-            match lane.room(self.deliver.endpoints.target(place).endpoint.concurrency, due.oldest, now) {
-                Room::Now { n, trial } => wants.push(Want { place, n, idle: lane.in_flight == 0, trial }),
+            match lane.room(target.endpoint.concurrency, due.oldest, now) {
+                Room::Now { n, trial } => {
+                    let (idle, lot) = (lane.in_flight == 0, trial || lane.is_resting());
+                    wants.push(Want { place, n, idle, trial, lot });
+                }
                 Room::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
                 Room::Nothing => {}
             }
@@ -160,7 +166,7 @@ impl<'a> Pass<'a> {
     async fn start(&mut self, want: Want, now: Time) -> Result<(), StoreError> {
         let Deliver { store, outbound, endpoints, .. } = self.deliver;
         let lane = &mut self.lanes[want.place];
-        let n = if want.trial { TRIAL_CHOICE } else { want.n };
+        let n = if want.lot { TRIAL_CHOICE } else { want.n };
         let leases =
             store.lease(endpoints.target(want.place).endpoint.id, now, n).await.or_else(|error| {
                 bearable(error)?;
@@ -175,7 +181,7 @@ impl<'a> Pass<'a> {
             .into_iter()
             .map(|leased| (Lease { store: store.clone(), id: leased.delivery.id, recorded: false }, leased))
             .collect();
-        if want.trial && leases.len() > 1 {
+        if want.lot && leases.len() > 1 {
             // The others are given back by being dropped.
             leases = vec![leases.swap_remove(rand::random_range(0..leases.len()))];
         }
@@ -225,8 +231,13 @@ impl<'a> Pass<'a> {
             unmade(&flight)
         });
         let lane = &mut self.lanes[flight.place];
-        let endpoint = &self.deliver.endpoints.target(flight.place).endpoint;
+        let target = self.deliver.endpoints.target(flight.place);
+        let endpoint = &target.endpoint;
         let now = self.deliver.clock.now();
+        let rested = lane.is_resting();
+        if matches!(attempt.outcome, Outcome::Failed(Failure::Plugin { .. })) {
+            lane.asks(target.builds());
+        }
         let part = lane.pace.as_ref().map(Pace::part);
         let (after, turn) = lane.decide(&flight.delivery, &attempt, &endpoint.schedule, now, rand::random());
         if let Some(now) = lane.pace.as_ref().map(Pace::part).filter(|now| Some(*now) != part) {
@@ -235,6 +246,9 @@ impl<'a> Pass<'a> {
                 part = now,
                 "the endpoint gets one part in so many of its rate"
             );
+        }
+        if lane.is_resting() && !rested {
+            tracing::error!(endpoint = endpoint.name, "plugins of the endpoint keep failing and rest");
         }
         let turns = turn.is_some();
         lane.turning += usize::from(turns);

@@ -86,7 +86,7 @@ use watchdog::{Vitals, Watchdog};
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// sled's directory; it is made if it is missing. Nothing else may be in it.
+    /// The directory of sled's files and the journal; it is made if it is missing. Nothing else may be in it.
     pub path: PathBuf,
     /// Below so many free bytes webhooks are refused; deliveries go on. Default: [`Options::MIN_FREE`].
     pub min_free: u64,

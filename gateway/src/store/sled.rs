@@ -268,7 +268,7 @@ impl Dispatching for SledStore {
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity> {
         // Asked for by every run: a read of the tree may wait for the disk, which would hold up a worker.
         let (source, entity) = (source.to_owned(), entity.to_owned());
-        let verb = move |view: &mut View<'_>| view.entity_row(&source, &entity);
+        let verb = move |view: &mut View<'_>| Ok(view.entity_row(&source, &entity)?.entity);
         Box::pin(self.commit(When::Read, None, verb, |_| ()))
     }
 

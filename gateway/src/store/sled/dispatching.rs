@@ -12,7 +12,7 @@ use super::rerunning::{self, Before, Seized};
 use super::rows::{self, AboutRow, EntityRow, EventRow, FirstRunRow, RunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::Delivery;
-use crate::model::dispatch::{Dispatch, Entity, EntityRead};
+use crate::model::dispatch::{Dispatch, EntityRead};
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::kv::KvRun;
 use crate::model::webhook::WebhookState;
@@ -131,7 +131,7 @@ struct Standing<'p> {
     /// Whether its state was never written.
     is_first: bool,
     /// The rows of the entities that the run read.
-    entities: BTreeMap<&'p str, Entity>,
+    entities: BTreeMap<&'p str, EntityRow>,
 }
 
 #[derive(Clone)]
@@ -244,7 +244,7 @@ impl Plan {
         let mut entities = BTreeMap::new();
         for read in &self.reads {
             let row = view.entity_row(&self.source, &read.entity)?;
-            if row.version != read.version {
+            if row.entity.version != read.version {
                 return Ok(Err(Committed::Conflict));
             }
             entities.insert(read.entity.as_str(), row);
@@ -290,7 +290,8 @@ pub(super) fn dispatched(
         events += u64::from(is_new);
         // Of an entity that had no event of the family nobody can have taken one.
         let row = event.entity.as_deref().and_then(|entity| entities.get(entity));
-        let is_only = row.is_some_and(|row| !row.last.keys().any(|kind| family(kind) == family(&event.kind)));
+        let is_only =
+            row.is_some_and(|row| !row.entity.last.keys().any(|kind| family(kind) == family(&event.kind)));
         let writing = Writing { plan, newest: (!is_only).then_some(newest), nothing: newest.nothing(), now };
         waiting += write_event(view, event, is_new, &writing, &mut owed)?;
     }
@@ -407,7 +408,7 @@ fn write_event(
 fn write_entities(
     view: &mut View<'_>,
     plan: &Plan,
-    mut read: BTreeMap<&str, Entity>,
+    mut read: BTreeMap<&str, EntityRow>,
 ) -> Result<(), StoreError> {
     let mut by_entity: BTreeMap<&str, Vec<&PlannedEvent>> = BTreeMap::new();
     for event in &plan.events {
@@ -420,20 +421,14 @@ fn write_entities(
             Some(row) => row,
             None => view.entity_row(&plan.source, entity)?,
         };
-        row.version += 1;
+        row.entity.version += 1;
         for event in events {
-            let last = row.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
+            let last = row.entity.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
             if last.0 <= event.occurred_at {
                 *last = (event.occurred_at, event.id);
             }
         }
-        let is_new = row.version == 1;
-        let value = Value::new(keys::entity(&plan.source, entity), rows::encode(&EntityRow(row)), 0);
-        match is_new {
-            true => view.put_new_value(&value),
-            false => view.put_value(&value)?,
-        }
-        view.put_pieces(value.pieces.as_ref());
+        view.write(keys::entity(&plan.source, entity), &row)?;
     }
     Ok(())
 }

@@ -9,11 +9,6 @@ use crate::model::webhook::{Accepted, DedupeKey, NewWebhook};
 use crate::store::StoreError;
 use billhook_event::Time;
 
-/// Ingest sweeps its own ledger: every sixteenth arrival with a key looks at so many rows after its own and removes
-/// the expired ones. Keys are hashes, so each row has its turn, and the ledger settles at a third more than what is
-/// live.
-const SWEPT_AT_ONCE: usize = 64;
-
 /// A webhook as it will be written.
 #[derive(Clone)]
 pub(super) struct Arrival {
@@ -75,7 +70,7 @@ pub(super) fn accept(
     view.put(arrival.head.key.as_slice(), arrival.head.row.as_slice());
     view.put_new(keys::undispatched(arrival.received_at, arrival.id), &[]);
     if let Some(key) = arrival.key {
-        remember(view, arrival, key, now)?;
+        remember(view, arrival, key);
     }
     view.count(|totals| {
         totals.webhooks += 1;
@@ -93,40 +88,7 @@ fn count_duplicate(view: &mut View<'_>, first: WebhookId, same_body: bool) -> Re
     view.count(|totals| totals.duplicates += 1)
 }
 
-fn remember(view: &mut View<'_>, arrival: &Arrival, key: DedupeKey, now: Time) -> Result<(), StoreError> {
-    let ledger = keys::ledger(&key.hash);
-    if key.hash[15].is_multiple_of(16) {
-        forget_expired(view, &ledger, now)?;
-    }
-    view.put(ledger, rows::encode(&LedgerRow { first: arrival.id, until: key.until, body: arrival.body }));
-    Ok(())
-}
-
-fn forget_expired(view: &mut View<'_>, from: &[u8], now: Time) -> Result<(), StoreError> {
-    let rows = view.range(from, &keys::end_of(&[keys::prefix::LEDGER])).take(SWEPT_AT_ONCE);
-    for (key, row) in rows.collect::<Result<Vec<_>, _>>()? {
-        if rows::decode::<LedgerRow>("ledger", &row)?.until <= now {
-            view.remove(key);
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expired_keys_leave_the_ledger_and_live_ones_stay() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
-        let mut view = View::of(&db);
-        for n in 0..10_u8 {
-            let row =
-                LedgerRow { first: WebhookId([n; 16]), until: Time::from_secs(n.into()), body: [0; 16] };
-            view.put(keys::ledger(&[n; 16]), rows::encode(&row));
-        }
-        forget_expired(&mut view, &keys::ledger(&[1; 16]), Time::from_secs(4)).unwrap();
-        let left: Vec<u8> = (0..10).filter(|n| view.has(&keys::ledger(&[*n; 16])).unwrap()).collect();
-        assert_eq!(left, [0, 5, 6, 7, 8, 9], "those after the arrival's own place");
-    }
+fn remember(view: &mut View<'_>, arrival: &Arrival, key: DedupeKey) {
+    let row = LedgerRow { first: arrival.id, until: key.until, body: arrival.body };
+    view.put(keys::ledger(&key.hash), rows::encode(&row));
 }

@@ -28,8 +28,7 @@ pub(super) mod prefix {
     pub(crate) const KIND: u8 = b'y';
     /// *Reserved*: entity, event: events of one entity.
     pub(crate) const ENTITY_EVENT: u8 = b'n';
-    /// Hash of source and entity: what is remembered of it. The beginning of that hash, hash of the family of types,
-    /// beginning of the endpoint: what was taken last.
+    /// Hash of source and entity: what is remembered of it, and what endpoints have taken of it.
     pub(crate) const ENTITY: u8 = b'o';
     /// *Reserved*: hash of subject, event: the events about one person.
     pub(crate) const SUBJECT: u8 = b's';
@@ -192,7 +191,12 @@ pub(super) fn kind_event(of: &str, id: EventId) -> Vec<u8> {
 
 /// What is remembered of an entity.
 pub(super) fn entity(source: &str, entity: &str) -> Vec<u8> {
-    key(prefix::ENTITY, &[&entity_hash(source, entity)])
+    entity_of(&entity_hash(source, entity))
+}
+
+/// What is remembered of the entity of a [`topic`], or with such a hash.
+pub(super) fn entity_of(topic: &[u8; 16]) -> Vec<u8> {
+    key(prefix::ENTITY, &[&topic[..12]])
 }
 
 /// An entity of a source.
@@ -222,12 +226,6 @@ pub(super) fn line(endpoint: EndpointId, entity: &[u8; 16]) -> Vec<u8> {
 /// A place in the line of an entity.
 pub(super) fn in_line(endpoint: EndpointId, entity: &[u8; 16], n: u64) -> Vec<u8> {
     key(prefix::LINE, &[endpoint.bytes(), entity, &n.to_be_bytes()])
-}
-
-/// What was taken last of a topic. It lies beside the row of its entity, which was written not long ago: in a large
-/// store one leaf is read from the disk for both.
-pub(super) fn newest(endpoint: EndpointId, topic: &[u8; 16]) -> Vec<u8> {
-    key(prefix::ENTITY, &[topic, &endpoint.bytes()[..4]])
 }
 
 /// Two buckets of one name are two where their plugins differ.
@@ -410,6 +408,12 @@ pub(super) fn last_id(key: &[u8]) -> Option<[u8; 16]> {
     key.last_chunk().copied()
 }
 
+/// When the webhook arrived that a key with an id after its prefix byte is about.
+pub(super) fn arrived(key: &[u8]) -> Option<Time> {
+    let millis = key.get(1..7)?.iter().fold(0, |millis, byte| millis << 8 | u64::from(*byte));
+    Some(Time::from_millis(millis))
+}
+
 /// The number at the end of a key.
 pub(super) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk().copied().map(u64::from_be_bytes)
@@ -488,6 +492,7 @@ mod tests {
         assert_eq!(last_id(&key), Some(dlv.0));
         assert_eq!(last_number(&in_line(endpoint, &[1; 16], 77)), Some(77));
         assert_eq!(first_time(&undispatched(Time::from_millis(42), whk(1))), Some(Time::from_millis(42)));
+        assert_eq!(arrived(&event(EventId::derive(whk(55), 0))), Some(Time::from_millis(55)));
         assert_eq!(pieces_of_staged(&staged(b"bxyz")), b"bxyz");
     }
 

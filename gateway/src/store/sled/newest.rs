@@ -1,11 +1,11 @@
-//! What an endpoint has taken last of an entity and a family of types: one row for each, by when it happened.
+//! What an endpoint has taken last of an entity and a family of types, by when it happened: it is in the entity's row.
 //!
 //! The rows are the truth. Whoever is handed a delivery must be told what was taken up to then without a read of the
 //! tree, which may wait for the disk: so a delivery that is ready in memory knows the row as it was when it
 //! was made, and what was taken since is in memory too, up to a bound. Beyond that the row is read.
 
 use super::keys;
-use super::rows::{AboutRow, NewestRow};
+use super::rows::{AboutRow, EntityRow, NewestRow};
 use super::view::View;
 use crate::model::id::{EndpointId, EventId};
 use crate::store::StoreError;
@@ -89,7 +89,16 @@ impl Newest {
 }
 
 fn read(view: &View<'_>, endpoint: EndpointId, about: &AboutRow) -> Result<Option<NewestRow>, StoreError> {
-    view.read("newest", &keys::newest(endpoint, &about.topic))
+    let row: Option<EntityRow> = view.read("entity", &keys::entity_of(&about.topic))?;
+    let of = place(endpoint, about);
+    let newest = row.into_iter().flat_map(|row| row.newest);
+    Ok(newest.filter(|(family, by, _)| (*family, *by) == of).map(|(.., newest)| newest).next())
+}
+
+/// Where it is in the row: the family and the beginning of the endpoint's id.
+fn place(endpoint: EndpointId, about: &AboutRow) -> ([u8; 4], [u8; 4]) {
+    let family = about.topic.last_chunk().copied().expect("a topic has 16 bytes");
+    (family, endpoint.0.first_chunk().copied().expect("an id has 16 bytes"))
 }
 
 /// An endpoint has taken an event. Answers the row if it is the newest now.
@@ -99,13 +108,17 @@ pub(super) fn taken(
     about: &AboutRow,
     event: EventId,
 ) -> Result<Option<NewestRow>, StoreError> {
-    let row = NewestRow { at: about.occurred_at, event };
-    let before = read(view, endpoint, about)?;
-    if before.is_some_and(|before| before.at > row.at) {
-        return Ok(None);
+    let taken = NewestRow { at: about.occurred_at, event };
+    let key = keys::entity_of(&about.topic);
+    let mut row: EntityRow = view.read("entity", &key)?.unwrap_or_default();
+    let (family, by) = place(endpoint, about);
+    match row.newest.iter_mut().find(|newest| (newest.0, newest.1) == (family, by)) {
+        Some((.., before)) if before.at > taken.at => return Ok(None),
+        Some((.., before)) => *before = taken,
+        None => row.newest.push((family, by, taken)),
     }
-    view.write_short(keys::newest(endpoint, &about.topic), &row);
-    Ok(Some(row))
+    view.write(key, &row)?;
+    Ok(Some(taken))
 }
 
 #[cfg(test)]

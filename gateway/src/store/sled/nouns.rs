@@ -6,7 +6,6 @@ use super::rows::{
 };
 use super::view::View;
 use crate::model::attempt::Attempt;
-use crate::model::dispatch::Entity;
 use crate::model::endpoint::Gate;
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::webhook::{WebhookHead, WebhookState};
@@ -111,9 +110,8 @@ impl View<'_> {
     }
 
     /// What is remembered of an entity.
-    pub(super) fn entity_row(&self, source: &str, entity: &str) -> Result<Entity, StoreError> {
-        let row = self.read::<EntityRow>("entity", &keys::entity(source, entity))?;
-        Ok(row.map(|row| row.0).unwrap_or_default())
+    pub(super) fn entity_row(&self, source: &str, entity: &str) -> Result<EntityRow, StoreError> {
+        Ok(self.read("entity", &keys::entity(source, entity))?.unwrap_or_default())
     }
 
     /// The gate of an endpoint.

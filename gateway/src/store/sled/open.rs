@@ -4,6 +4,7 @@
 use super::Options;
 use super::journal::Journal;
 use super::keys;
+use super::recent::Recent;
 use super::settler::Disk;
 use super::view::View;
 use crate::store::StoreError;
@@ -48,9 +49,10 @@ pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
     check_schema(&db, fresh)?;
     let clean = fresh || db.contains_key(keys::CLEAN).map_err(|error| failed(error.to_string()))?;
 
-    let disk = Disk::new(db, Arc::default(), file);
+    let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
-    let generation = bring_back(&disk, &mut journal, &unwritten)?;
+    let generation = bring_back(&disk, &mut journal, unwritten)?;
+    disk.recent = Arc::new(Recent::over(&disk.db).map_err(unwritten)?);
     disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
     disk.sync().map_err(unwritten)?;

@@ -4,6 +4,7 @@
 //! layer is closed when it is large enough and the one before it has settled. What a commit makes and a later one
 //! removes in the same layer, as most of what waits is, never reaches the tree at all.
 
+use super::keys::{self, prefix};
 use super::view::{Write, Writes};
 use sled::IVec;
 use std::ops::Bound;
@@ -32,6 +33,8 @@ struct Layers {
     open: Layer,
     closed: Option<Arc<Layer>>,
     settled: u64,
+    /// The tree has no key of a webhook after this one, once it is known.
+    last: Option<IVec>,
 }
 
 /// The rows of some commits.
@@ -52,11 +55,25 @@ impl Recent {
         self.layers.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// With nothing in it, over a tree.
+    pub(super) fn over(db: &sled::Db) -> Result<Recent, sled::Error> {
+        let last = db.scan_prefix([prefix::WEBHOOK]).next_back().transpose()?;
+        let recent = Recent::default();
+        recent.write().last = Some(last.map_or(IVec::from(&[prefix::WEBHOOK]), |(key, _)| key));
+        Ok(recent)
+    }
+
     /// What was written to a key last. `None`: the tree knows.
     pub(super) fn get(&self, key: &[u8]) -> Option<Write> {
         let layers = self.read();
         let closed = || layers.closed.as_ref().and_then(|closed| closed.writes.get(key));
-        layers.open.writes.get(key).or_else(closed).cloned()
+        let written = layers.open.writes.get(key).or_else(closed).cloned();
+        // New webhooks are looked for before they are there, and the tree would be asked in vain.
+        written.or_else(|| {
+            let is_after = key.first() == Some(&prefix::WEBHOOK)
+                && layers.last.as_ref().is_some_and(|last| key > last.as_ref());
+            is_after.then_some(Write::Remove)
+        })
     }
 
     /// The first `n` writes between two keys, or the last, and how many layers had settled by then: what settles later
@@ -136,7 +153,13 @@ impl Recent {
     /// The closed layer is in the tree, and durable there.
     pub(super) fn settled(&self) {
         let mut layers = self.write();
-        layers.closed = None;
+        let Some(closed) = layers.closed.take() else { return };
+        let last = last_webhook(&closed.writes);
+        if let (Some(before), Some(last)) = (&mut layers.last, last)
+            && *before < *last
+        {
+            *before = last.clone();
+        }
         layers.settled += 1;
     }
 
@@ -156,6 +179,12 @@ impl Layer {
     fn steps(&self) -> usize {
         self.bytes / (LAYER_BYTES / STEPS)
     }
+}
+
+/// The last key of a webhook.
+pub(super) fn last_webhook(writes: &Writes) -> Option<&IVec> {
+    let before = writes.range(..IVec::from(keys::end_of(&[prefix::WEBHOOK])));
+    before.map(|(key, _)| key).next_back().filter(|key| key.first() == Some(&prefix::WEBHOOK))
 }
 
 /// Bytes of keys and rows.

@@ -156,7 +156,16 @@ pub(super) struct PlaceRow {
     pub(super) n: u64,
 }
 
-/// What an endpoint has taken last of a topic.
+/// What is remembered of an entity, and what endpoints have taken last of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct EntityRow {
+    #[serde(with = "EntityDef")]
+    pub(super) entity: Entity,
+    /// By the family of types, and the beginning of the endpoint's id.
+    pub(super) newest: Vec<([u8; 4], [u8; 4], NewestRow)>,
+}
+
+/// What an endpoint has taken last of a family of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NewestRow {
     /// When it happened.
@@ -177,7 +186,6 @@ plain! {
     HeadRow(WebhookHead) as "HeadDef";
     RunRow(Run) as "RunDef";
     AttemptRow(Attempt) as "AttemptDef";
-    EntityRow(Entity) as "EntityDef";
     RefusedRow(RefusedHead) as "RefusedDef";
     GateDoc(GateRow) as "GateRowDef";
 }
@@ -597,7 +605,9 @@ mod tests {
         round_trip(&HeadRow(head));
         round_trip(&RunRow(Run::default()));
         let id = EventId([1; 16]);
-        round_trip(&EntityRow(Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() }));
+        let entity = Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() };
+        let newest = NewestRow { at: Time::ZERO, event: id };
+        round_trip(&EntityRow { entity, newest: vec![([1; 4], [2; 4], newest)] });
         let wait = Duration::from_secs(30);
         let gate = Gate::Trial { since: Time::ZERO, at: Time::ZERO, wait };
         let turned = Turned { by: By::Operator, why: None, at: Time::ZERO };

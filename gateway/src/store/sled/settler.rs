@@ -2,11 +2,13 @@
 //! only is no harm: opening the store writes them all again.
 
 use super::committer::{EndOnPanic, Work, end_process};
-use super::keys;
-use super::recent::{Layer, Recent, size};
+use super::keys::{self, prefix};
+use super::recent::{Layer, Recent, last_webhook, size};
+use super::rows::{self, LedgerRow};
 use super::view::{View, Writes};
 use super::watchdog::Vitals;
 use crate::store::crash::{Point, crash_point};
+use billhook_event::Time;
 use std::fs::File;
 use std::io::Error as IoError;
 use std::sync::Arc;
@@ -16,6 +18,11 @@ use std::thread::JoinHandle;
 /// Bytes of rows between two syncs of the tree: sled then has no chance to reuse a segment of which the copy is not
 /// durable. Less in builds with debug assertions, where layers are small.
 const BYTES_A_SYNC: usize = if cfg!(debug_assertions) { 8 << 10 } else { 256 << 10 };
+/// The ledger is swept where it grows, in leaves that are read anyway: of so many new keys one looks at so many rows from
+/// its own on, and removes the expired ones. Keys are hashes, so each row has its turn, and the ledger settles at a third
+/// more than what is live.
+const KEYS_A_SWEEP: u8 = 4;
+const ROWS_A_SWEEP: usize = 16;
 
 /// A layer whose records are durable.
 pub(super) struct Closed {
@@ -96,6 +103,7 @@ impl Disk {
         writes: &Writes,
         on_sync: impl Fn(usize),
     ) -> Result<(), sled::Error> {
+        let arrived = last_webhook(writes).and_then(|key| keys::arrived(key));
         let (mut bytes, mut synced) = (0, 0);
         for (key, write) in writes {
             let row = write.row();
@@ -103,6 +111,12 @@ impl Disk {
                 Some(row) => self.db.insert(key, row)?,
                 None => self.db.remove(key)?,
             };
+            if key[0] == prefix::LEDGER
+                && key.last().is_some_and(|last| last.is_multiple_of(KEYS_A_SWEEP))
+                && let Some(now) = arrived
+            {
+                self.forget_expired(key, now)?;
+            }
             bytes += key.len() + row.map_or(0, |row| row.len());
             if bytes >= synced + BYTES_A_SYNC {
                 self.sync()?;
@@ -113,6 +127,17 @@ impl Disk {
         self.sync()?;
         self.db.insert(keys::SETTLED, &generation.to_be_bytes())?;
         self.sync()
+    }
+
+    fn forget_expired(&self, from: &[u8], now: Time) -> Result<(), sled::Error> {
+        for entry in self.db.range(from..&keys::end_of(&[prefix::LEDGER])[..]).take(ROWS_A_SWEEP) {
+            let (key, row) = entry?;
+            // Whoever asks for a damaged row is told.
+            if rows::decode::<LedgerRow>("ledger", &row).is_ok_and(|row| row.until <= now) {
+                self.db.remove(key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes durable what is in the tree. `flush` alone hands the data to the kernel and no further on Linux: it ends
@@ -126,6 +151,8 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::WebhookId;
+    use crate::store::sled::keys::Part;
     use crate::store::sled::view::Write;
 
     #[test]
@@ -144,5 +171,26 @@ mod tests {
         settle.unwrap();
         assert!(parts.get() > 2 && db.len() == 201);
         assert_eq!(db.get(keys::SETTLED).unwrap().unwrap(), &5_u64.to_be_bytes());
+    }
+
+    #[test]
+    fn expired_keys_leave_the_ledger_where_it_grows_and_live_ones_stay() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let disk = Disk::new(db.clone(), Arc::default(), tempfile::tempfile().unwrap());
+        let first = WebhookId::new(Time::from_secs(4), 1);
+        let row = |until| rows::encode(&LedgerRow { first, until: Time::from_secs(until), body: [0; 16] });
+        for n in 0..30_u8 {
+            db.insert(keys::ledger(&[n; 16]), row(if n < 25 { n.into() } else { 0 })).unwrap();
+        }
+        let grown = [
+            (keys::ledger(&[0; 16]), row(50)),
+            (keys::ledger(&[9; 16]), row(50)),
+            (keys::webhook(first, Part::Head), Vec::new()),
+        ];
+        let put = |(key, row): (Vec<u8>, Vec<u8>)| (key.into(), Write::Put(row.into()));
+        disk.settle(1, &grown.into_iter().map(put).collect(), |_| ()).unwrap();
+        let left: Vec<u8> = (0..30).filter(|n| db.contains_key(keys::ledger(&[*n; 16])).unwrap()).collect();
+        let expected: Vec<u8> = [0].into_iter().chain(5..30).collect();
+        assert_eq!(left, expected, "those after a fourth of the keys, and only so many");
     }
 }

@@ -170,7 +170,7 @@ pub(super) fn closed() -> StoreError {
     StoreError::Closed("it was closed".into())
 }
 
-/// A group of verbs: one batch.
+/// A group of verbs: one record.
 #[derive(Default)]
 struct Group {
     writes: Writes,

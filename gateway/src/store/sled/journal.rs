@@ -110,8 +110,8 @@ impl Journal {
 
     /// Reads what was committed in the generations after `settled`.
     ///
-    /// Fails with [`StoreError::Damaged`] where a generation is not whole although the one after it was begun: that
-    /// one is begun when this one is durable.
+    /// Fails with [`StoreError::Damaged`] where a generation is missing, or is not whole although the one after it was
+    /// begun: that one is begun when this one is durable.
     pub(super) fn read(&mut self, settled: u64) -> Result<Found, StoreError> {
         let failed = |error: IoError| StoreError::Damaged(format!("cannot read the journal: {error}"));
         let mut generations = Vec::new();
@@ -123,8 +123,17 @@ impl Journal {
             generations.extend(records.filter(|generation| generation.0.generation > settled));
         }
         generations.sort_by_key(|(first, _)| first.generation);
+        for (expected, (first, _)) in (settled + 1..).zip(&generations) {
+            if first.generation != expected {
+                return Err(StoreError::Damaged(format!(
+                    "the journal goes on with generation {} where {expected} is missing: restore a backup that was \
+                     made while no gateway ran",
+                    first.generation
+                )));
+            }
+        }
         if let [(first, records), (second, _)] = generations.as_slice()
-            && (first.generation + 1 != second.generation || records.len() as u64 != u64::from(second.before))
+            && records.len() as u64 != u64::from(second.before)
         {
             return Err(StoreError::Damaged(format!(
                 "the journal has {} of {} records of generation {}: restore a backup",
@@ -312,5 +321,10 @@ mod tests {
         let error = read(dir.path(), 5).unwrap_err();
         assert!(matches!(&error, StoreError::Damaged(why) if why.contains("1 of 2 records")), "{error}");
         assert!(read(dir.path(), 6).is_ok(), "once it is settled nobody asks for it");
+        std::fs::write(&path, b"").unwrap();
+        for settled in [4, 5] {
+            let error = read(dir.path(), settled).unwrap_err().to_string();
+            assert!(error.contains(&format!("{} is missing", settled + 1)), "{error}");
+        }
     }
 }

@@ -62,3 +62,20 @@ impl Breakers {
 fn names(line: &Line) -> impl Iterator<Item = &str> {
     std::iter::once(line.normalizer.name()).chain(line.steps.iter().map(|step| step.plugin.name()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breakers_are_apart_and_forget_what_is_forgotten() {
+        let breakers = Breakers::default();
+        let now = Time::from_secs(100);
+        let webhook = |n| WebhookId::new(Time::from_secs(1), n);
+        assert!((1..5).all(|n| breakers.failed("p", webhook(n), now).is_none()));
+        assert!(breakers.failed("p", webhook(5), now).is_some() && breakers.is_any_resting());
+        assert_eq!(breakers.failed("q", webhook(5), now), None, "breakers are apart");
+        breakers.forget("p");
+        assert!(!breakers.is_any_resting());
+    }
+}

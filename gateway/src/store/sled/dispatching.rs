@@ -421,6 +421,7 @@ fn write_entities(
             Some(row) => row,
             None => view.entity_row(&plan.source, entity)?,
         };
+        let is_new = row == EntityRow::default();
         row.entity.version += 1;
         for event in events {
             let last = row.entity.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
@@ -428,7 +429,12 @@ fn write_entities(
                 *last = (event.occurred_at, event.id);
             }
         }
-        view.write(keys::entity(&plan.source, entity), &row)?;
+        let value = Value::new(keys::entity(&plan.source, entity), rows::encode(&row), 0);
+        match is_new {
+            true => view.put_new_value(&value),
+            false => view.put_value(&value)?,
+        }
+        view.put_pieces(value.pieces.as_ref());
     }
     Ok(())
 }

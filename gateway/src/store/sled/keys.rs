@@ -410,8 +410,7 @@ pub(super) fn last_id(key: &[u8]) -> Option<[u8; 16]> {
 
 /// When the webhook arrived that a key with an id after its prefix byte is about.
 pub(super) fn arrived(key: &[u8]) -> Option<Time> {
-    let millis = key.get(1..7)?.iter().fold(0, |millis, byte| millis << 8 | u64::from(*byte));
-    Some(Time::from_millis(millis))
+    Some(WebhookId(key.get(1..17)?.try_into().ok()?).time())
 }
 
 /// The number at the end of a key.

@@ -124,7 +124,9 @@ impl Disk {
                 on_sync(bytes);
             }
         }
-        self.sync()?;
+        if bytes > synced {
+            self.sync()?;
+        }
         self.db.insert(keys::SETTLED, &generation.to_be_bytes())?;
         self.sync()
     }

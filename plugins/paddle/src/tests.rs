@@ -1,7 +1,7 @@
 //! What the normalizer makes of bodies.
 
-use crate::Paddle;
 use crate::catalogue::CATALOGUE;
+use crate::{MANIFEST, Paddle};
 use billhook_plugin::check;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Time, Webhook};
@@ -305,8 +305,14 @@ fn only_what_is_no_notification_is_invalid() {
 }
 
 #[test]
+fn every_event_of_the_manifest_has_an_example_that_is_read_as_it_says() {
+    assert_eq!(MANIFEST.matches("\nexample = ").count(), MANIFEST.matches("[[provider.event]]").count());
+    testing::examples::<Paddle>(MANIFEST);
+}
+
+#[test]
 fn the_manifest_lists_the_catalogue() {
-    check::catalogue(crate::MANIFEST, CATALOGUE);
+    check::catalogue(MANIFEST, CATALOGUE);
 }
 
 #[test]

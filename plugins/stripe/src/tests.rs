@@ -1,7 +1,7 @@
 //! What the normalizer makes of bodies.
 
-use crate::Stripe;
 use crate::catalogue::CATALOGUE;
+use crate::{MANIFEST, Stripe};
 use billhook_plugin::check;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
@@ -470,8 +470,14 @@ fn only_what_is_no_event_is_invalid() {
 }
 
 #[test]
+fn every_event_of_the_manifest_has_an_example_that_is_read_as_it_says() {
+    assert_eq!(MANIFEST.matches("\nexample = ").count(), MANIFEST.matches("[[provider.event]]").count());
+    testing::examples::<Stripe>(MANIFEST);
+}
+
+#[test]
 fn the_manifest_lists_the_catalogue() {
-    check::catalogue(crate::MANIFEST, CATALOGUE);
+    check::catalogue(MANIFEST, CATALOGUE);
 }
 
 #[test]

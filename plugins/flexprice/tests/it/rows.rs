@@ -3,8 +3,9 @@
 use crate::objects::{
     cloud, credit_note, invoice, normalize, object, one, payment, seed, subscription, wallet, with,
 };
-use billhook_plugin::check;
+use billhook_plugin::{check, testing};
 use flexprice::catalogue::CATALOGUE;
+use flexprice::{Flexprice, MANIFEST};
 use serde_json::{Value, json};
 
 /// Event name, key of its object, canonical type; as `webhook_type`.
@@ -130,6 +131,12 @@ fn every_name_has_its_type_in_both_envelopes() {
 }
 
 #[test]
+fn every_event_of_the_manifest_has_an_example_that_is_read_as_it_says() {
+    assert_eq!(MANIFEST.matches("\nexample = ").count(), MANIFEST.matches("[[provider.event]]").count());
+    testing::examples::<Flexprice>(MANIFEST);
+}
+
+#[test]
 fn the_tables_the_catalogue_and_the_manifest_name_the_same() {
     let mut rows: Vec<_> = SEED.iter().chain(CLOUD).map(|(name, _, kind)| (*name, *kind)).collect();
     let mut catalogue = CATALOGUE.to_vec();
@@ -138,7 +145,7 @@ fn the_tables_the_catalogue_and_the_manifest_name_the_same() {
     catalogue.sort_unstable();
     assert_eq!(rows, catalogue);
 
-    check::catalogue(flexprice::MANIFEST, CATALOGUE);
+    check::catalogue(MANIFEST, CATALOGUE);
 }
 
 #[test]

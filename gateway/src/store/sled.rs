@@ -18,8 +18,9 @@
 //! - `committer`, `syncer`, `settler`, `watchdog`: the threads that run them, make durable what they write, bring it into
 //!   the tree, and watch the others
 //! - `ready`, `gates`, `rotations`, `newest`: who works on what, what is open, what signs, what was taken last
-//! - `nouns`, `view`, `recent`, `journal`, `rows`, `pack`, `keys`: from nouns down to bytes
+//! - `nouns`, `view`, `recent`, `journal`, `bundle`, `rows`, `pack`, `keys`: from nouns down to bytes
 
+mod bundle;
 mod committer;
 mod delivering;
 mod dispatching;

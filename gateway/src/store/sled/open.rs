@@ -52,7 +52,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
     let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
     let generation = bring_back(&disk, &mut journal, unwritten)?;
-    disk.recent = Arc::new(Recent::over(&disk.db).map_err(unwritten)?);
+    disk.recent = Arc::new(Recent::over(&disk.db)?);
     disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
     disk.sync().map_err(unwritten)?;

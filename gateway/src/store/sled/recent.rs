@@ -5,7 +5,8 @@
 //! removes in the same layer, as most of what waits is, never reaches the tree at all.
 
 use super::keys::{self, prefix};
-use super::view::{Write, Writes};
+use super::view::{View, Write, Writes};
+use crate::store::StoreError;
 use sled::IVec;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -56,8 +57,9 @@ impl Recent {
     }
 
     /// With nothing in it, over a tree.
-    pub(super) fn over(db: &sled::Db) -> Result<Recent, sled::Error> {
-        let last = db.scan_prefix([prefix::WEBHOOK]).next_back().transpose()?;
+    pub(super) fn over(db: &sled::Db) -> Result<Recent, StoreError> {
+        let all = [prefix::WEBHOOK];
+        let last = View::of(db).range_back(&all, &keys::end_of(&all)).next().transpose()?;
         let recent = Recent::default();
         recent.write().last = Some(last.map_or(IVec::from(&[prefix::WEBHOOK]), |(key, _)| key));
         Ok(recent)

@@ -1,14 +1,16 @@
 //! The thread that brings closed layers into the tree. The journal has their rows too, so a tree that has some of them
 //! only is no harm: opening the store writes them all again.
 
+use super::bundle;
 use super::committer::{EndOnPanic, Work, end_process};
 use super::keys::{self, prefix};
 use super::recent::{Layer, Recent, last_webhook, size};
 use super::rows::{self, LedgerRow};
-use super::view::{View, Writes};
+use super::view::{View, Write, Writes};
 use super::watchdog::Vitals;
 use crate::store::crash::{Point, crash_point};
 use billhook_event::Time;
+use sled::IVec;
 use std::fs::File;
 use std::io::Error as IoError;
 use std::sync::Arc;
@@ -105,19 +107,13 @@ impl Disk {
     ) -> Result<(), sled::Error> {
         let arrived = last_webhook(writes).and_then(|key| keys::arrived(key));
         let (mut bytes, mut synced) = (0, 0);
-        for (key, write) in writes {
-            let row = write.row();
-            match row {
-                Some(row) => self.db.insert(key, row)?,
-                None => self.db.remove(key)?,
+        let mut writes = writes.iter().peekable();
+        while let Some((key, _)) = writes.peek() {
+            bytes += if bundle::is_bundled(key) {
+                bundle::write(&self.db, &mut writes)?
+            } else {
+                self.write_next(&mut writes, arrived)?
             };
-            if key[0] == prefix::LEDGER
-                && key.last().is_some_and(|last| last.is_multiple_of(KEYS_A_SWEEP))
-                && let Some(now) = arrived
-            {
-                self.forget_expired(key, now)?;
-            }
-            bytes += key.len() + row.map_or(0, |row| row.len());
             if bytes >= synced + BYTES_A_SYNC {
                 self.sync()?;
                 synced = bytes;
@@ -129,6 +125,27 @@ impl Disk {
         }
         self.db.insert(keys::SETTLED, &generation.to_be_bytes())?;
         self.sync()
+    }
+
+    /// Writes a row that lies alone. Answers how many bytes it has.
+    fn write_next<'w>(
+        &self,
+        writes: &mut impl Iterator<Item = (&'w IVec, &'w Write)>,
+        arrived: Option<Time>,
+    ) -> Result<usize, sled::Error> {
+        let Some((key, write)) = writes.next() else { return Ok(0) };
+        let row = write.row();
+        match row {
+            Some(row) => self.db.insert(key, row)?,
+            None => self.db.remove(key)?,
+        };
+        if key[0] == prefix::LEDGER
+            && key.last().is_some_and(|last| last.is_multiple_of(KEYS_A_SWEEP))
+            && let Some(now) = arrived
+        {
+            self.forget_expired(key, now)?;
+        }
+        Ok(key.len() + row.map_or(0, |row| row.len()))
     }
 
     fn forget_expired(&self, from: &[u8], now: Time) -> Result<(), sled::Error> {
@@ -155,7 +172,6 @@ mod tests {
     use super::*;
     use crate::model::id::WebhookId;
     use crate::store::sled::keys::Part;
-    use crate::store::sled::view::Write;
 
     #[test]
     fn rows_are_in_the_tree_before_it_says_that_they_are() {

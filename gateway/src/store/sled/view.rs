@@ -1,6 +1,7 @@
 //! What a verb sees and writes: its own writes over those of its group, over what was committed lately, over the tree.
 //! A reader outside the committer has no group.
 
+use super::bundle;
 use super::keys;
 use super::pack::unpack;
 use super::recent::{self, Recent};
@@ -87,7 +88,7 @@ impl<'a> View<'a> {
         }
         match self.recent.and_then(|recent| recent.get(key)) {
             Some(write) => Ok(write.into_row()),
-            None => self.db.get(key).map_err(unreadable),
+            None => bundle::get(self.db, key).map_err(unreadable),
         }
     }
 
@@ -283,24 +284,25 @@ impl Iterator for Merged<'_> {
     }
 }
 
-type Between = (Bound<IVec>, Bound<IVec>);
+/// The ends of a range.
+pub(super) type Between = (Bound<IVec>, Bound<IVec>);
 
 /// The rows of a range in the tree.
 struct Tree<'a> {
     db: &'a sled::Db,
-    rows: sled::Iter,
+    rows: bundle::Range<'a>,
     next: Option<Option<Result<Entry, StoreError>>>,
 }
 
 impl<'a> Tree<'a> {
     fn new(db: &'a sled::Db, between: Between) -> Tree<'a> {
-        Tree { db, rows: db.range(between), next: None }
+        Tree { db, rows: bundle::Range::new(db, between), next: None }
     }
 
     fn peek(&mut self, back: bool) -> Option<&Result<Entry, StoreError>> {
         let rows = &mut self.rows;
-        let mut read = || if back { rows.next_back() } else { rows.next() };
-        self.next.get_or_insert_with(|| read().map(|entry| entry.map_err(unreadable))).as_ref()
+        let read = || rows.next(back).map(|entry| entry.map_err(unreadable));
+        self.next.get_or_insert_with(read).as_ref()
     }
 
     fn take(&mut self) -> Option<Result<Entry, StoreError>> {
@@ -382,26 +384,26 @@ mod tests {
     #[test]
     fn a_verb_sees_its_writes_over_its_groups_over_the_tree() {
         let db = sled::Config::new().temporary(true).open().unwrap();
-        for key in ["a", "c", "e", "g"] {
+        for key in ["A", "C", "E", "G"] {
             db.insert(key, "0").unwrap();
         }
-        let group: Writes = [("a", None), ("b", Some("1")), ("c", Some("1")), ("h", Some("1"))]
+        let group: Writes = [("A", None), ("B", Some("1")), ("C", Some("1")), ("H", Some("1"))]
             .into_iter()
             .map(entry)
             .collect();
         let recent = Recent::default();
         let mut view = View::over(&db, &recent, &group);
-        view.put("c", "2");
-        view.remove("e");
-        view.remove("h");
-        view.put("f", "2");
-        assert_eq!(text(view.range(b"a", b"z")), "b1c2f2g0");
-        assert_eq!(text(view.range_back(b"a", b"z")), "g0f2c2b1");
-        assert_eq!(text(view.range(b"c", b"g")), "c2f2");
-        assert_eq!(text(View::of(&db).range_back(b"a", b"f")), "e0c0a0");
-        assert_eq!(view.get(b"c").unwrap().unwrap(), "2");
-        assert!(!view.has(b"a").unwrap());
-        assert_eq!(view.first(b"b").unwrap().unwrap().1, "1");
+        view.put("C", "2");
+        view.remove("E");
+        view.remove("H");
+        view.put("F", "2");
+        assert_eq!(text(view.range(b"A", b"Z")), "B1C2F2G0");
+        assert_eq!(text(view.range_back(b"A", b"Z")), "G0F2C2B1");
+        assert_eq!(text(view.range(b"C", b"G")), "C2F2");
+        assert_eq!(text(View::of(&db).range_back(b"A", b"F")), "E0C0A0");
+        assert_eq!(view.get(b"C").unwrap().unwrap(), "2");
+        assert!(!view.has(b"A").unwrap());
+        assert_eq!(view.first(b"B").unwrap().unwrap().1, "1");
     }
 
     #[test]

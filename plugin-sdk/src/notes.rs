@@ -73,8 +73,8 @@ impl Notes {
     }
 
     /// Notes the ids of a draft's objects that look like those of another kind of object. `prefixes` are those of the
-    /// provider's ids, by the name of the draft's block: `("subscription", &["sub_"])`. An id with none of them is
-    /// taken as it is.
+    /// provider's ids, by the name of the draft's block: `("subscription", &["sub_"])`; two kinds may share one. An id with
+    /// none of them is taken as it is.
     pub fn ids(&mut self, draft: &Draft, prefixes: &[(&str, &[&str])]) {
         let ids = [
             ("customer", draft.customer.as_ref().map(|block| &block.id)),
@@ -88,9 +88,12 @@ impl Notes {
             ("wallet", draft.wallet.as_ref().map(|block| &block.id)),
         ];
         for (block, id) in ids.into_iter().filter_map(|(block, id)| Some((block, id?.as_ref()?))) {
-            let looks_like =
-                prefixes.iter().find(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)));
-            if let Some((other, _)) = looks_like.filter(|(other, _)| *other != block) {
+            let looks_like: Vec<&str> = prefixes
+                .iter()
+                .filter(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)))
+                .map(|(kind, _)| *kind)
+                .collect();
+            if let Some(other) = looks_like.first().filter(|_| !looks_like.contains(&block)) {
                 self.add(format!("{block}.id `{}` looks like the id of a {other}", quoted(id)));
             }
         }
@@ -148,8 +151,9 @@ mod tests {
 
     #[test]
     fn an_id_of_another_kind_is_noted() {
-        let prefixes: &[(&str, &[&str])] = &[("invoice", &["in_"]), ("payment", &["pi_", "ch_"])];
-        let cases = [("in_1", 0), ("ch_1", 1), ("legacy-7", 0)];
+        let prefixes: &[(&str, &[&str])] =
+            &[("invoice", &["in_"]), ("payment", &["pi_", "ch_", "doc_"]), ("invoice", &["doc_"])];
+        let cases = [("in_1", 0), ("ch_1", 1), ("doc_1", 0), ("legacy-7", 0)];
         for (id, warnings) in cases {
             let invoice = Invoice { id: Some(id.to_owned()), ..Invoice::default() };
             let mut notes = Notes::default();

@@ -16,7 +16,14 @@ pub(crate) fn kind(envelope: &Envelope<'_>) -> &'static str {
 
 /// A name that covers several facts is told apart by the state of its object.
 fn refined(name: &str, envelope: &Envelope<'_>) -> &'static str {
-    let Some((_, object)) = envelope.main() else { return kind_of(name) };
+    match name {
+        "wallet.alert" | "feature.wallet_balance.alert" if is_calm(envelope) => "wallet.balance_recovered",
+        "customer.usage.alert" | "feature.usage.alert" if is_calm(envelope) => "usage.threshold_recovered",
+        _ => envelope.main().map_or_else(|| kind_of(name), |(_, object)| refined_by(name, object)),
+    }
+}
+
+fn refined_by(name: &str, object: &Fields<'_>) -> &'static str {
     match name {
         "subscription.updated" if is_cancel_scheduled(object) => "subscription.cancel_scheduled",
         "invoice.payment_status_updated" | "invoice.update.payment" => match paid(object) {
@@ -31,8 +38,6 @@ fn refined(name: &str, envelope: &Envelope<'_>) -> &'static str {
             Some(Paid::Voided) => "payment.canceled",
             Some(Paid::Initiated | Paid::Pending) | None => "payment.updated",
         },
-        "wallet.alert" | "feature.wallet_balance.alert" if is_calm(envelope) => "wallet.balance_recovered",
-        "customer.usage.alert" | "feature.usage.alert" if is_calm(envelope) => "usage.threshold_recovered",
         _ => kind_of(name),
     }
 }

@@ -14,6 +14,8 @@ const PREFIXES: &[(&str, &[&str])] = &[
     ("invoice", &["inv_"]),
     ("payment", &["pay_"]),
     ("credit_note", &["cn_"]),
+    // What gives money back is a credit note.
+    ("refund", &["cn_"]),
     ("wallet", &["wallet_"]),
 ];
 

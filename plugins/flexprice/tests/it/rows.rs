@@ -203,6 +203,8 @@ fn an_alert_with_the_status_ok_is_a_recovery() {
         for (status, kind) in [("info", alarm), ("warning", alarm), ("in_alarm", alarm), ("ok", calm)] {
             let body = with(cloud(name, key, &object(key)), json!({ "alert_status": status }));
             assert_eq!(one(&body).kind, kind, "{name} {status}");
+            let ids_only = json!({ "event_type": name, "alert_status": status, "feature_id": "feat_1" });
+            assert_eq!(one(&ids_only).kind, kind, "{name} {status}, with ids only");
         }
     }
 }
@@ -217,6 +219,7 @@ fn a_credit_note_that_gives_money_back_is_a_refund_too() {
     assert_eq!(refund.amount.as_ref().unwrap().amount_minor, 1000);
     assert_eq!((refund.status.as_deref(), refund.reason.as_deref()), (Some("succeeded"), Some("duplicate")));
     assert_eq!(drafts[0].refund, None);
+    assert_eq!((&drafts[0].warnings, &drafts[1].warnings), (&vec![], &vec![]));
     assert_eq!(drafts[0].credit_note.as_ref().unwrap().kind.as_deref(), Some("refund"));
 }
 

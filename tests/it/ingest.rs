@@ -84,16 +84,24 @@ pub(crate) fn holds(dir: &Path, bytes: &[u8]) -> bool {
     in_files || dir.join("db").exists() && rows(dir).iter().any(|row| stands_in(row))
 }
 
-/// Every row of a store that nobody has open, unpacked.
+/// Every row of a store that nobody has open, and what is packed anywhere in it.
 fn rows(store: &Path) -> Vec<Vec<u8>> {
     let dictionary = include_bytes!("../../gateway/src/store/sled/dictionary-1.txt");
     let mut unpacks = zstd::bulk::Decompressor::with_dictionary(dictionary).unwrap();
-    let rows = sled::open(store).unwrap().iter();
-    rows.map(|row| match &*row.unwrap().1 {
-        [0xfd, 1, frame @ ..] => unpacks.decompress(frame, 1 << 20).unwrap(),
-        plain => plain.to_vec(),
-    })
-    .collect()
+    let mut rows = Vec::new();
+    for row in sled::open(store).unwrap().iter() {
+        let row = row.unwrap().1;
+        for at in 0..row.len() {
+            // The mark of a packed value, its dictionary, and the magic number of a frame.
+            if row[at..].starts_with(b"\xfd\x01\x28\xb5\x2f\xfd") {
+                let frame = &row[at + 2..];
+                let size = zstd::zstd_safe::find_frame_compressed_size(frame).unwrap();
+                rows.push(unpacks.decompress(&frame[..size], 1 << 20).unwrap());
+            }
+        }
+        rows.push(row.to_vec());
+    }
+    rows
 }
 
 #[test]

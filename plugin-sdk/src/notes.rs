@@ -88,12 +88,13 @@ impl Notes {
             ("wallet", draft.wallet.as_ref().map(|block| &block.id)),
         ];
         for (block, id) in ids.into_iter().filter_map(|(block, id)| Some((block, id?.as_ref()?))) {
-            let looks_like: Vec<&str> = prefixes
-                .iter()
-                .filter(|(_, prefixes)| prefixes.iter().any(|prefix| id.starts_with(prefix)))
-                .map(|(kind, _)| *kind)
-                .collect();
-            if let Some(other) = looks_like.first().filter(|_| !looks_like.contains(&block)) {
+            let looks_like =
+                |(_, prefixes): &&(&str, &[&str])| prefixes.iter().any(|prefix| id.starts_with(prefix));
+            let mut kinds = prefixes.iter().filter(looks_like).map(|(kind, _)| *kind);
+            if let Some(other) = kinds.next()
+                && other != block
+                && !kinds.any(|kind| kind == block)
+            {
                 self.add(format!("{block}.id `{}` looks like the id of a {other}", quoted(id)));
             }
         }

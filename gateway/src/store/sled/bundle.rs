@@ -84,7 +84,7 @@ pub(super) fn write<'w>(
     let mut bytes = 0;
     let some = std::iter::from_fn(|| {
         let (key, write) = writes.next_if(|(key, _)| **key < end && bytes < BYTES_AT_ONCE)?;
-        bytes += key.len() + write.row().map_or(0, |row| row.len());
+        bytes += write.size(key);
         Some((key, write))
     });
     let merged = merged(old.as_ref(), some)?;

@@ -191,7 +191,7 @@ pub(super) fn last_webhook(writes: &Writes) -> Option<&IVec> {
 
 /// Bytes of keys and rows.
 pub(super) fn size(writes: &Writes) -> usize {
-    writes.iter().map(|(key, write)| key.len() + write.row().map_or(0, |row| row.len())).sum()
+    writes.iter().map(|(key, write)| write.size(key)).sum()
 }
 
 /// Puts newer writes over older ones.

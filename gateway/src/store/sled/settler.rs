@@ -134,8 +134,7 @@ impl Disk {
         arrived: Option<Time>,
     ) -> Result<usize, sled::Error> {
         let Some((key, write)) = writes.next() else { return Ok(0) };
-        let row = write.row();
-        match row {
+        match write.row() {
             Some(row) => self.db.insert(key, row)?,
             None => self.db.remove(key)?,
         };
@@ -145,7 +144,7 @@ impl Disk {
         {
             self.forget_expired(key, now)?;
         }
-        Ok(key.len() + row.map_or(0, |row| row.len()))
+        Ok(write.size(key))
     }
 
     fn forget_expired(&self, from: &[u8], now: Time) -> Result<(), sled::Error> {

@@ -39,6 +39,11 @@ impl Write {
         }
     }
 
+    /// Bytes of its key and its row.
+    pub(super) fn size(&self, key: &[u8]) -> usize {
+        key.len() + self.row().map_or(0, |row| row.len())
+    }
+
     fn into_row(self) -> Option<IVec> {
         match self {
             Write::Put(row) | Write::New(row) => Some(row),

@@ -28,8 +28,8 @@ struct Named {
     example: Option<String>,
 }
 
-/// Holds that every `example` in the manifest of a normalizer is read as the catalogue says: that among its drafts is
-/// one of the event's type. Where the event's name is not in the body, the source's rule has found it. The plugin has
+/// Holds that every event in the manifest of a normalizer has an `example`, and that it is read as the catalogue says:
+/// that among its drafts is one of the event's type. Where the event's name is not in the body, the source's rule has found it. The plugin has
 /// an empty configuration.
 ///
 /// # Panics
@@ -40,7 +40,7 @@ pub fn examples<P: Normalize>(manifest: &str) {
     let plugin = plugin.unwrap_or_else(|failure| panic!("with an empty configuration: {failure}"));
     for provider in &manifest.provider {
         for Named { name, kind, example } in &provider.event {
-            let Some(example) = example else { continue };
+            let example = example.as_ref().unwrap_or_else(|| panic!("`{name}` has no example"));
             let webhook = Webhook::new(&provider.name, &provider.name).with_body(example);
             let webhook =
                 if provider.event_name.is_empty() { webhook } else { webhook.with_event_name(name) };
@@ -85,16 +85,18 @@ mod tests {
     fn an_example_must_be_read_as_the_catalogue_says() {
         let manifest = |more: &str, example: &str| {
             format!(
-                "[[provider]]\nname='a'\n{more}\n[[provider.event]]\nname='invoice.paid'\ntype='invoice.paid'\nexample='{example}'\n"
+                "[[provider]]\nname='a'\n{more}\n[[provider.event]]\nname='invoice.paid'\ntype='invoice.paid'\n{example}\n"
             )
         };
         let held = |more: &str, example: &str| {
-            let manifest = manifest(more, example);
+            let manifest = manifest(more, &format!("example='{example}'"));
             catch_unwind(|| examples::<Acme>(&manifest)).err().map(|why| *why.downcast::<String>().unwrap())
         };
         assert_eq!(held("", r#"{"event":"invoice.paid"}"#), None);
         assert_eq!(held("event_name = ['path']", "{}"), None);
         assert_eq!(held("", "{}").unwrap(), "the example of `invoice.paid`: invalid: no name");
+        let without = manifest("", "");
+        assert!(catch_unwind(|| examples::<Acme>(&without)).is_err());
         let told = held("", r#"{"event":"invoice.sent"}"#).unwrap();
         assert_eq!(told, "the example of `invoice.paid` is to be `invoice.paid`, and is [\"invoice.sent\"]");
     }

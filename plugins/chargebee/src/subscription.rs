@@ -47,7 +47,8 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
         cancel_at_period_end: cancel_at.map(|at| Some(at) == object.time("current_term_end")),
         canceled_at: object.time("cancel_schedule_created_at").or(ended_at),
         ended_at,
-        paused_at: object.time("pause_date"),
+        // Of a scheduled pause it lies ahead.
+        paused_at: object.time("pause_date").filter(|_| status == Some("paused")),
         resumes_at: object.time("resume_date"),
         mrr,
         mrr_source: mrr_source.map(str::to_owned),

@@ -4,6 +4,8 @@ use crate::model::source::Place;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, component, grants};
 use bytes::Bytes;
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -322,10 +324,27 @@ pub(super) fn check_config(plugin: &str, schema: Option<&[u8]>, config: &Value) 
 }
 
 /// One mistake: the key as it stands in the configuration file, and what is wrong with its value.
-fn mistake(error: &jsonschema::ValidationError<'_>) -> String {
+fn mistake(error: &ValidationError<'_>) -> String {
     let key = error.instance_path().to_string().replace('/', ".");
+    let why = match choices(error.kind()) {
+        Some(choices) => format!("the value is none of {choices}"),
+        None => error.masked_with("the value").to_string(),
+    };
     // The plugin wrote the schema, and may have chosen its words to look like something else.
-    one_line(&format!("`config{key}`: {}", error.masked_with("the value")), SHOWN_MAX)
+    one_line(&format!("`config{key}`: {why}"), SHOWN_MAX)
+}
+
+/// What the value may be, where it is one of several constants: a schema made from an `enum` of Rust says so.
+fn choices(kind: &ValidationErrorKind) -> Option<String> {
+    let (ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context }) = kind
+    else {
+        return None;
+    };
+    let constants = context.iter().map(|errors| match errors.first()?.kind() {
+        ValidationErrorKind::Constant { expected_value } => Some(expected_value.to_string()),
+        _ => None,
+    });
+    Some(constants.collect::<Option<Vec<_>>>()?.join(", "))
 }
 
 #[cfg(test)]
@@ -444,6 +463,11 @@ mod tests {
                 "`config.offers.1`: the value is not of type \"integer\"",
             ),
             (Some(schema), r#"{"currency": "USD", "colour": "hush"}"#, "'colour'"),
+            (
+                Some(br#"{"properties": {"offer": {"oneOf": [{"const": "discount"}, {"const": "pause"}]}}}"#),
+                r#"{"offer": "hush"}"#,
+                "`config.offer`: the value is none of \"discount\", \"pause\"",
+            ),
             (Some(schema), "{}", "\"currency\" is a required property"),
             (Some(schema), r#""hush""#, "`config` must be a table"),
             (Some(b"{"), "{}", "is not JSON"),

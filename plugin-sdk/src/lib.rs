@@ -80,6 +80,8 @@ pub mod bindings;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod exports;
+#[cfg(target_family = "wasm")]
+mod stdio;
 
 pub use billhook_event::{self as model, Draft, Money, Patch, Time};
 pub use event::Event;

@@ -31,17 +31,15 @@ macro_rules! plugin {
 
         #[cfg(target_family = "wasm")]
         const _: () = {
-            #[used]
+            // Not `#[used]`: that would keep the bytes in the memory of each instance too.
             #[unsafe(link_section = "billhook:plugin")]
             static MANIFEST_SECTION: [u8; MANIFEST.len()] =
                 *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
 
-            #[used]
             #[unsafe(link_section = "billhook:config-schema")]
             static SCHEMA_SECTION: [u8; CONFIG_SCHEMA.len()] =
                 *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
 
-            #[used]
             #[unsafe(link_section = "billhook:sdk")]
             static SDK_SECTION: [u8; $crate::exports::SDK.len()] = $crate::exports::sdk();
 

@@ -340,7 +340,17 @@ impl config::Host for State {
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> Result<()> {
         self.count_call()?;
-        self.log_lines += 1;
+        match fields.first() {
+            Some((name, stream)) if name == "stream" && stream == "stdout" => {
+                self.stdout.write(message.as_bytes());
+                return Ok(());
+            }
+            Some((name, stream)) if name == "stream" && stream == "stderr" => {
+                self.stderr.write(message.as_bytes());
+                return Ok(());
+            }
+            _ => self.log_lines += 1,
+        }
         let Limits { log_lines, log_line, .. } = *self.limits();
         if self.log_lines > log_lines {
             return Ok(());

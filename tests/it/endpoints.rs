@@ -87,9 +87,11 @@ async fn a_pause_holds_what_comes_over_a_restart_until_it_is_resumed() {
     assert!(paused.contains("paused") && paused.contains("billhook endpoint resume app"), "{paused}");
     send(&gateway, "subs_1").await;
     gateway = gateway.restart().await;
-    send(&gateway, "subs_2").await;
+    let second = send(&gateway, "subs_2").await;
     gateway.advance(HOUR * 100).await;
     assert_eq!(receiver.received().len(), 0);
+    let told = text(&ask(&gateway, &["webhook", "show", &second.to_string()]).await.stdout);
+    assert!(told.contains("app: waits: attempt 1 is due now, but the endpoint is paused"), "{told}");
     let listed = text(&ask(&gateway, &["endpoint", "ls"]).await.stdout);
     for expected in ["app", "paused", "2", "by an operator", "deploy"] {
         assert!(listed.contains(expected), "no {expected:?} in:\n{listed}");

@@ -4,7 +4,7 @@
 use crate::admin::error::ApiError;
 use crate::admin::params::body;
 use crate::admin::{Admin, EndpointInfo, view};
-use crate::api::endpoint::{By, Endpoint, Endpoints, Gate, Signing, Tested, Turn, Turned};
+use crate::api::endpoint::{By, Endpoint, Endpoints, Signing, Tested, Turn, Turned};
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::rotation::{self, Live};
 use crate::model::{endpoint, ping, signature};
@@ -129,12 +129,6 @@ pub(super) async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoin
     let RotationRow { rotation, .. } = admin.store.rotation(info.id).await?;
     let live = rotation::live(rotation.as_deref(), &info.secrets, admin.clock.now());
     let disabled_at = gate.notice(admin.clock.now(), info.disable_after);
-    let gate = match gate {
-        endpoint::Gate::Open => Gate::Open,
-        endpoint::Gate::Trial { since, at, wait } => Gate::Trial { since, at, wait_ms: view::millis(wait) },
-        endpoint::Gate::Paused => Gate::Paused,
-        endpoint::Gate::Disabled => Gate::Disabled,
-    };
     let turned = turned.map(|endpoint::Turned { by, why, at }| {
         let by = match by {
             endpoint::By::Gateway => By::Gateway,
@@ -153,7 +147,7 @@ pub(super) async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoin
         signing: live.iter().map(signing).collect(),
         waiting: waiting.rows.len() as u64,
         waiting_more: waiting.next.is_some(),
-        gate,
+        gate: view::gate(gate),
         turned,
         disabled_at,
     })

@@ -4,6 +4,7 @@ use crate::admin::Admin;
 use crate::api::delivery::{
     Attempt, Delivery, DeliveryState, DeliveryStory, EndpointRef, FailureKind, Outcome,
 };
+use crate::api::endpoint::Gate;
 use crate::api::event::{Dropped, Event, EventStory};
 use crate::api::refused::Refused;
 use crate::api::rehearsal::{Compared, Difference, Part};
@@ -13,40 +14,48 @@ use crate::model::attempt::{self, Failure};
 use crate::model::difference::{self, Change, Differences};
 use crate::model::id::{AttemptId, DeliveryId, EndpointId, RefusedId};
 use crate::model::refused::RefusedHead;
-use crate::model::{Time, delivery, dispatch, webhook};
+use crate::model::{Time, delivery, dispatch, endpoint, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
 impl Admin {
     /// Everything about one webhook.
-    pub(crate) fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
+    pub(crate) async fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
         let run = story.webhook.run.clone().map(|run| self.run(run));
-        let events =
-            story.events.into_iter().map(|event| self.event_story(event)).collect::<Result<_, _>>()?;
+        let mut events = Vec::with_capacity(story.events.len());
+        for event in story.events {
+            events.push(self.event_story(event).await?);
+        }
         let body = story.body.map(|body| Content::of(&body));
         Ok(Story { read_at, webhook: webhook(story.webhook), body, run, events })
     }
 
-    fn event_story(&self, story: store::EventStory) -> Result<EventStory, StoreError> {
+    async fn event_story(&self, story: store::EventStory) -> Result<EventStory, StoreError> {
         let damaged = |why: String| StoreError::Damaged(format!("event {}: {why}", story.event.id));
         let text = std::str::from_utf8(&story.event.json).map_err(|why| damaged(why.to_string()))?.to_owned();
         let json = RawValue::from_string(text).map_err(|why| damaged(why.to_string()))?;
-        let deliveries = story.deliveries.into_iter();
-        let deliveries =
-            deliveries.map(|(delivery, attempts)| self.delivery_story(delivery, attempts)).collect();
+        let mut deliveries = Vec::with_capacity(story.deliveries.len());
+        for (delivery, attempts) in story.deliveries {
+            deliveries.push(self.delivery_story(delivery, attempts).await?);
+        }
         Ok(EventStory { summary: event(story.event), event: json, deliveries })
     }
 
-    /// A delivery and its attempts.
-    pub(crate) fn delivery_story(
+    /// A delivery, its attempts, and what holds it back.
+    pub(crate) async fn delivery_story(
         &self,
         row: delivery::Delivery,
         attempts: Vec<attempt::Attempt>,
-    ) -> DeliveryStory {
+    ) -> Result<DeliveryStory, StoreError> {
         let id = row.id;
+        let held = match row.state {
+            delivery::DeliveryState::Waiting { .. } => Some(gate(self.store.gate(row.endpoint).await?.gate)),
+            _ => None,
+        };
         let attempts = attempts.into_iter().map(|row| attempt(id, row)).collect();
-        DeliveryStory { delivery: self.delivery(row), attempts }
+        let held = held.filter(|gate| *gate != Gate::Open);
+        Ok(DeliveryStory { delivery: self.delivery(row), attempts, held })
     }
 
     /// A delivery, with what the configuration knows of its endpoint.
@@ -72,6 +81,16 @@ impl Admin {
             },
             stale: row.stale,
         }
+    }
+}
+
+/// Whether deliveries pass to an endpoint.
+pub(crate) fn gate(gate: endpoint::Gate) -> Gate {
+    match gate {
+        endpoint::Gate::Open => Gate::Open,
+        endpoint::Gate::Trial { since, at, wait } => Gate::Trial { since, at, wait_ms: millis(wait) },
+        endpoint::Gate::Paused => Gate::Paused,
+        endpoint::Gate::Disabled => Gate::Disabled,
     }
 }
 

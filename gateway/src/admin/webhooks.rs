@@ -33,5 +33,5 @@ pub(crate) async fn show(
 ) -> Result<Json<Story>, ApiError> {
     let story = admin.store.story(id).await?;
     let story = story.ok_or_else(|| ApiError::Missing { what: "webhook", id: id.to_string() })?;
-    Ok(Json(admin.story(story, admin.clock.now())?))
+    Ok(Json(admin.story(story, admin.clock.now()).await?))
 }

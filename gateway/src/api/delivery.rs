@@ -1,5 +1,6 @@
 //! Deliveries and their attempts.
 
+use crate::api::endpoint::Gate;
 use crate::api::{Content, text};
 use crate::model::Time;
 use crate::model::id::{AttemptId, DeliveryId, EndpointId, EventId};
@@ -108,6 +109,9 @@ pub struct DeliveryStory {
     pub delivery: Delivery,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
+    /// What holds it back besides its time: the gate of its endpoint. Absent when it passes, or nothing is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Gate>,
 }
 
 /// What a resend did. The answer of `POST /api/v1/deliveries/{id}/resend`.

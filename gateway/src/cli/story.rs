@@ -7,6 +7,7 @@
 mod facts;
 
 use crate::api::delivery::{Attempt, DeliveryState, DeliveryStory, Outcome};
+use crate::api::endpoint::Gate;
 use crate::api::event::EventStory;
 use crate::api::rehearsal::Compared;
 use crate::api::webhook::{Note, Run, Said, Shadow, Webhook, WebhookState};
@@ -200,7 +201,8 @@ fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node
     let mut line = vec![strong(delivery.endpoint.label()), plain(": ".to_owned())];
     line.push(match &delivery.state {
         DeliveryState::Waiting { due } => {
-            care(format!("waits: attempt {} {}", delivery.attempts.saturating_add(1), when(*due, now)))
+            let held = story.held.as_ref().map(held).unwrap_or_default();
+            care(format!("waits: attempt {} {}{held}", delivery.attempts.saturating_add(1), when(*due, now)))
         }
         DeliveryState::Delivered { at } => good(format!("delivered {}", relative(*at, origin))),
         DeliveryState::Skipped { at, why } => care(format!("skipped {}: {why}", relative(*at, origin))),
@@ -238,6 +240,18 @@ fn attempt_node(attempt: &Attempt, origin: Time) -> Node {
         line.push(faint(format!(", answered “{}”", cut(&text(answer), ANSWER_CHARS_MAX))));
     }
     Node::fact(&format!("attempt {}", attempt.n), line)
+}
+
+/// What the endpoint's gate adds to when an attempt is due.
+fn held(gate: &Gate) -> String {
+    match gate {
+        Gate::Open => String::new(),
+        Gate::Trial { since, at, .. } => {
+            format!(", but the endpoint has failed since {since}: one is tried {at}")
+        }
+        Gate::Paused => ", but the endpoint is paused".to_owned(),
+        Gate::Disabled => ", but the endpoint is disabled".to_owned(),
+    }
 }
 
 /// What is still to come of the webhook itself.
@@ -434,6 +448,12 @@ mod tests {
         json!({"delivery": delivery, "attempts": attempts})
     }
 
+    fn held(mut delivery: Value) -> Value {
+        delivery["held"] = json!({"gate": "trial", "since": "2026-08-10T09:00:00.000Z",
+            "at": "2026-08-10T12:01:00.000Z", "wait_ms": 60_000});
+        delivery
+    }
+
     fn attempt(n: u32, at: &str, outcome: Value) -> Value {
         let mut attempt = json!({
             "id": "att_01K2A3B4C5D6E7F8G9HAJBKCMH", "n": n, "at": at, "took_us": 23_456, "trial": false,
@@ -472,9 +492,9 @@ mod tests {
                         attempt(1, "2026-08-10T12:00:00.054Z", refused),
                         attempt(2, "2026-08-10T12:00:05.154Z", taken),
                     ]),
-                    delivery("crm", json!({"state": "waiting", "due": "2026-08-10T12:01:15.042Z"}), vec![
+                    held(delivery("crm", json!({"state": "waiting", "due": "2026-08-10T12:01:15.042Z"}), vec![
                         attempt(1, "2026-08-10T12:00:00.055Z", timeout),
-                    ]),
+                    ])),
                 ],
             }],
         }))

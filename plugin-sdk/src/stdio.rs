@@ -12,7 +12,7 @@ use std::slice;
 
 const STDOUT: c_int = 1;
 
-/// `enum level` of `billhook:plugin/log`.
+/// `enum level` of `billhook:plugin/log`: a stream has none, and the gateway does not look at it.
 const ERROR: i32 = 4;
 
 /// A `tuple<string, string>` in the canonical ABI.

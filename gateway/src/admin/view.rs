@@ -17,45 +17,59 @@ use crate::model::refused::RefusedHead;
 use crate::model::{Time, delivery, dispatch, endpoint, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
 use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// Gates that hold deliveries back.
+pub(crate) type Gates = BTreeMap<EndpointId, Gate>;
 
 impl Admin {
     /// Everything about one webhook.
     pub(crate) async fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
         let run = story.webhook.run.clone().map(|run| self.run(run));
-        let mut events = Vec::with_capacity(story.events.len());
-        for event in story.events {
-            events.push(self.event_story(event).await?);
-        }
+        let rows = story.events.iter().flat_map(|event| &event.deliveries).map(|(row, _)| row);
+        let gates = self.gates(rows).await?;
+        let events = story.events.into_iter().map(|event| self.event_story(event, &gates));
+        let events = events.collect::<Result<_, _>>()?;
         let body = story.body.map(|body| Content::of(&body));
         Ok(Story { read_at, webhook: webhook(story.webhook), body, run, events })
     }
 
-    async fn event_story(&self, story: store::EventStory) -> Result<EventStory, StoreError> {
+    fn event_story(&self, story: store::EventStory, gates: &Gates) -> Result<EventStory, StoreError> {
         let damaged = |why: String| StoreError::Damaged(format!("event {}: {why}", story.event.id));
         let text = std::str::from_utf8(&story.event.json).map_err(|why| damaged(why.to_string()))?.to_owned();
         let json = RawValue::from_string(text).map_err(|why| damaged(why.to_string()))?;
-        let mut deliveries = Vec::with_capacity(story.deliveries.len());
-        for (delivery, attempts) in story.deliveries {
-            deliveries.push(self.delivery_story(delivery, attempts).await?);
-        }
+        let deliveries = story.deliveries.into_iter();
+        let deliveries =
+            deliveries.map(|(row, attempts)| self.delivery_story(row, attempts, gates)).collect();
         Ok(EventStory { summary: event(story.event), event: json, deliveries })
     }
 
-    /// A delivery, its attempts, and what holds it back.
-    pub(crate) async fn delivery_story(
+    /// A delivery, its attempts, and which of the gates holds it back.
+    pub(crate) fn delivery_story(
         &self,
         row: delivery::Delivery,
         attempts: Vec<attempt::Attempt>,
-    ) -> Result<DeliveryStory, StoreError> {
-        let id = row.id;
-        let held = match row.state {
-            delivery::DeliveryState::Waiting { .. } => Some(gate(self.store.gate(row.endpoint).await?.gate)),
-            _ => None,
-        };
-        let attempts = attempts.into_iter().map(|row| attempt(id, row)).collect();
-        let held = held.filter(|gate| *gate != Gate::Open);
-        Ok(DeliveryStory { delivery: self.delivery(row), attempts, held })
+        gates: &Gates,
+    ) -> DeliveryStory {
+        let held = is_waiting(&row).then(|| gates.get(&row.endpoint)).flatten().cloned();
+        let attempts = attempts.into_iter().map(|attempt| self::attempt(row.id, attempt)).collect();
+        DeliveryStory { delivery: self.delivery(row), attempts, held }
+    }
+
+    /// The gates that are not open of the endpoints for which some of these deliveries wait, each read once.
+    pub(crate) async fn gates(
+        &self,
+        rows: impl Iterator<Item = &delivery::Delivery>,
+    ) -> Result<Gates, StoreError> {
+        let endpoints: BTreeSet<EndpointId> =
+            rows.filter(|row| is_waiting(row)).map(|row| row.endpoint).collect();
+        let mut gates = Gates::new();
+        for endpoint in endpoints {
+            gates.insert(endpoint, gate(self.store.gate(endpoint).await?.gate));
+        }
+        gates.retain(|_, gate| *gate != Gate::Open);
+        Ok(gates)
     }
 
     /// A delivery, with what the configuration knows of its endpoint.
@@ -82,6 +96,10 @@ impl Admin {
             stale: row.stale,
         }
     }
+}
+
+fn is_waiting(row: &delivery::Delivery) -> bool {
+    matches!(row.state, delivery::DeliveryState::Waiting { .. })
 }
 
 /// Whether deliveries pass to an endpoint.

@@ -201,7 +201,7 @@ fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node
     let mut line = vec![strong(delivery.endpoint.label()), plain(": ".to_owned())];
     line.push(match &delivery.state {
         DeliveryState::Waiting { due } => {
-            let held = story.held.as_ref().map(held).unwrap_or_default();
+            let held = story.held.as_ref().map(|gate| held(gate, now)).unwrap_or_default();
             care(format!("waits: attempt {} {}{held}", delivery.attempts.saturating_add(1), when(*due, now)))
         }
         DeliveryState::Delivered { at } => good(format!("delivered {}", relative(*at, origin))),
@@ -243,11 +243,11 @@ fn attempt_node(attempt: &Attempt, origin: Time) -> Node {
 }
 
 /// What the endpoint's gate adds to when an attempt is due.
-fn held(gate: &Gate) -> String {
+fn held(gate: &Gate, now: Option<Time>) -> String {
     match gate {
         Gate::Open => String::new(),
         Gate::Trial { since, at, .. } => {
-            format!(", but the endpoint has failed since {since}: one is tried {at}")
+            format!(", but the endpoint has failed since {since}: its next trial {}", when(*at, now))
         }
         Gate::Paused => ", but the endpoint is paused".to_owned(),
         Gate::Disabled => ", but the endpoint is disabled".to_owned(),

@@ -104,6 +104,15 @@ impl State {
         &self.plugin.limits
     }
 
+    /// What a plugin writes to the stream `name` is kept here.
+    pub(super) fn stream(&mut self, name: &str) -> Option<&mut Captured> {
+        match name {
+            "stdout" => Some(&mut self.stdout),
+            "stderr" => Some(&mut self.stderr),
+            _ => None,
+        }
+    }
+
     /// Counts a call of a host function.
     pub(super) fn count_call(&mut self) -> Result<()> {
         self.calls += 1;
@@ -340,17 +349,12 @@ impl config::Host for State {
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> Result<()> {
         self.count_call()?;
-        match fields.first() {
-            Some((name, stream)) if name == "stream" && stream == "stdout" => {
-                self.stdout.write(message.as_bytes());
-                return Ok(());
-            }
-            Some((name, stream)) if name == "stream" && stream == "stderr" => {
-                self.stderr.write(message.as_bytes());
-                return Ok(());
-            }
-            _ => self.log_lines += 1,
+        let stream = fields.first().filter(|(name, _)| name == "stream");
+        if let Some(captured) = stream.and_then(|(_, stream)| self.stream(stream)) {
+            captured.write(message.as_bytes());
+            return Ok(());
         }
+        self.log_lines += 1;
         let Limits { log_lines, log_line, .. } = *self.limits();
         if self.log_lines > log_lines {
             return Ok(());

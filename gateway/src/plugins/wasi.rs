@@ -14,7 +14,8 @@ const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// What an output stream takes in one write: a plugin that asks how much it may write is told this.
 const WRITE_BYTES_MAX: u64 = 4 << 10;
 
-/// What the streams are called: a handle's number.
+/// The streams; a handle's number is the place in it.
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 const STDIN: u32 = 0;
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
@@ -160,11 +161,11 @@ fn streams(shell: &mut Shell<'_>) -> Result<()> {
     })?;
     for write in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
         shell.add(write, |state, (stream, bytes): (Handle, Vec<u8>)| {
-            match stream.rep() {
-                STDOUT => state.stdout.write(&bytes),
-                STDERR => state.stderr.write(&bytes),
-                _ => return Ok((Streamed::Err(StreamError::Closed),)),
-            }
+            let name = STREAMS.get(stream.rep() as usize);
+            let Some(captured) = name.and_then(|name| state.stream(name)) else {
+                return Ok((Streamed::Err(StreamError::Closed),));
+            };
+            captured.write(&bytes);
             Ok((Streamed::Ok(()),))
         })?;
     }

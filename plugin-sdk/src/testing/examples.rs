@@ -29,8 +29,8 @@ struct Named {
 }
 
 /// Holds that every event in the manifest of a normalizer has an `example`, and that it is read as the catalogue says:
-/// that among its drafts is one of the event's type. Where the event's name is not in the body, the source's rule has found it. The plugin has
-/// an empty configuration.
+/// that among its drafts is one of the event's type. Where the event's name is not in the body, the source's rule has
+/// found it. The plugin has an empty configuration.
 ///
 /// # Panics
 /// If it does not hold, with the event; if the manifest is none, or the plugin needs a configuration.
@@ -85,7 +85,8 @@ mod tests {
     fn an_example_must_be_read_as_the_catalogue_says() {
         let manifest = |more: &str, example: &str| {
             format!(
-                "[[provider]]\nname='a'\n{more}\n[[provider.event]]\nname='invoice.paid'\ntype='invoice.paid'\n{example}\n"
+                "[[provider]]\nname='a'\n{more}\n\
+                [[provider.event]]\nname='invoice.paid'\ntype='invoice.paid'\n{example}\n"
             )
         };
         let held = |more: &str, example: &str| {

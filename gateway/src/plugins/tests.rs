@@ -584,3 +584,22 @@ fn every_shipped_plugin_loads_and_needs_nothing_of_wasi() {
     }
     assert!(shipped::component("nobody").is_none());
 }
+
+#[tokio::test]
+async fn a_usual_call_needs_no_more_memory_than_it_begins_with() {
+    for name in shipped::names() {
+        let component = Bytes::from_static(shipped::component(name).unwrap());
+        let plugin = shared().load(Spec { name: name.to_owned(), component, ..spec() }).unwrap();
+        let needed = plugin.0.linked.any.component().resources_required().unwrap();
+        let begins_with = needed.max_initial_memory_size.unwrap() << 16;
+        let events = plugin.manifest().providers.iter().flat_map(|provider| &provider.events);
+        for (named, example) in events.filter_map(|named| Some((named, named.example.as_ref()?))) {
+            let WebhookInput { id, head, body } = Arc::unwrap_or_clone(webhook(example));
+            let head = WebhookHead { event_name: Some(named.name.clone()), ..Arc::unwrap_or_clone(head) };
+            let webhook = Arc::new(WebhookInput { id, head: Arc::new(head), body });
+            let (drafts, usage) = watch::watched(plugin.normalize(&CALL, &webhook)).await;
+            assert!(drafts.is_ok(), "{name}, {}: {drafts:?}", named.name);
+            assert_eq!(usage.memory as u64, begins_with, "{name}, {}", named.name);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Instants: Unix time in milliseconds, RFC 3339 on the wire.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use speedate::{Date, DateTime, DateTimeConfig, TimestampUnit};
 use std::fmt;
 
 /// An instant as milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
@@ -13,8 +14,8 @@ impl Time {
     /// The Unix epoch: the least instant there is.
     pub const ZERO: Time = Time(0);
 
-    /// The last instant that has a name in every offset of RFC 3339, 9999-12-30T22:00:00.000Z: also the last that
-    /// jiff takes, so that every instant can be written and read back.
+    /// The last instant that has a name in every offset of RFC 3339, 9999-12-30T22:00:00.000Z, so that every instant
+    /// can be written and read back.
     pub const MAX: Time = Time(253_402_207_200_000);
 
     /// From Unix milliseconds; later than [`Time::MAX`] becomes [`Time::MAX`].
@@ -39,7 +40,9 @@ impl Time {
 
     /// Its date in UTC, `2026-08-10`: for keys of what happens once a day at most.
     pub fn date(self) -> String {
-        self.to_string().chars().take("2026-08-10".len()).collect()
+        let mut text = self.to_string();
+        text.truncate("2026-08-10".len());
+        text
     }
 
     /// This instant and `duration` after it, to the millisecond.
@@ -59,8 +62,9 @@ impl Time {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads what providers write as a time: RFC 3339 with any offset and 0 to 9 fraction digits, a date alone
-    /// (midnight UTC), or Unix seconds or milliseconds as digits (from 12 digits on they are milliseconds).
+    /// Reads what providers write as a time: RFC 3339 with any offset (none is UTC) and any number of fraction digits,
+    /// a date alone (midnight UTC), or Unix seconds or milliseconds as digits (from 12 digits on they are
+    /// milliseconds).
     ///
     /// `None` for anything else, for times before 1970, and for Go's zero time `0001-01-01T00:00:00Z`.
     pub fn parse(text: &str) -> Option<Time> {
@@ -70,20 +74,36 @@ impl Time {
             let known = if text.len() >= 12 { Time::from_millis(number) } else { Time::from_secs(number) };
             return (number != 0).then_some(known);
         }
-        let timestamp = match text.parse::<jiff::Timestamp>() {
-            Ok(timestamp) => timestamp,
-            Err(_) => {
-                text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
-            }
+        let millis = match DateTime::parse_str_rfc3339(text) {
+            Ok(moment) => moment.timestamp_tz_ms(),
+            Err(_) => Date::parse_str_rfc3339(text).ok()?.timestamp_ms(),
         };
-        u64::try_from(timestamp.as_millisecond()).ok().filter(|millis| *millis > 0).map(Time::from_millis)
+        u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Time::from_millis)
     }
 }
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let timestamp = jiff::Timestamp::from_millisecond(self.0 as i64).map_err(|_| fmt::Error)?;
-        write!(f, "{timestamp:.3}")
+        let config = DateTimeConfig { timestamp_unit: TimestampUnit::Second, ..DateTimeConfig::default() };
+        let DateTime { date, time } =
+            DateTime::from_timestamp_with_config(self.secs() as i64, 0, &config).map_err(|_| fmt::Error)?;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [
+            (0..4, u64::from(date.year)),
+            (5..7, u64::from(date.month)),
+            (8..10, u64::from(date.day)),
+            (11..13, u64::from(time.hour)),
+            (14..16, u64::from(time.minute)),
+            (17..19, u64::from(time.second)),
+            (20..23, self.0 % 1000),
+        ];
+        for (place, mut number) in parts {
+            for digit in text[place].iter_mut().rev() {
+                *digit += (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -111,6 +131,13 @@ mod tests {
             ("2026-08-10T12:00:00Z", Some("2026-08-10T12:00:00.000Z")),
             ("2025-10-25T09:45:12.273046Z", Some("2025-10-25T09:45:12.273Z")),
             ("2026-08-10T14:00:00+02:00", Some("2026-08-10T12:00:00.000Z")),
+            ("2026-08-10 14:00:00.5+0200", Some("2026-08-10T12:00:00.500Z")),
+            ("2026-08-10T12:00:00.123456789Z", Some("2026-08-10T12:00:00.123Z")),
+            ("2026-08-10T12:00:00", Some("2026-08-10T12:00:00.000Z")),
+            ("2024-02-29T23:59:59-01:30", Some("2024-03-01T01:29:59.000Z")),
+            ("2699-12-31T23:59:59.999Z", Some("2699-12-31T23:59:59.999Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-30T22:00:00.000Z")),
+            ("2026-02-29T12:00:00Z", None),
             ("2026-08-10", Some("2026-08-10T00:00:00.000Z")),
             ("1614265330", Some("2021-02-25T15:02:10.000Z")),
             ("1614265330123", Some("2021-02-25T15:02:10.123Z")),

@@ -1,7 +1,7 @@
 //! Turns components into machine code, and keeps it.
 //!
 //! A file of the cache is named by the SHA-256 of the component and a hash of everything that the machine code depends
-//! on: wasmtime's version, its settings, the processor. Beside it stands a file with its own SHA-256, written first.
+//! on: wasmtime's version, its settings, the processor. Beside it stands a file with its own BLAKE3, written first.
 //! Code is mapped only if that fits: a damaged file is replaced. Whoever can write into the directory can run code in
 //! the gateway, so it is the gateway's alone (mode 0700). Files are never changed in place, only replaced by renaming;
 //! nothing is synced, since whatever a crash leaves half written does not fit its hash.
@@ -10,8 +10,7 @@ use crate::plugins::engine::{self, Host};
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{Compiler, LoadError};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
-use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -124,18 +123,16 @@ impl Cached {
         let mut settings = DefaultHasher::new();
         host.engine.precompile_compatibility_hash().hash(&mut settings);
         let name = format!("{}-{:016x}", hex::encode(digest), settings.finish());
-        Ok(Cached { code: dir.join(format!("{name}.cwasm")), hash: dir.join(format!("{name}.sha256")) })
+        Ok(Cached { code: dir.join(format!("{name}.cwasm")), hash: dir.join(format!("{name}.blake3")) })
     }
 
     /// The component, if both files are there and fit.
     fn read(&self, host: &Host) -> Option<Component> {
         let expected = fs::read_to_string(&self.hash).ok()?;
-        let code = fs::read(&self.code).ok()?;
-        if expected != hex::encode(Sha256::digest(&code)) {
+        if expected != hash(&self.code).ok()? {
             warn!(path = %self.code.display(), "cached machine code does not fit its hash and is compiled again");
             return None;
         }
-        drop(code);
         match deserialize(host, &self.code) {
             Ok(component) => Some(component),
             Err(error) => {
@@ -147,13 +144,19 @@ impl Cached {
 
     /// Takes fresh code in.
     fn write(&self, fresh: &Path) -> Result<(), LoadError> {
-        let hash =
-            fs::read(fresh).map_err(cache_error(fresh)).map(|code| hex::encode(Sha256::digest(&code)))?;
-        let beside = fresh.with_extension("sha256.tmp");
+        let hash = hash(fresh).map_err(cache_error(fresh))?;
+        let beside = fresh.with_extension("blake3.tmp");
         fs::write(&beside, hash).map_err(cache_error(&beside))?;
         fs::rename(&beside, &self.hash).map_err(cache_error(&self.hash))?;
         fs::rename(fresh, &self.code).map_err(cache_error(&self.code))
     }
+}
+
+/// BLAKE3 of a file, in hex.
+fn hash(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[expect(unsafe_code, reason = "mapping machine code is unsafe by nature; this is the only place")]
@@ -290,7 +293,7 @@ mod tests {
         let options = Options { cache_dir: Some(dir.path().join("cache")), ..Options::default() };
         let host = Host::start(Options { instances: 1, ..options }, false).unwrap();
         let bytes = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
-        let digest = Sha256::digest(&bytes).into();
+        let digest = [7; 32];
         let load = || component(&host, "p", &bytes, &digest).map(|_| ());
         load().unwrap();
         let cached = Cached::new(&host, host.options.cache_dir.as_ref().unwrap(), &digest).unwrap();

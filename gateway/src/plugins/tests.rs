@@ -501,12 +501,12 @@ async fn machine_code_is_compiled_once_and_again_when_it_was_tampered_with() {
     assert_ne!(fs::read(&code[0]).unwrap(), tampered);
     assert_eq!(plugin.normalize(&CALL, &doing("draft")).await.unwrap().len(), 1);
 
-    fs::remove_file(&files(&cache, "sha256")[0]).unwrap();
+    fs::remove_file(&files(&cache, "blake3")[0]).unwrap();
     load();
-    assert_eq!(files(&cache, "sha256").len(), 1, "without its hash it is not trusted");
+    assert_eq!(files(&cache, "blake3").len(), 1, "without its hash it is not trusted");
 
     // Code of the right hash that is not ours: wasmtime itself refuses it.
-    fs::write(&files(&cache, "sha256")[0], hex::encode(Sha256::digest(b"no code"))).unwrap();
+    fs::write(&files(&cache, "blake3")[0], blake3::hash(b"no code").to_string()).unwrap();
     fs::remove_file(&code[0]).unwrap();
     fs::write(&code[0], b"no code").unwrap();
     assert_eq!(load().normalize(&CALL, &doing("draft")).await.unwrap().len(), 1);

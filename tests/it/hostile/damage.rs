@@ -48,7 +48,7 @@ async fn machine_code_with_a_flipped_bit_is_compiled_again() {
         let mut files = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
         files.find(|path| path.extension().is_some_and(|e| e == extension)).unwrap()
     };
-    for (path, regions) in [(file("cwasm"), 40), (file("sha256"), 8)] {
+    for (path, regions) in [(file("cwasm"), 40), (file("blake3"), 8)] {
         let whole = fs::read(&path).unwrap();
         let cuts = [0, 1, whole.len() / 2, whole.len() - 1].map(|len| whole[..len].to_vec());
         let flips = (0..whole.len()).step_by(whole.len() / regions).map(|at| {

@@ -5,7 +5,7 @@ use crate::plugins::{Limits, LoadError};
 use wasmtime::component::Component;
 
 /// Bytes of a page of memory, which sizes are counted in (WebAssembly 2.0, 4.2.8).
-const PAGE_BYTES: u64 = 64 << 10;
+pub(super) const PAGE_BYTES: u64 = 64 << 10;
 
 /// How many places of the pool a call takes, if it can have what the component begins with.
 ///

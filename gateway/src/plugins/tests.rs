@@ -72,9 +72,19 @@ fn plugin_with(change: impl FnOnce(&mut Spec)) -> Plugin {
     shared().load(spec).unwrap()
 }
 
+fn load_shipped(name: &str) -> Plugin {
+    let component = Bytes::from_static(shipped::component(name).unwrap());
+    plugin_with(|spec| (spec.name, spec.component) = (name.to_owned(), component))
+}
+
 const CALL: Call = Call { now: Time::from_millis(1_786_363_200_042), seed: [7; 16], kv: Kv::None };
 
 fn webhook(body: &str) -> Arc<WebhookInput> {
+    named(None, body)
+}
+
+/// A webhook whose event's name, if it has one, was found outside the body.
+fn named(event_name: Option<&str>, body: &str) -> Arc<WebhookInput> {
     let head = WebhookHead {
         source: "source".to_owned(),
         provider: "misbehave".to_owned(),
@@ -82,7 +92,7 @@ fn webhook(body: &str) -> Arc<WebhookInput> {
         path: String::new(),
         query: "a=1&b=2&a=x%20y".to_owned(),
         headers: vec![("x-kind".to_owned(), b"1".to_vec()), ("x-kind".to_owned(), b"2".to_vec())],
-        event_name: None,
+        event_name: event_name.map(str::to_owned),
         delivery_id: None,
         verified: Verified::None,
         sha256: [0; 32],
@@ -573,14 +583,9 @@ fn a_component_that_does_not_validate_is_refused_by_the_compiler() {
 #[test]
 fn every_shipped_plugin_loads_and_needs_nothing_of_wasi() {
     for name in shipped::names() {
-        let component = Bytes::from_static(shipped::component(name).unwrap());
-        let imports = component::read(name, &component).unwrap().imports;
+        let imports = component::read(name, shipped::component(name).unwrap()).unwrap().imports;
         assert!(imports.iter().all(|import| import.starts_with("billhook:plugin/")), "{name}: {imports:?}");
-        let spec = Spec { name: name.to_owned(), component, ..spec() };
-        match shared().load(spec) {
-            Ok(plugin) => assert_eq!(plugin.manifest().name, name),
-            Err(error) => panic!("{error}"),
-        }
+        assert_eq!(load_shipped(name).manifest().name, name);
     }
     assert!(shipped::component("nobody").is_none());
 }
@@ -588,18 +593,15 @@ fn every_shipped_plugin_loads_and_needs_nothing_of_wasi() {
 #[tokio::test]
 async fn a_usual_call_needs_no_more_memory_than_it_begins_with() {
     for name in shipped::names() {
-        let component = Bytes::from_static(shipped::component(name).unwrap());
-        let plugin = shared().load(Spec { name: name.to_owned(), component, ..spec() }).unwrap();
+        let plugin = load_shipped(name);
         let needed = plugin.0.linked.any.component().resources_required().unwrap();
-        let begins_with = needed.max_initial_memory_size.unwrap() << 16;
+        let begins_with = needed.max_initial_memory_size.unwrap() * size::PAGE_BYTES;
         let events = plugin.manifest().providers.iter().flat_map(|provider| &provider.events);
-        for (named, example) in events.filter_map(|named| Some((named, named.example.as_ref()?))) {
-            let WebhookInput { id, head, body } = Arc::unwrap_or_clone(webhook(example));
-            let head = WebhookHead { event_name: Some(named.name.clone()), ..Arc::unwrap_or_clone(head) };
-            let webhook = Arc::new(WebhookInput { id, head: Arc::new(head), body });
+        for (event, example) in events.filter_map(|event| Some((&event.name, event.example.as_ref()?))) {
+            let webhook = named(Some(event), example);
             let (drafts, usage) = watch::watched(plugin.normalize(&CALL, &webhook)).await;
-            assert!(drafts.is_ok(), "{name}, {}: {drafts:?}", named.name);
-            assert_eq!(usage.memory as u64, begins_with, "{name}, {}", named.name);
+            assert!(drafts.is_ok(), "{name}, {event}: {drafts:?}");
+            assert_eq!(usage.memory as u64, begins_with, "{name}, {event}");
         }
     }
 }

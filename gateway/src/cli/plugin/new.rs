@@ -101,7 +101,7 @@ type File = (&'static str, &'static str);
 const SHARED: [File; 4] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
     ("README.md", include_str!("template/README.md.txt")),
-    (".cargo/config.toml", include_str!("template/cargo-config.toml")),
+    (".cargo/config.toml", include_str!("../../../../.cargo/config.toml")),
     (".gitignore", "/target\n"),
 ];
 

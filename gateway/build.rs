@@ -4,6 +4,7 @@
 //! with the same lock file. `BILLHOOK_PLUGINS_DIR` names a directory with `NAME.wasm` files to embed instead, for those
 //! who build where the target `wasm32-wasip2` cannot be had.
 
+use sha2::{Digest, Sha256};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,7 +161,9 @@ fn embed(built: &Path, out: &Path, names: &[String]) -> Result<(), String> {
         let path = path.ok_or_else(|| format!("there is no {}", candidates[0].display()))?;
         let path = path.canonicalize().map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         println!("cargo::rerun-if-changed={}", path.display());
-        list.push_str(&format!("    ({name:?}, include_bytes!({:?})),\n", path));
+        let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let sha256: [u8; 32] = Sha256::digest(bytes).into();
+        list.push_str(&format!("    ({name:?}, include_bytes!({path:?}), {sha256:?}),\n"));
     }
     list.push_str("]\n");
     fs::write(out.join("shipped.rs"), list).map_err(|error| format!("cannot write the list: {error}"))

@@ -51,7 +51,7 @@ use crate::model::id::WebhookId;
 use crate::model::secret::Secret;
 use crate::model::webhook::WebhookHead;
 use crate::outbound::Outbound;
-pub use crate::plugins::component::COMPONENT_BYTES_MAX;
+pub use crate::plugins::component::{COMPONENT_BYTES_MAX, Component};
 use crate::plugins::engine::Host;
 use crate::plugins::grants::{Capability, Grants};
 use crate::plugins::link::Linked;
@@ -62,10 +62,11 @@ use crate::plugins::tally::Tally;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use billhook_event::{Draft, Event, Patch, PluginRef};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 /// How plugins are run.
@@ -164,7 +165,7 @@ pub struct Spec {
     /// The name that sources and endpoints use.
     pub name: String,
     /// The component.
-    pub component: Bytes,
+    pub component: Component,
     /// What the component must hash to, if the operator pinned it.
     pub sha256: Option<[u8; 32]>,
     /// Its configuration: an object, or null for none.
@@ -199,7 +200,7 @@ impl Plugins {
     /// Makes a component ready to be called. Blocks while it compiles: some 100 ms per 100 KB, nothing when the cache
     /// has it.
     pub fn load(&self, spec: Spec) -> Result<Plugin, LoadError> {
-        let digest: [u8; 32] = Sha256::digest(&spec.component).into();
+        let (name, digest) = (spec.name.as_str(), spec.component.digest());
         if let Some(expected) = spec.sha256
             && expected != digest
         {
@@ -209,11 +210,19 @@ impl Plugins {
                 found: hex::encode(digest),
             });
         }
-        let name = spec.name.as_str();
-        let sections = component::read(name, &spec.component)?;
-        let manifest = Manifest::read(name, sections.manifest)?;
-        let config = manifest::check_config(name, sections.config_schema, &spec.config)?;
-        let component = compile::component(&self.host, name, &spec.component, &digest)?;
+        // Side by side, since each takes a while: what it says of itself, and its machine code, if that is there.
+        let (described, cached) = thread::scope(|scope| {
+            let describing = thread::Builder::new().spawn_scoped(scope, || describe(&spec));
+            let cached = compile::cached(&self.host, &digest);
+            (describing.map(ScopedJoinHandle::join), cached)
+        });
+        let described =
+            described.map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?;
+        let (manifest, config) = described.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let component = match cached? {
+            Some(component) => component,
+            None => compile::compiled(&self.host, name, &spec.component, &digest)?,
+        };
         let places = size::places(&self.host, name, &component, &spec.limits)?;
         let (linked, grants) = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
         let mut secrets = spec.secrets;
@@ -249,6 +258,14 @@ impl Plugins {
         let instances = metrics.component_instances() + metrics.core_instances();
         Some(instances as usize + metrics.memories() + metrics.tables() + metrics.stacks())
     }
+}
+
+/// What a component says of itself, and its configuration, which must fit, as a JSON object.
+fn describe(spec: &Spec) -> Result<(Manifest, Bytes), LoadError> {
+    let sections = component::read(&spec.name, &spec.component)?;
+    let manifest = Manifest::read(&spec.name, sections.manifest)?;
+    let config = manifest::check_config(&spec.name, sections.config_schema, &spec.config)?;
+    Ok((manifest, config))
 }
 
 /// A plugin that is ready to be called. Cloning is cheap; calls in flight keep the one they began with.

@@ -100,7 +100,7 @@ fn stage(component: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf
     for (name, text) in files {
         fs::write(fixture.join(name), text).unwrap();
     }
-    fs::write(dir.path().join("plugin.wasm"), shipped::component(component).unwrap()).unwrap();
+    fs::write(dir.path().join("plugin.wasm"), &*shipped::component(component).unwrap()).unwrap();
     (dir, fixture)
 }
 

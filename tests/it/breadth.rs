@@ -18,7 +18,7 @@ const TOKEN: &str = "n0t-to-be-kept";
 
 /// A source of a shipped provider, with the preset of its manifest.
 pub(crate) fn source(provider: &str, secret: &str, plugins: &[&str]) -> String {
-    let manifest = Manifest::of(provider, shipped::component(provider).unwrap()).unwrap();
+    let manifest = Manifest::of(provider, &shipped::component(provider).unwrap()).unwrap();
     let mut auth = manifest.providers[0].auth.clone().unwrap();
     auth.insert("secret".to_owned(), secret.into());
     let mut source = toml::Table::new();

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use gateway::model::Time;
 use gateway::model::id::WebhookId;
 use gateway::model::webhook::{WebhookHead, WebhookState};
-use gateway::plugins::{Call, Limits, Options, Plugin, Plugins, Spec, WebhookInput};
+use gateway::plugins::{Call, Component, Limits, Options, Plugin, Plugins, Spec, WebhookInput};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -207,7 +207,7 @@ fn every_row_has_tests_and_they_are_there() {
 fn spec(name: &str, component: Bytes) -> Spec {
     Spec {
         name: name.to_owned(),
-        component,
+        component: Component::new(component),
         sha256: None,
         config: json!({}),
         grants: Vec::new(),

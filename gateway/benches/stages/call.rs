@@ -4,7 +4,7 @@
 use crate::typical::{TYPICAL, load, load_component, normalizers, webhook};
 use crate::{CALL, RUNTIME};
 use divan::Bencher;
-use gateway::plugins::Plugin;
+use gateway::plugins::{Component, Plugin};
 
 /// A component that gives back its handle and answers "no drafts": what a call costs before the plugin does
 /// anything.
@@ -36,7 +36,7 @@ const NO_OP: &str = r#"
 #[divan::bench(threads = [1, 0], min_time = 1)]
 fn no_op(bencher: Bencher<'_, '_>) {
     let component = wat::parse_str(NO_OP).expect("it is right");
-    normalize(bencher, &load_component("no-op", component.into()), "flexprice");
+    normalize(bencher, &load_component("no-op", Component::new(component)), "flexprice");
 }
 
 #[divan::bench(threads = [1, 0], min_time = 1, args = normalizers())]

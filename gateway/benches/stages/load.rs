@@ -1,6 +1,5 @@
 //! Bringing a plugin: its machine code is made in a process of its own, or found in the cache.
 
-use bytes::Bytes;
 use divan::Bencher;
 use gateway::plugins::{Compiler, Limits, Options, Plugin, Plugins, Spec, shipped};
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ fn plugins(cache: &Path) -> Plugins {
 }
 
 fn load(plugins: &Plugins) -> Plugin {
-    let component = Bytes::from_static(shipped::component(NAME).expect("it is shipped"));
+    let component = shipped::component(NAME).expect("it is shipped");
     let spec = Spec {
         name: NAME.to_owned(),
         component,

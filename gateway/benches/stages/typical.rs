@@ -7,7 +7,9 @@ use bytes::Bytes;
 use gateway::model::id::{EventId, WebhookId};
 use gateway::model::webhook::WebhookHead;
 use gateway::plugins::manifest::{Kind, Manifest};
-use gateway::plugins::{EventInput, Limits, Options, Plugin, Plugins, Spec, WebhookInput, shipped};
+use gateway::plugins::{
+    Component, EventInput, Limits, Options, Plugin, Plugins, Spec, WebhookInput, shipped,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -96,7 +98,7 @@ pub(crate) fn unmeasured() -> Vec<&'static str> {
     let is_known = |name: &str| BODIES.iter().any(|(known, ..)| *known == name);
     let normalizes = |name: &str| {
         let component = shipped::component(name).expect("it is shipped");
-        Manifest::of(name, component).expect("it has a manifest").kinds.contains(&Kind::Normalize)
+        Manifest::of(name, &component).expect("it has a manifest").kinds.contains(&Kind::Normalize)
     };
     shipped::names().filter(|name| !is_known(name) && normalizes(name)).collect()
 }
@@ -156,10 +158,10 @@ fn stamp(normalizer: &Plugin, webhook: &WebhookInput) -> Stamp {
 }
 
 pub(crate) fn load(name: &str) -> Plugin {
-    load_component(name, Bytes::from_static(shipped::component(name).expect("a shipped plugin")))
+    load_component(name, shipped::component(name).expect("a shipped plugin"))
 }
 
-pub(crate) fn load_component(name: &str, component: Bytes) -> Plugin {
+pub(crate) fn load_component(name: &str, component: Component) -> Plugin {
     static PLUGINS: LazyLock<Plugins> =
         LazyLock::new(|| Plugins::start(Options::default()).expect("the plugin engine starts"));
     let (sha256, config, grants) = (None, serde_json::json!({}), Vec::new());

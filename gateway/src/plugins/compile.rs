@@ -57,8 +57,16 @@ fn compile_within(memory: u64, cpu_seconds: u64, input: &Path, output: &Path) ->
     fs::write(output, code).map_err(cache_error(output))
 }
 
-/// The machine code of a component: from the cache, or compiled and put there.
-pub(super) fn component(
+/// The machine code of the component with this SHA-256, if the cache has it.
+pub(super) fn cached(host: &Host, digest: &[u8; 32]) -> Result<Option<Component>, LoadError> {
+    match &host.options.cache_dir {
+        Some(dir) => Ok(Cached::new(host, dir, digest)?.read(host)),
+        None => Ok(None),
+    }
+}
+
+/// The machine code of a component: compiled, and put into the cache.
+pub(super) fn compiled(
     host: &Host,
     plugin: &str,
     bytes: &[u8],
@@ -72,10 +80,6 @@ pub(super) fn component(
         return Component::new(&host.engine, bytes).map_err(refused);
     };
     let cached = Cached::new(host, dir, digest)?;
-    if let Some(component) = cached.read(host) {
-        debug!(plugin, "machine code found in the cache");
-        return Ok(component);
-    }
     let fresh = Temporary::new(dir, "cwasm");
     match &host.options.compiler {
         Compiler::InProcess => {
@@ -134,7 +138,10 @@ impl Cached {
             return None;
         }
         match deserialize(host, &self.code) {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                debug!(path = %self.code.display(), "machine code found in the cache");
+                Some(component)
+            }
             Err(error) => {
                 warn!(path = %self.code.display(), error = format!("{error:#}"), "cached machine code is refused and compiled again");
                 None
@@ -294,8 +301,11 @@ mod tests {
         let host = Host::start(Options { instances: 1, ..options }, false).unwrap();
         let bytes = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
         let digest = [7; 32];
-        let load = || component(&host, "p", &bytes, &digest).map(|_| ());
-        load().unwrap();
+        let load = || match cached(&host, &digest).unwrap() {
+            Some(_) => {}
+            None => drop(compiled(&host, "p", &bytes, &digest).unwrap()),
+        };
+        load();
         let cached = Cached::new(&host, host.options.cache_dir.as_ref().unwrap(), &digest).unwrap();
         for path in [&cached.code, &cached.hash] {
             let whole = fs::read(path).unwrap();
@@ -306,7 +316,7 @@ mod tests {
                 // Replaced, not rewritten: what is mapped must not change.
                 fs::remove_file(path).unwrap();
                 fs::write(path, damaged).unwrap();
-                load().unwrap();
+                load();
                 assert_eq!(fs::read(path).unwrap(), whole, "byte {at} of {}", path.display());
             }
         }
@@ -324,7 +334,7 @@ mod tests {
             damaged[at] ^= 1 << (n % 8);
             let spec = Spec {
                 name: "bad".to_owned(),
-                component: damaged.into(),
+                component: crate::plugins::Component::new(damaged),
                 sha256: None,
                 config: serde_json::Value::Null,
                 grants: Vec::new(),

@@ -1,11 +1,53 @@
-//! Reads what a component says of itself, before anything of it is compiled or run.
+//! A component as it comes, and what it says of itself before anything of it is compiled or run.
 
 use crate::plugins::LoadError;
 use crate::plugins::text::{SHOWN_MAX, one_line};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::ops::Deref;
 use wasmparser::{BinaryReaderError, Parser, Payload};
 
 /// A component of more bytes than this is refused.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+
+/// The bytes of a component with their SHA-256: reckoning that is a good part of a load, and done once. Nothing else about
+/// them is known: loading them says what is wrong. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Component {
+    bytes: Bytes,
+    digest: [u8; 32],
+}
+
+impl Component {
+    /// A component of these bytes.
+    pub fn new(bytes: impl Into<Bytes>) -> Component {
+        let bytes = bytes.into();
+        Component { digest: Sha256::digest(&bytes).into(), bytes }
+    }
+
+    /// One whose SHA-256 somebody knows.
+    pub(super) fn known(bytes: &'static [u8], digest: [u8; 32]) -> Component {
+        Component { bytes: Bytes::from_static(bytes), digest }
+    }
+
+    /// Its SHA-256.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Its SHA-256 in hex.
+    pub fn digest_hex(&self) -> String {
+        hex::encode(self.digest)
+    }
+}
+
+impl Deref for Component {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// The custom section with the manifest, as TOML.
 const MANIFEST_SECTION: &str = "billhook:plugin";

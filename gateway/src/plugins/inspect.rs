@@ -1,9 +1,8 @@
 //! What a component says of itself and what it is, without compiling or running it.
 
 use crate::plugins::manifest::Manifest;
-use crate::plugins::{LoadError, component};
+use crate::plugins::{Component, LoadError, component};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// What there is to know about a component.
 #[derive(Clone, Debug)]
@@ -28,9 +27,9 @@ pub struct Inspection {
     pub sha256: String,
 }
 
-/// Looks at the component `bytes`, which `plugin` names in errors.
-pub fn inspect(plugin: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
-    let sections = component::read(plugin, bytes)?;
+/// Looks at a component, which `plugin` names in errors.
+pub fn inspect(plugin: &str, component: &Component) -> Result<Inspection, LoadError> {
+    let sections = component::read(plugin, component)?;
     let manifest = Manifest::read(plugin, sections.manifest)?;
     let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
     let text = String::from_utf8_lossy(sections.manifest);
@@ -48,7 +47,7 @@ pub fn inspect(plugin: &str, bytes: &[u8]) -> Result<Inspection, LoadError> {
         imports: sections.imports.into_iter().map(str::to_owned).collect(),
         exports: sections.exports.into_iter().map(str::to_owned).collect(),
         sdk: sections.sdk.map(|sdk| String::from_utf8_lossy(sdk).into_owned()),
-        bytes: bytes.len(),
-        sha256: hex::encode(Sha256::digest(bytes)),
+        bytes: component.len(),
+        sha256: component.digest_hex(),
     })
 }

@@ -17,9 +17,8 @@ use crate::api::plugin::{By, Failure, Origin, Plugin as Shown, PluginDetail, Tur
 use crate::clock::Clock;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
-use crate::plugins::{Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, shipped};
+use crate::plugins::{Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, shipped};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -201,7 +200,7 @@ impl Roster {
     pub fn enlist(&self, enlisted: Enlisted) -> Result<Slot, LoadError> {
         let Enlisted { spec, origin, pinned } = enlisted;
         let name = spec.name.clone();
-        let found: [u8; 32] = Sha256::digest(&spec.component).into();
+        let found = spec.component.digest();
         if !pinned.is_empty() && !pinned.contains(&found) {
             let expected = pinned.iter().map(hex::encode).collect::<Vec<_>>().join(" or ");
             return Err(LoadError::Digest { plugin: name, expected, found: hex::encode(found) });
@@ -246,15 +245,12 @@ impl Roster {
         }
         record.base = Some(digest.clone());
         if is_worth_it && before.as_ref() != Some(&record) {
-            let kept = self
-                .kept
-                .keep(&digest, &spec.component)
-                .and_then(|()| self.kept.write_record(&name, &record));
+            let kept = self.kept.keep(&spec.component).and_then(|()| self.kept.write_record(&name, &record));
             if let Err(error) = kept {
                 tracing::error!(plugin = name, %error, "cannot keep the version: one cannot roll back to it");
             }
         }
-        let spec = Spec { component: Bytes::new(), sha256: None, ..spec };
+        let spec = Spec { component: Component::default(), sha256: None, ..spec };
         Ok(self.admit(
             name,
             Member {
@@ -354,7 +350,7 @@ impl Roster {
         self.change(name, async move {
             let name = owned.as_str();
             let member = roster.member(name)?;
-            meant(name, &component, &errand)?;
+            let component = meant(name, component, &errand)?;
             roster.replace(name, &member, component, By::Swap, errand.why).await
         })
         .await
@@ -396,7 +392,7 @@ impl Roster {
             if roster.slot(name).is_some() {
                 return Err(RosterError::Exists(name.to_owned()));
             }
-            meant(name, &component, &errand)?;
+            let component = meant(name, component, &errand)?;
             let spec = bare(name, config, grants);
             roster.add(spec, component, Origin::Loaded, By::Load, errand.why).await
         })
@@ -409,12 +405,12 @@ impl Roster {
     pub async fn found(self: &Arc<Self>, name: &str, component: Bytes) -> Result<PluginDetail, RosterError> {
         let (roster, owned) = (Arc::clone(self), name.to_owned());
         self.change(name, async move {
-            let name = owned.as_str();
+            let (name, component) = (owned.as_str(), Component::new(component));
             let Ok(member) = roster.member(name) else {
                 let spec = bare(name, serde_json::Value::Null, Vec::new());
                 return roster.add(spec, component, Origin::Watched, By::Directory, None).await;
             };
-            let is_known = member.record.base.as_deref() == Some(&hex::encode(Sha256::digest(&component)));
+            let is_known = member.record.base.as_deref() == Some(&component.digest_hex());
             if is_known || member.origin == Origin::Configured {
                 return Ok(detail(name, &member, false));
             }
@@ -430,6 +426,7 @@ impl Roster {
         name: Option<&str>,
         component: Bytes,
     ) -> Result<Plugin, RosterError> {
+        let component = Component::new(component);
         let name = match name {
             Some(name) => name.to_owned(),
             None => Manifest::of("candidate", &component)?.name,
@@ -474,12 +471,12 @@ impl Roster {
         self: &Arc<Self>,
         name: &str,
         member: &Member,
-        component: Bytes,
+        component: Component,
         by: By,
         why: Option<String>,
     ) -> Result<PluginDetail, RosterError> {
-        let found: [u8; 32] = Sha256::digest(&component).into();
-        let (digest, serving) = (hex::encode(found), member.slot.now());
+        let (found, digest) = (component.digest(), component.digest_hex());
+        let serving = member.slot.now();
         let mut record = member.record.clone();
         let from_directory = by == By::Directory;
         if serving.digest() == found {
@@ -511,9 +508,9 @@ impl Roster {
         record.turn(turn(&plugin, self.clock.now(), by, why), by == By::Rollback);
         let served = hex::encode(serving.digest());
         if let Some(brought) = shipped_as(name, &served) {
-            self.keep(name, &served, &brought)?;
+            self.keep(name, &brought)?;
         }
-        self.keep(name, &digest, &component)?;
+        self.keep(name, &component)?;
         self.write(name, &record)?;
         member.slot.put(plugin);
         self.with(name, |member| {
@@ -530,7 +527,7 @@ impl Roster {
     async fn add(
         self: &Arc<Self>,
         spec: Spec,
-        component: Bytes,
+        component: Component,
         origin: Origin,
         by: By,
         why: Option<String>,
@@ -549,7 +546,7 @@ impl Roster {
         record.loaded = (origin == Origin::Loaded).then_some(terms);
         record.base = Some(digest.clone());
         record.turn(turn(&plugin, self.clock.now(), by, why), false);
-        self.keep(&name, &digest, &component)?;
+        self.keep(&name, &component)?;
         self.write(&name, &record)?;
         let (slot, pinned, users) = (Slot::new(plugin.clone()), Vec::new(), Vec::new());
         self.admit(name.clone(), Member { slot, spec, origin, pinned, users, record, facts: facts(&plugin) });
@@ -614,8 +611,8 @@ impl Roster {
         }
     }
 
-    fn keep(&self, name: &str, digest: &str, component: &[u8]) -> Result<(), RosterError> {
-        self.kept.keep(digest, component).map_err(|error| keep_error(name, &error))
+    fn keep(&self, name: &str, component: &Component) -> Result<(), RosterError> {
+        self.kept.keep(component).map_err(|error| keep_error(name, &error))
     }
 
     fn write(&self, name: &str, record: &Record) -> Result<(), RosterError> {
@@ -643,7 +640,7 @@ impl Roster {
 }
 
 fn bare(name: &str, config: serde_json::Value, grants: Vec<String>) -> Spec {
-    let (name, component, limits) = (name.to_owned(), Bytes::new(), Limits::of(&grants));
+    let (name, component, limits) = (name.to_owned(), Component::default(), Limits::of(&grants));
     Spec { name, component, sha256: None, config, grants, secrets: BTreeMap::new(), limits }
 }
 
@@ -652,15 +649,16 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-fn meant(name: &str, component: &[u8], errand: &Errand) -> Result<(), RosterError> {
-    let found: [u8; 32] = Sha256::digest(component).into();
+/// The component that came, if it is the one that was meant.
+fn meant(name: &str, bytes: Bytes, errand: &Errand) -> Result<Component, RosterError> {
+    let component = Component::new(bytes);
     match errand.sha256 {
-        Some(expected) if expected != found => Err(RosterError::NotMeant {
+        Some(expected) if expected != component.digest() => Err(RosterError::NotMeant {
             name: name.to_owned(),
             expected: hex::encode(expected),
-            found: hex::encode(found),
+            found: component.digest_hex(),
         }),
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(component),
     }
 }
 
@@ -681,9 +679,8 @@ fn facts(plugin: &Plugin) -> Vec<Provider> {
 }
 
 /// The component that the gateway brings along under this name, if it has this digest.
-fn shipped_as(name: &str, digest: &str) -> Option<Bytes> {
-    let component = shipped::component(name)?;
-    (hex::encode(Sha256::digest(component)) == digest).then(|| Bytes::from_static(component))
+fn shipped_as(name: &str, digest: &str) -> Option<Component> {
+    shipped::component(name).filter(|component| component.digest_hex() == digest)
 }
 
 fn turn(plugin: &Plugin, at: crate::model::Time, by: By, why: Option<String>) -> Turn {

@@ -47,7 +47,7 @@ pub(super) fn misbehave() -> Bytes {
 fn spec() -> Spec {
     Spec {
         name: "bad".to_owned(),
-        component: misbehave(),
+        component: Component::new(misbehave()),
         sha256: None,
         config: json!({}),
         grants: vec![],
@@ -73,7 +73,7 @@ fn plugin_with(change: impl FnOnce(&mut Spec)) -> Plugin {
 }
 
 fn load_shipped(name: &str) -> Plugin {
-    let component = Bytes::from_static(shipped::component(name).unwrap());
+    let component = shipped::component(name).unwrap();
     plugin_with(|spec| (spec.name, spec.component) = (name.to_owned(), component))
 }
 
@@ -357,7 +357,7 @@ async fn a_flood_of_log_lines_is_cut_in_number_and_length_and_keeps_its_shape() 
 }
 
 /// The same component with some of its bytes changed, everywhere, to as many others.
-fn changed(from: &str, to: &str) -> Bytes {
+fn changed(from: &str, to: &str) -> Component {
     assert_eq!(from.len(), to.len());
     let mut bytes = misbehave().to_vec();
     let places: Vec<usize> =
@@ -366,18 +366,18 @@ fn changed(from: &str, to: &str) -> Bytes {
     for at in places {
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
     }
-    bytes.into()
+    Component::new(bytes)
 }
 
 /// A component without anything, and custom sections.
-fn empty_component(sections: &[(&str, &str)]) -> Bytes {
+fn empty_component(sections: &[(&str, &str)]) -> Component {
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
     for (name, text) in sections {
         assert!(name.len() + text.len() < 127);
         bytes.extend([0, (1 + name.len() + text.len()) as u8, name.len() as u8]);
         bytes.extend(name.bytes().chain(text.bytes()));
     }
-    bytes.into()
+    Component::new(bytes)
 }
 
 #[test]
@@ -385,15 +385,18 @@ fn a_load_is_refused_with_its_cause() {
     let manifest = "name='e'\nversion='1'\nkinds=['filter']";
     type Change = Box<dyn Fn(&mut Spec)>;
     let cases: [(&str, Change); 16] = [
-        ("is not a WebAssembly component", Box::new(|spec| spec.component = "hello".into())),
+        ("is not a WebAssembly component", Box::new(|spec| spec.component = Component::new("hello"))),
         (
             "is a core module, not a component: build it with `--target wasm32-wasip2`",
-            Box::new(|spec| spec.component = Bytes::from_static(b"\0asm\x01\0\0\0")),
+            Box::new(|spec| spec.component = Component::new(&b"\0asm\x01\0\0\0"[..])),
         ),
-        ("is a damaged component", Box::new(|spec| spec.component = spec.component.slice(..50_000))),
+        (
+            "is a damaged component",
+            Box::new(|spec| spec.component = Component::new(misbehave().slice(..50_000))),
+        ),
         (
             "are too many for a component: at most 33554432",
-            Box::new(|spec| spec.component = vec![0; (32 << 20) + 1].into()),
+            Box::new(|spec| spec.component = Component::new(vec![0; (32 << 20) + 1])),
         ),
         (
             "its manifest is missing: use the SDK's macro `plugin!`",
@@ -458,7 +461,7 @@ fn a_load_is_refused_with_its_cause() {
 
 #[test]
 fn a_plugin_is_what_its_component_and_manifest_say() {
-    let digest: [u8; 32] = Sha256::digest(misbehave()).into();
+    let digest = Component::new(misbehave()).digest();
     let plugin = plugin_with(|spec| spec.sha256 = Some(digest));
     assert_eq!(plugin.kinds(), [Kind::Normalize, Kind::Filter, Kind::Map]);
     assert_eq!(plugin.name(), "bad");
@@ -576,14 +579,20 @@ fn a_component_that_does_not_validate_is_refused_by_the_compiler() {
     // The end of a component is names; its middle is code.
     let middle = bytes.len() / 3;
     bytes[middle..middle + 64].fill(0xff);
-    let told = shared().load(Spec { component: bytes.into(), ..spec() }).map(|_| ()).unwrap_err().to_string();
+    let told = shared()
+        .load(Spec { component: Component::new(bytes), ..spec() })
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(told.starts_with("plugin `bad`"), "{told}");
 }
 
 #[test]
 fn every_shipped_plugin_loads_and_needs_nothing_of_wasi() {
     for name in shipped::names() {
-        let imports = component::read(name, shipped::component(name).unwrap()).unwrap().imports;
+        let shipped = shipped::component(name).unwrap();
+        assert_eq!(shipped.digest(), Component::new(shipped.to_vec()).digest(), "{name}");
+        let imports = component::read(name, &shipped).unwrap().imports;
         assert!(imports.iter().all(|import| import.starts_with("billhook:plugin/")), "{name}: {imports:?}");
         assert_eq!(load_shipped(name).manifest().name, name);
     }

@@ -12,9 +12,8 @@ use crate::model::source::{Auth, Source};
 use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
-use crate::plugins::{self, Compiler, Plugins, Slot, Spec, shipped};
+use crate::plugins::{self, Compiler, Component, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, ensure};
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +25,7 @@ const BODY_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// What the binary brings, for reading a configuration.
 pub fn shipped() -> Shipped {
     let providers: Vec<Provider> = shipped::names()
-        .filter_map(|name| Manifest::of(name, shipped::component(name)?).ok())
+        .filter_map(|name| Manifest::of(name, &shipped::component(name)?).ok())
         .flat_map(|manifest| manifest.providers)
         .collect();
     Shipped {
@@ -220,7 +219,7 @@ impl Loading<'_> {
             let mut shipped = shipped::names();
             let found = shipped.find(|name| {
                 shipped::component(name)
-                    .is_some_and(|bytes| Manifest::of(name, bytes).is_ok_and(|m| names(&m)))
+                    .is_some_and(|component| Manifest::of(name, &component).is_ok_and(|m| names(&m)))
             });
             found.map(str::to_owned)
         })
@@ -267,17 +266,19 @@ impl Loading<'_> {
         Ok(slot)
     }
 
-    /// The bytes of a plugin, where they come from and what it runs with where the configuration says nothing: of its
+    /// The component of a plugin, where it comes from and what it runs with where the configuration says nothing: of its
     /// file if it has one, of the watched directory, of the shipped one of that name, or of one that was loaded before.
     fn component(
         &self,
         name: &str,
         spec: Option<&PluginSpec>,
-    ) -> anyhow::Result<(Bytes, Origin, (serde_json::Value, Vec<String>))> {
+    ) -> anyhow::Result<(Component, Origin, (serde_json::Value, Vec<String>))> {
         let no_terms = (serde_json::Value::Null, Vec::new());
         let read = |path: &Path| {
             let bytes = std::fs::read(path);
-            bytes.map(Bytes::from).with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
+            bytes
+                .map(Component::new)
+                .with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
         };
         let watched = self.config.watch.as_ref().map(|dir| dir.join(format!("{name}.wasm")));
         let configured = spec.and_then(|spec| spec.component.as_ref());
@@ -288,7 +289,7 @@ impl Loading<'_> {
             return Ok((read(&path)?, Origin::Watched, no_terms));
         }
         if let Some(shipped) = shipped::component(name) {
-            return Ok((Bytes::from_static(shipped), Origin::Shipped, no_terms));
+            return Ok((shipped, Origin::Shipped, no_terms));
         }
         if let Some((Spec { component, config, grants, .. }, origin)) = self.roster.kept_spec(name) {
             return Ok((component, origin, (config, grants)));

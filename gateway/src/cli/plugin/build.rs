@@ -4,6 +4,7 @@ use crate::cli::plugin::inspect::summary;
 use crate::cli::plugin::subject::build;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
+use crate::plugins::Component;
 use crate::plugins::inspect::inspect;
 use anyhow::Context;
 use serde_json::json;
@@ -28,7 +29,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let file = build(&args.path)?;
     let component = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = file.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
-    let found = inspect(&name, &component)?;
+    let found = inspect(&name, &Component::new(component))?;
     if args.json {
         return print_json(&json!({
             "component": file,

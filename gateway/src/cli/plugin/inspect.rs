@@ -5,10 +5,9 @@ use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::plugins::inspect::{Inspection, inspect};
 use crate::plugins::manifest::Provider;
-use crate::plugins::shipped;
+use crate::plugins::{Component, shipped};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::path::Path;
 
 /// Files of more bytes are not read: no gateway loads so large a component.
@@ -43,10 +42,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(print(&whole(&found).draw(Style::detect()))?)
 }
 
-fn component(file: &str) -> anyhow::Result<Cow<'static, [u8]>> {
+fn component(file: &str) -> anyhow::Result<Component> {
     let path = Path::new(file);
     if let Some(shipped) = shipped::component(file).filter(|_| !path.exists()) {
-        return Ok(shipped.into());
+        return Ok(shipped);
     }
     let unreadable = || {
         let known: Vec<_> = shipped::names().collect();
@@ -54,7 +53,7 @@ fn component(file: &str) -> anyhow::Result<Cow<'static, [u8]>> {
     };
     let size = std::fs::metadata(path).with_context(unreadable)?.len();
     ensure!(size <= FILE_BYTES_MAX, "{file} has {size} bytes, too many for a component");
-    Ok(std::fs::read(path).with_context(unreadable)?.into())
+    Ok(Component::new(std::fs::read(path).with_context(unreadable)?))
 }
 
 /// Name, version, kinds and what concerns whoever loads it.

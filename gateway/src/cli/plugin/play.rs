@@ -7,8 +7,8 @@ use crate::model::webhook::WebhookHead;
 use crate::plugins::manifest::Manifest;
 use crate::plugins::watch::{Usage, watched};
 use crate::plugins::{
-    Call, CallError, Compiler, EventInput, Judgement, Limits, Options, Outgoing, OutgoingInput, Plugin,
-    Plugins, RequestInput, Sending, Spec, Verdict, WebhookInput,
+    Call, CallError, Compiler, Component, EventInput, Judgement, Limits, Options, Outgoing, OutgoingInput,
+    Plugin, Plugins, RequestInput, Sending, Spec, Verdict, WebhookInput,
 };
 use anyhow::{Context, ensure};
 use billhook_event::Verified;
@@ -28,7 +28,7 @@ const INSTANCES: usize = 1;
 pub(super) struct Stage {
     plugins: Plugins,
     name: String,
-    component: Bytes,
+    component: Component,
     manifest: Manifest,
     /// Where its machine code is kept while this is: a fixture's configuration loads it again.
     _cache: TempDir,

@@ -1,7 +1,7 @@
 //! The plugin that a command is about: a crate, which is built first, or a component.
 
+use crate::plugins::Component;
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ pub(super) struct Which {
 pub(super) struct Subject {
     /// What its file is called, for errors.
     pub(super) name: String,
-    pub(super) component: Bytes,
+    pub(super) component: Component,
     pub(super) fixtures: PathBuf,
 }
 
@@ -45,7 +45,7 @@ impl Which {
         let component = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let name =
             file.file_stem().map_or_else(|| "plugin".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Subject { name, component: component.into(), fixtures })
+        Ok(Subject { name, component: Component::new(component), fixtures })
     }
 }
 

@@ -5,9 +5,8 @@
 //! one or the new one. The directory is the gateway's alone (mode 0700): records hold configurations.
 
 use crate::api::plugin::Turn;
-use bytes::Bytes;
+use crate::plugins::Component;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -101,21 +100,22 @@ impl Kept {
     }
 
     /// The component of this digest; an error if it is not there or damaged.
-    pub(super) fn component(&self, digest: &str) -> io::Result<Bytes> {
+    pub(super) fn component(&self, digest: &str) -> io::Result<Component> {
         let path = self.component_path(digest);
-        let bytes = fs::read(&path)?;
-        match hex::encode(Sha256::digest(&bytes)) == digest {
-            true => Ok(bytes.into()),
+        let component = Component::new(fs::read(&path)?);
+        match component.digest_hex() == digest {
+            true => Ok(component),
             false => Err(io::Error::other(format!("{} does not hash to its name", path.display()))),
         }
     }
 
     /// Keeps a component, unless it is there.
-    pub(super) fn keep(&self, digest: &str, component: &[u8]) -> io::Result<()> {
-        if self.component(digest).is_ok() {
+    pub(super) fn keep(&self, component: &Component) -> io::Result<()> {
+        let digest = component.digest_hex();
+        if self.component(&digest).is_ok() {
             return Ok(());
         }
-        self.write(&self.component_path(digest), component)
+        self.write(&self.component_path(&digest), component)
     }
 
     /// Removes the components that are not `wanted`, and tells which.
@@ -209,13 +209,14 @@ mod tests {
         kept.write_record("a", &record).unwrap();
         assert_eq!(kept.loaded(), BTreeSet::from(["a".to_owned()]));
 
-        let digest = hex::encode(Sha256::digest(b"code"));
-        kept.keep(&digest, b"code").unwrap();
-        assert_eq!(kept.component(&digest).unwrap(), "code");
+        let code = Component::new("code");
+        let digest = code.digest_hex();
+        kept.keep(&code).unwrap();
+        assert_eq!(*kept.component(&digest).unwrap(), *b"code");
         fs::write(kept.component_path(&digest), b"c0de").unwrap();
         assert!(kept.component(&digest).unwrap_err().to_string().contains("does not hash to its name"));
-        kept.keep(&digest, b"code").unwrap();
-        assert_eq!(kept.component(&digest).unwrap(), "code", "a damaged one is replaced");
+        kept.keep(&code).unwrap();
+        assert_eq!(*kept.component(&digest).unwrap(), *b"code", "a damaged one is replaced");
         assert_eq!(kept.remove_others(&BTreeSet::from([digest.clone()])), Vec::<String>::new());
         assert_eq!(kept.remove_others(&BTreeSet::new()), [digest]);
 

@@ -1,8 +1,10 @@
-//! The whole line in one process: senders over real sockets, the gateway on a real disk, a sink that counts.
+//! The whole line: senders over real sockets, the gateway on a real disk, a sink that counts. All in one process, or with
+//! a gateway's program beside it.
 //!
 //! Run by hand: `cargo bench -p gateway --bench line -- --help`. docs/benchmarks.md says how to read it.
 
 use anyhow::{Context, anyhow, ensure};
+use billhook_tests::process::Process;
 use bytes::Bytes;
 use clap::Parser;
 use gateway::clock::Clock;
@@ -23,7 +25,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,7 +34,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The line under load, in one process.
+/// The line under load.
 #[derive(Clone, Debug, Parser)]
 struct Args {
     /// Connections that send, each its next webhook when the last was answered.
@@ -53,6 +55,9 @@ struct Args {
     /// Plugins after the normalizer.
     #[arg(long, value_delimiter = ',', default_value = "cancel-strategy")]
     plugins: Vec<String>,
+    /// Loads this gateway's program, as a process of its own, in place of a gateway in this process.
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Passed by cargo.
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -69,6 +74,8 @@ const WARM: Duration = Duration::from_secs(1);
 const STORED_AT_ONCE: u64 = 50_000;
 /// How long storing them may take.
 const STORED_WITHIN: Duration = Duration::from_secs(600);
+/// Ticks a second of the times in `/proc`: Linux has one value for all of its programs (`USER_HZ`).
+const TICKS: u64 = 100;
 /// How long stopping may take.
 const STOP: Duration = Duration::from_secs(30);
 /// How long the sink waits for what was accepted, and how often it looks.
@@ -96,9 +103,14 @@ fn main() -> anyhow::Result<()> {
 /// Starts a gateway between senders and sink, loads it and tells what came of it.
 async fn line(args: &Args, dir: &Path, sink: &Arc<Sink>, at: SocketAddr) -> anyhow::Result<()> {
     let text = config(args, at, &TcpListener::bind("127.0.0.1:0")?);
-    let running = gateway(&text, dir).await?;
-    let mut under =
-        UnderLoad { to: running.ingest_addr(), senders: args.senders, sink: Arc::clone(sink), next: 0 };
+    let gateway = Gateway::start(args, &text, dir).await?;
+    let mut under = UnderLoad {
+        to: gateway.ingest()?,
+        process: gateway.process()?,
+        senders: args.senders,
+        sink: Arc::clone(sink),
+        next: 0,
+    };
     let seconds = Duration::from_secs(args.seconds);
 
     let measured = async {
@@ -117,27 +129,68 @@ async fn line(args: &Args, dir: &Path, sink: &Arc<Sink>, at: SocketAddr) -> anyh
     };
     let measured = measured.await;
     // Before the verdict: what is wrong with the run should not keep the gateway from ending in order.
-    running.stop(STOP).await?;
+    gateway.stop().await?;
     measured?;
     if args.stored > 0 {
         let begun = Instant::now();
-        let running = gateway(&text, dir).await?;
+        let gateway = Gateway::start(args, &text, dir).await?;
         println!("restart    {:.2} s until ready", begun.elapsed().as_secs_f64());
-        running.stop(STOP).await?;
+        gateway.stop().await?;
     }
     Ok(())
 }
 
-async fn gateway(text: &str, dir: &Path) -> anyhow::Result<Running> {
-    let config = Config::parse(text, dir, &Environment::default(), &shipped());
-    let config = config.map_err(|mistakes| anyhow!("{mistakes}"))?;
-    let listeners = Listeners::bind(&config).await?;
-    start(config, listeners, Clock::system(), Compiler::InProcess).await
+/// What is loaded.
+enum Gateway {
+    Here(Running),
+    Beside(Process),
+}
+
+impl Gateway {
+    async fn start(args: &Args, text: &str, dir: &Path) -> anyhow::Result<Gateway> {
+        if let Some(program) = &args.program {
+            let process = Process::start(program, dir, text, None).await;
+            return process.map(Gateway::Beside).context("the program ended before it listened");
+        }
+        let text = format!("{HERE}{text}");
+        let config = Config::parse(&text, dir, &Environment::default(), &shipped());
+        let config = config.map_err(|mistakes| anyhow!("{mistakes}"))?;
+        let listeners = Listeners::bind(&config).await?;
+        start(config, listeners, Clock::system(), Compiler::InProcess).await.map(Gateway::Here)
+    }
+
+    fn ingest(&self) -> anyhow::Result<SocketAddr> {
+        match self {
+            Gateway::Here(running) => Ok(running.ingest_addr()),
+            Gateway::Beside(process) => Ok(process.ingest.parse()?),
+        }
+    }
+
+    /// The process that it is, unless that is this one.
+    fn process(&self) -> anyhow::Result<Option<u32>> {
+        match self {
+            Gateway::Here(_) => Ok(None),
+            Gateway::Beside(process) => process.id().map(Some).context("the program has ended"),
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Gateway::Here(running) => running.stop(STOP).await,
+            Gateway::Beside(process) => {
+                let code = process.terminate().await;
+                ensure!(code == Some(0), "the program ended with {code:?}");
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A gateway with what loads it and what it delivers to.
 struct UnderLoad {
     to: SocketAddr,
+    /// The gateway's, if it is not this one.
+    process: Option<u32>,
     senders: usize,
     sink: Arc<Sink>,
     /// The number of the next webhook.
@@ -148,7 +201,7 @@ impl UnderLoad {
     /// Sends for so long or so many, and waits until all of it is delivered.
     async fn load(&mut self, seconds: Duration, rate: u32, most: u64) -> anyhow::Result<Loaded> {
         *self.sink.seen() = Seen::new();
-        let (process, delivering) = (cpu(ClockId::ProcessCPUTime), self.sink.cpu.load(Relaxed));
+        let (process, delivering) = (cpu_of(self.process)?, self.sink.cpu.load(Relaxed));
         let begun = Instant::now();
         let (first, senders, zero) = (self.next, self.senders, self.sink.zero);
         let load = Load { to: self.to, first, most, begun, seconds, rate, senders, zero };
@@ -157,11 +210,12 @@ impl UnderLoad {
         self.sink.drained(sent.accepted()).await?;
         self.next += sent.accepted() + sent.refused;
         let delivering = self.sink.cpu.load(Relaxed) - delivering;
-        let process = cpu(ClockId::ProcessCPUTime) - process;
+        let process = cpu_of(self.process)? - process;
         ensure!(sent.refused == 0, "{} webhooks were refused", sent.refused);
         let repeats = self.sink.seen().repeats;
         ensure!(repeats == 0, "{repeats} deliveries were made twice");
-        let gateway = process.saturating_sub(sent.cpu).saturating_sub(delivering);
+        let both_ends = if self.process.is_none() { sent.cpu + delivering } else { 0 };
+        let gateway = process.saturating_sub(both_ends);
         Ok(Loaded { sent, begun, sending, gateway, delivering })
     }
 
@@ -180,7 +234,8 @@ impl UnderLoad {
             each(sent.cpu),
             each(delivering),
         );
-        println!("memory     {} MB resident, senders and sink included", resident()?);
+        let included = if self.process.is_none() { ", senders and sink included" } else { "" };
+        println!("memory     {} MB resident{included}", resident(self.process)?);
         Ok(())
     }
 }
@@ -196,12 +251,16 @@ struct Loaded {
     delivering: u64,
 }
 
-/// MB of this process in memory (`proc_pid_status(5)`).
-fn resident() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+/// MB of a process in memory (`proc_pid_status(5)`); `None`: of this one.
+fn resident(process: Option<u32>) -> anyhow::Result<u64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", process.unwrap_or_else(std::process::id)))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a VmRSS")?;
     Ok(line.trim_end_matches("kB").trim().parse::<u64>()? >> 10)
 }
+
+/// What a gateway in this process needs in its configuration beside [`config`]; a program is given the like.
+const HERE: &str = "data_dir = \"data\"\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[network]\nallow = [\"127.0.0.0/8\"]\n";
 
 /// Nobody will listen at the address of `nobody`: it is closed when this returns.
 fn config(args: &Args, sink: SocketAddr, nobody: &TcpListener) -> String {
@@ -211,13 +270,6 @@ fn config(args: &Args, sink: SocketAddr, nobody: &TcpListener) -> String {
     let plugins: Vec<&String> = args.plugins.iter().filter(|plugin| !plugin.is_empty()).collect();
     format!(
         r#"
-        data_dir = "data"
-        [ingest]
-        listen = "127.0.0.1:0"
-        [admin]
-        listen = "127.0.0.1:0"
-        [network]
-        allow = ["127.0.0.0/8"]
         [[source]]
         name = "flexprice"
         provider = "flexprice"
@@ -434,6 +486,17 @@ impl Sink {
 
 fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
+}
+
+/// Nanoseconds of the processor that a process took (`proc_pid_stat(5)`); `None`: this one.
+fn cpu_of(process: Option<u32>) -> anyhow::Result<u64> {
+    let Some(id) = process else { return Ok(cpu(ClockId::ProcessCPUTime)) };
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // After the name, which ends with the last parenthesis: `utime` and `stime` are fields 14 and 15 of all.
+    let after = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<u64> = after.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    ensure!(ticks.len() == 2, "/proc/{id}/stat has no times");
+    Ok(ticks.iter().sum::<u64>() * (1_000_000_000 / TICKS))
 }
 
 /// Nanoseconds.

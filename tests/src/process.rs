@@ -58,6 +58,11 @@ impl Process {
         Some(Process { child, ingest: ingest?, admin: admin? })
     }
 
+    /// What the system calls it, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Where webhooks are posted.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ingest)
@@ -76,7 +81,7 @@ impl Process {
 
     /// Sends a signal by name.
     pub async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("the gateway runs").to_string();
+        let pid = self.id().expect("the gateway runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill is there");
         assert!(sent.success(), "the gateway runs");
     }

@@ -4,7 +4,7 @@
 //! Run by hand: `cargo bench -p gateway --bench line -- --help`. docs/benchmarks.md says how to read it.
 
 use anyhow::{Context, anyhow, ensure};
-use billhook_tests::process::Process;
+use billhook_tests::{configuration, process::Process};
 use bytes::Bytes;
 use clap::Parser;
 use gateway::clock::Clock;
@@ -152,8 +152,7 @@ impl Gateway {
             let process = Process::start(program, dir, text, None).await;
             return process.map(Gateway::Beside).context("the program ended before it listened");
         }
-        let text = format!("{HERE}{text}");
-        let config = Config::parse(&text, dir, &Environment::default(), &shipped());
+        let config = Config::parse(&configuration(dir, text), dir, &Environment::default(), &shipped());
         let config = config.map_err(|mistakes| anyhow!("{mistakes}"))?;
         let listeners = Listeners::bind(&config).await?;
         start(config, listeners, Clock::system(), Compiler::InProcess).await.map(Gateway::Here)
@@ -258,9 +257,6 @@ fn resident(process: Option<u32>) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("it has a VmRSS")?;
     Ok(line.trim_end_matches("kB").trim().parse::<u64>()? >> 10)
 }
-
-/// What a gateway in this process needs in its configuration beside [`config`]; a program is given the like.
-const HERE: &str = "data_dir = \"data\"\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[network]\nallow = [\"127.0.0.0/8\"]\n";
 
 /// Nobody will listen at the address of `nobody`: it is closed when this returns.
 fn config(args: &Args, sink: SocketAddr, nobody: &TcpListener) -> String {

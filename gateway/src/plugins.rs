@@ -200,15 +200,13 @@ impl Plugins {
     /// Makes a component ready to be called. Blocks while it compiles: some 100 ms per 100 KB, nothing when the cache
     /// has it.
     pub fn load(&self, spec: Spec) -> Result<Plugin, LoadError> {
-        let (name, digest) = (spec.name.as_str(), spec.component.digest());
+        let (name, digest, digest_hex) =
+            (spec.name.as_str(), spec.component.digest(), spec.component.digest_hex());
         if let Some(expected) = spec.sha256
             && expected != digest
         {
-            return Err(LoadError::Digest {
-                plugin: spec.name,
-                expected: hex::encode(expected),
-                found: hex::encode(digest),
-            });
+            let expected = hex::encode(expected);
+            return Err(LoadError::Digest { plugin: spec.name, expected, found: digest_hex });
         }
         // Side by side, since each takes a while: what it says of itself, and its machine code, if that is there.
         let (described, cached) = thread::scope(|scope| {
@@ -227,11 +225,8 @@ impl Plugins {
         let (linked, grants) = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
         let mut secrets = spec.secrets;
         secrets.retain(|name, _| grants.has(Capability::Secret, name));
-        let reference = PluginRef {
-            name: spec.name.clone(),
-            version: manifest.version.clone(),
-            digest: hex::encode(digest),
-        };
+        let reference =
+            PluginRef { name: spec.name.clone(), version: manifest.version.clone(), digest: digest_hex };
         Ok(Plugin(Arc::new(Loaded {
             host: Arc::clone(&self.host),
             reference,

@@ -20,6 +20,7 @@ use gateway::plugins::Compiler;
 use gateway::server::load::shipped;
 use gateway::server::{Listeners, Running, start};
 use gateway::store::{Shared, Story};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -47,9 +48,8 @@ impl Gateway {
 
     /// Starts a gateway on a data directory and a clock that were used before.
     pub async fn start_in(dir: TempDir, config: &str, clock: Clock) -> Gateway {
-        let text = file(&dir, config);
         let path = dir.path().join("billhook.toml");
-        std::fs::write(&path, text).expect("the directory can be written");
+        std::fs::write(&path, configuration(dir.path(), config)).expect("the directory can be written");
         let meant = Config::load(Some(&path), &Environment::default(), &shipped())
             .unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let listeners = Listeners::bind(&meant).await.expect("port 0 can be bound");
@@ -92,7 +92,7 @@ impl Gateway {
     }
 
     /// Where it keeps everything.
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
@@ -114,10 +114,23 @@ impl Gateway {
     }
 }
 
-fn file(dir: &TempDir, config: &str) -> String {
+/// The body of a configuration with what makes it a file: a data directory in `dir`, free ports on loopback, the admin
+/// token, and leave to deliver to loopback and to fill the disk.
+pub fn configuration(dir: &Path, body: &str) -> String {
+    let data_dir = dir.join("data");
     format!(
-        "data_dir = {:?}\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \
-         \"{ADMIN_TOKEN}\"\n[network]\nallow = [\"127.0.0.0/8\"]\n[store]\nmin_free = \"1MiB\"\n{config}",
-        dir.path().join("data")
+        r#"
+        data_dir = {data_dir:?}
+        [ingest]
+        listen = "127.0.0.1:0"
+        [admin]
+        listen = "127.0.0.1:0"
+        token = "{ADMIN_TOKEN}"
+        [network]
+        allow = ["127.0.0.0/8"]
+        [store]
+        min_free = "1MiB"
+        {body}
+        "#
     )
 }

@@ -1,6 +1,6 @@
 //! A gateway as a child process that can be killed.
 
-use crate::ADMIN_TOKEN;
+use crate::configuration;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -32,12 +32,7 @@ impl Process {
         environment: &[(&str, &str)],
     ) -> Option<Process> {
         let path = dir.join("billhook.toml");
-        let text = format!(
-            "data_dir = {:?}\n[ingest]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \
-             \"{ADMIN_TOKEN}\"\n[network]\nallow = [\"127.0.0.0/8\"]\n[store]\nmin_free = \"1MiB\"\n{config}",
-            dir.join("data")
-        );
-        std::fs::write(&path, text).expect("the directory can be written");
+        std::fs::write(&path, configuration(dir, config)).expect("the directory can be written");
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(&path).env("BILLHOOK_LOG", "info");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);

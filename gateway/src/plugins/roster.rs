@@ -200,12 +200,11 @@ impl Roster {
     pub fn enlist(&self, enlisted: Enlisted) -> Result<Slot, LoadError> {
         let Enlisted { spec, origin, pinned } = enlisted;
         let name = spec.name.clone();
-        let found = spec.component.digest();
-        if !pinned.is_empty() && !pinned.contains(&found) {
+        let digest = spec.component.digest_hex();
+        if !pinned.is_empty() && !pinned.contains(&spec.component.digest()) {
             let expected = pinned.iter().map(hex::encode).collect::<Vec<_>>().join(" or ");
-            return Err(LoadError::Digest { plugin: name, expected, found: hex::encode(found) });
+            return Err(LoadError::Digest { plugin: name, expected, found: digest });
         }
-        let digest = hex::encode(found);
         let before = self.kept.record(&name).unwrap_or_else(|error| {
             tracing::error!(plugin = name, %error, "what is kept of the plugin cannot be read: its history begins anew");
             None
@@ -230,17 +229,17 @@ impl Roster {
                 Err(error) => return Err(error),
             },
         };
-        let serves = hex::encode(plugin.digest());
+        let serves = &plugin.reference().digest;
         if record.current().is_some_and(|current| current != serves) {
             tracing::info!(
                 plugin = name,
-                digest = serves,
+                digest = %serves,
                 "what the configuration gives has changed, and wins over what served before"
             );
         }
         // What the gateway brings along it has at hand; everything else may be gone tomorrow.
         let is_worth_it = origin != Origin::Shipped || before.is_some();
-        if record.current() != Some(&serves) {
+        if record.current() != Some(serves) {
             record.turn(turn(&plugin, self.clock.now(), By::Start, None), false);
         }
         record.base = Some(digest.clone());
@@ -506,8 +505,7 @@ impl Roster {
             record.base = Some(digest.clone());
         }
         record.turn(turn(&plugin, self.clock.now(), by, why), by == By::Rollback);
-        let served = hex::encode(serving.digest());
-        if let Some(brought) = shipped_as(name, &served) {
+        if let Some(brought) = shipped_as(name, &serving.reference().digest) {
             self.keep(name, &brought)?;
         }
         self.keep(name, &component)?;
@@ -540,7 +538,7 @@ impl Roster {
             return Err(RosterError::Full);
         }
         let plugin = self.load_and_smoke(Spec { component: component.clone(), ..spec.clone() }).await?;
-        let digest = hex::encode(plugin.digest());
+        let digest = plugin.reference().digest.clone();
         let terms = Terms { config: spec.config.clone(), grants: spec.grants.clone() };
         let mut record = self.kept.record(&name).ok().flatten().unwrap_or_default();
         record.loaded = (origin == Origin::Loaded).then_some(terms);

@@ -1,12 +1,10 @@
 //! `billhook plugin build`: makes a component of a crate and says what it is.
 
 use crate::cli::plugin::inspect::summary;
-use crate::cli::plugin::subject::build;
+use crate::cli::plugin::subject::{build, read};
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
-use crate::plugins::Component;
 use crate::plugins::inspect::inspect;
-use anyhow::Context;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -27,9 +25,8 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let file = build(&args.path)?;
-    let component = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
-    let found = inspect(&name, &Component::new(component))?;
+    let (name, component) = read(&file)?;
+    let found = inspect(&name, &component)?;
     if args.json {
         return print_json(&json!({
             "component": file,

@@ -3,6 +3,7 @@
 use crate::plugins::Component;
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,11 +43,16 @@ impl Which {
             (self.path.clone(), Path::new(""))
         };
         let fixtures = self.fixtures.clone().unwrap_or_else(|| home.join("fixtures"));
-        let component = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name =
-            file.file_stem().map_or_else(|| "plugin".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Subject { name, component: Component::new(component), fixtures })
+        let (name, component) = read(&file)?;
+        Ok(Subject { name, component, fixtures })
     }
+}
+
+/// What a component's file is called, and the component.
+pub(super) fn read(file: &Path) -> anyhow::Result<(String, Component)> {
+    let component = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_stem().unwrap_or(OsStr::new("plugin")).to_string_lossy().into_owned();
+    Ok((name, Component::new(component)))
 }
 
 /// Builds the crate in `folder` and says where its component is. What cargo says goes to standard error.

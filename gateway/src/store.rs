@@ -185,6 +185,8 @@ pub struct DeliveryLease {
     pub delivery: Delivery,
     /// The event's canonical type.
     pub kind: String,
+    /// When the event happened, else when its webhook was received.
+    pub occurred_at: Time,
     /// The event as it was stored at dispatch, `billhook.event/1`.
     pub event: Bytes,
     /// See [`StoredEvent::revision`].

@@ -47,8 +47,8 @@ pub(super) async fn write(
     webhook_id: &str,
     store: &dyn Store,
 ) -> Result<Content, Unsent> {
-    let owed =
-        Owed { webhook_id, kind: &lease.kind, json: &lease.event, created: lease.delivery.created, endpoint };
+    let DeliveryLease { kind, occurred_at, event, .. } = lease;
+    let owed = Owed { webhook_id, kind, occurred_at: *occurred_at, json: event, endpoint };
     let json = |body: Result<Vec<u8>, Unsent>| Ok(Content::new(body?, JSON));
     match endpoint.manner.format {
         Format::Standard => json(Ok(standard::body(&owed))),
@@ -75,10 +75,10 @@ struct Owed<'a> {
     webhook_id: &'a str,
     /// The canonical type.
     kind: &'a str,
+    /// When it happened, else when it was received.
+    occurred_at: Time,
     /// The event as it is stored.
     json: &'a [u8],
-    /// When the delivery was made.
-    created: Time,
     /// To whom.
     endpoint: &'a Endpoint,
 }
@@ -105,11 +105,6 @@ impl<'a> Owed<'a> {
 }
 
 impl<'a> Read<'a> {
-    /// When it happened, else when it was received.
-    fn at(&self) -> Time {
-        self.event.occurred_at.unwrap_or(self.event.received_at)
-    }
-
     /// What the type says the event is about, such as `invoice`, and what happened to it, such as `paid`.
     fn kind(&self) -> (&str, &str) {
         self.event.kind.split_once('.').unwrap_or((&self.event.kind, ""))
@@ -192,8 +187,8 @@ mod tests {
         let owed = Owed {
             webhook_id: "evt_1-r2",
             kind: "invoice.paid",
+            occurred_at: Time::from_secs(1_786_363_200),
             json: event.as_bytes(),
-            created: Time::from_secs(9),
             endpoint: &endpoint,
         };
         body(&owed).map(|bytes| String::from_utf8(bytes).unwrap())

@@ -55,7 +55,7 @@ pub(super) fn body(owed: &Owed<'_>, event: EventId) -> Result<Vec<u8>, Unsent> {
         id: uuid(event),
         event_arn: format!("arn:billhook:events:{component}:{action}"),
         user_id: read.event.actor.as_ref().map_or("", |actor| &actor.id),
-        timestamp: read.at(),
+        timestamp: owed.occurred_at,
         origin: &read.event.source,
         destination: destination.into(),
         payload: read.object(&member(&component)),

@@ -34,7 +34,7 @@ pub(super) fn body(owed: &Owed<'_>) -> Result<Vec<u8>, Unsent> {
         id: owed.webhook_id,
         source: format!("urn:billhook:source:{}", read.event.source),
         r#type: &read.event.kind,
-        time: read.at(),
+        time: owed.occurred_at,
         subject: read.event.entity(),
         partitionkey: &read.event.ordering_key,
         datacontenttype: "application/json",

@@ -10,7 +10,7 @@ use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId};
-use crate::store::{AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, StoreError};
+use crate::store::{AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, StoreError, StoredEvent};
 use billhook_event::Time;
 
 /// One lane of an endpoint.
@@ -120,7 +120,8 @@ fn take(view: &View<'_>, newest: &Newest, id: DeliveryId, due: Time) -> Result<O
         return Err(StoreError::Damaged(format!("the event {} of delivery {id} is missing", delivery.event)));
     };
     let known = newest.known(view, delivery.endpoint, about.as_ref())?;
-    let lease = DeliveryLease { delivery, kind: event.kind, event: event.json, revision: event.revision };
+    let StoredEvent { kind, occurred_at, json: event, revision, .. } = event;
+    let lease = DeliveryLease { delivery, kind, occurred_at, event, revision };
     Ok(Some(Leasable { lease, about, known }))
 }
 

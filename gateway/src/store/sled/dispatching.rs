@@ -369,12 +369,9 @@ fn write_event(
             Some(newest) => newest.known(view, delivery.endpoint, event.about.as_ref())?,
             None => writing.nothing,
         };
-        let (kind, event, about) = (event.kind.clone(), event.json.clone(), event.about);
-        Ok::<_, StoreError>(Leasable {
-            lease: DeliveryLease { delivery, kind, event, revision },
-            about,
-            known,
-        })
+        let (kind, occurred_at, json) = (event.kind.clone(), event.occurred_at, event.json.clone());
+        let lease = DeliveryLease { delivery, kind, occurred_at, event: json, revision };
+        Ok::<_, StoreError>(Leasable { lease, about: event.about, known })
     };
     for endpoint in &event.endpoints {
         let id = DeliveryId::derive(event.id, *endpoint, 0);

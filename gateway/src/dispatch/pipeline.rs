@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Events of a webhook that its rerun takes for its own.
 const OWN_EVENTS_MAX: u32 = 64;
+/// The JSON of most events is shorter.
+const EVENT_BYTES_USUAL: usize = 4096;
 
 /// Runs `webhook` through `line`.
 ///
@@ -218,7 +220,9 @@ fn record(run: &mut Run, patches: Vec<(usize, Patch)>) {
 }
 
 fn json(event: &Event) -> Bytes {
-    serde_json::to_vec(event).expect("an event has string keys only").into()
+    let mut text = Vec::with_capacity(EVENT_BYTES_USUAL);
+    serde_json::to_writer(&mut text, event).expect("an event has string keys only");
+    text.into()
 }
 
 fn note(plugin: &Plugin, event: Option<u32>, said: Said, started: tokio::time::Instant) -> Note {

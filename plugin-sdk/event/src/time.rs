@@ -1,6 +1,7 @@
 //! Instants: Unix time in milliseconds, RFC 3339 on the wire.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{self, Serialize, Serializer};
 use speedate::{
     Date, DateTime, DateTimeConfig, MicrosecondsPrecisionOverflowBehavior, TimeConfig, TimestampUnit,
 };
@@ -86,13 +87,12 @@ impl Time {
         };
         u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Time::from_millis)
     }
-}
 
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its JSON form. Always there, since [`Time::MAX`] has one.
+    fn text(self) -> Option<[u8; 24]> {
         let config = DateTimeConfig { timestamp_unit: TimestampUnit::Second, ..DateTimeConfig::default() };
         let DateTime { date, time } =
-            DateTime::from_timestamp_with_config(self.secs() as i64, 0, &config).map_err(|_| fmt::Error)?;
+            DateTime::from_timestamp_with_config(self.secs() as i64, 0, &config).ok()?;
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let parts = [
             (0..4, u64::from(date.year)),
@@ -109,21 +109,38 @@ impl fmt::Display for Time {
                 number /= 10;
             }
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        Some(text)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text().ok_or(fmt::Error)?;
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = self.text().ok_or_else(|| ser::Error::custom("a time that has no name"))?;
+        serializer.serialize_str(str::from_utf8(&text).map_err(ser::Error::custom)?)
     }
 }
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        Time::parse(&text)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is not an RFC 3339 time after 1970")))
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Time;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an RFC 3339 time")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                Time::parse(text)
+                    .ok_or_else(|| E::custom(format!("`{text}` is not an RFC 3339 time after 1970")))
+            }
+        }
+        deserializer.deserialize_str(Read)
     }
 }
 

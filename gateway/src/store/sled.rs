@@ -100,8 +100,8 @@ pub struct Options {
 impl Options {
     /// 512 MiB.
     pub const MIN_FREE: u64 = 512 << 20;
-    /// 40 MiB.
-    pub const CACHE_BYTES: u64 = 40 << 20;
+    /// 16 MiB.
+    pub const CACHE_BYTES: u64 = 16 << 20;
     /// Four full groups.
     pub const QUEUE: usize = 4096;
 

@@ -256,9 +256,9 @@ mod tests {
             let event = NewEvent {
                 id: EventId::derive(id, 0),
                 kind: "invoice.paid".to_owned(),
-                json: r#"{"id":"evt_1", "total": 0.10}"#.into(),
+                json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z", "total": 0.10}"#.into(),
                 entity: None,
-                occurred_at: now,
+                occurred_at: Time::from_secs(1_786_363_200),
                 dropped: None,
                 endpoints: names.iter().map(|name| EndpointId::derive(name)).collect(),
             };
@@ -350,7 +350,7 @@ mod tests {
         rig.push(1).await;
         rig.push(300).await;
         let event = rig.delivery(id).await.event.to_string();
-        let body = r#"{"type":"invoice.paid","timestamp":"2027-01-15T08:00:00.000Z","data":{"id":"evt_1", "total": 0.10}}"#;
+        let body = r#"{"type":"invoice.paid","timestamp":"2026-08-10T12:00:00.000Z","data":{"occurred_at":"2026-08-10T12:00:00.000Z", "total": 0.10}}"#;
         let sent = receiver.heard();
         for (heard, after) in sent.iter().zip([0, 5, 305]) {
             assert_eq!(

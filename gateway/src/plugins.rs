@@ -200,13 +200,12 @@ impl Plugins {
     /// Makes a component ready to be called. Blocks while it compiles: some 100 ms per 100 KB, nothing when the cache
     /// has it.
     pub fn load(&self, spec: Spec) -> Result<Plugin, LoadError> {
-        let (name, digest, digest_hex) =
-            (spec.name.as_str(), spec.component.digest(), spec.component.digest_hex());
+        let (name, digest) = (spec.name.as_str(), spec.component.digest());
         if let Some(expected) = spec.sha256
             && expected != digest
         {
-            let expected = hex::encode(expected);
-            return Err(LoadError::Digest { plugin: spec.name, expected, found: digest_hex });
+            let (expected, found) = (hex::encode(expected), spec.component.digest_hex());
+            return Err(LoadError::Digest { plugin: spec.name, expected, found });
         }
         // Side by side, since each takes a while: what it says of itself, and its machine code, if that is there.
         let (described, cached) = thread::scope(|scope| {
@@ -225,8 +224,11 @@ impl Plugins {
         let (linked, grants) = link::link(&self.host, name, &component, &manifest, &spec.grants)?;
         let mut secrets = spec.secrets;
         secrets.retain(|name, _| grants.has(Capability::Secret, name));
-        let reference =
-            PluginRef { name: spec.name.clone(), version: manifest.version.clone(), digest: digest_hex };
+        let reference = PluginRef {
+            name: spec.name.clone(),
+            version: manifest.version.clone(),
+            digest: spec.component.digest_hex(),
+        };
         Ok(Plugin(Arc::new(Loaded {
             host: Arc::clone(&self.host),
             reference,

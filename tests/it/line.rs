@@ -165,7 +165,10 @@ async fn wingback_sends_an_id_and_the_path_says_what_happened() {
     gateway.settle().await;
     let received = receiver.received();
     assert_eq!(received.len(), 2);
-    assert_eq!(received[0].json()["type"], "subscription.cancel_scheduled");
+    let delivery = received[0].json();
+    assert_eq!(delivery["type"], "subscription.cancel_scheduled");
+    assert!(delivery["data"]["occurred_at"].is_null(), "an id says no time");
+    assert_eq!(delivery["timestamp"], "2026-08-10T12:00:00.000Z", "so the envelope has that of its arrival");
     let story = gateway.story(first.id()).await;
     assert!(
         story.webhook.head.headers.iter().all(|(name, _)| name != "wb-secret"),

@@ -19,8 +19,6 @@ use std::sync::Arc;
 
 /// Events of a webhook that its rerun takes for its own.
 const OWN_EVENTS_MAX: u32 = 64;
-/// The JSON of most events is shorter.
-const EVENT_BYTES_USUAL: usize = 4096;
 
 /// Runs `webhook` through `line`.
 ///
@@ -220,9 +218,7 @@ fn record(run: &mut Run, patches: Vec<(usize, Patch)>) {
 }
 
 fn json(event: &Event) -> Bytes {
-    let mut text = Vec::with_capacity(EVENT_BYTES_USUAL);
-    serde_json::to_writer(&mut text, event).expect("an event has string keys only");
-    text.into()
+    serde_json::to_vec(event).expect("an event has string keys only").into()
 }
 
 fn note(plugin: &Plugin, event: Option<u32>, said: Said, started: tokio::time::Instant) -> Note {

@@ -1,7 +1,7 @@
 //! `billhook plugin build`: makes a component of a crate and says what it is.
 
 use crate::cli::plugin::inspect::summary;
-use crate::cli::plugin::subject::{build, read};
+use crate::cli::plugin::subject::{build, named};
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::plugins::inspect::inspect;
@@ -25,7 +25,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let file = build(&args.path)?;
-    let (name, component) = read(&file)?;
+    let (name, component) = named(&file)?;
     let found = inspect(&name, &component)?;
     if args.json {
         return print_json(&json!({

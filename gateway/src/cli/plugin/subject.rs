@@ -1,5 +1,6 @@
 //! The plugin that a command is about: a crate, which is built first, or a component.
 
+use crate::cli::plugin::running::read;
 use crate::plugins::Component;
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
@@ -43,16 +44,15 @@ impl Which {
             (self.path.clone(), Path::new(""))
         };
         let fixtures = self.fixtures.clone().unwrap_or_else(|| home.join("fixtures"));
-        let (name, component) = read(&file)?;
+        let (name, component) = named(&file)?;
         Ok(Subject { name, component, fixtures })
     }
 }
 
 /// What a component's file is called, and the component.
-pub(super) fn read(file: &Path) -> anyhow::Result<(String, Component)> {
-    let component = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+pub(super) fn named(file: &Path) -> anyhow::Result<(String, Component)> {
     let name = file.file_stem().unwrap_or(OsStr::new("plugin")).to_string_lossy().into_owned();
-    Ok((name, Component::new(component)))
+    Ok((name, Component::new(read(file)?)))
 }
 
 /// Builds the crate in `folder` and says where its component is. What cargo says goes to standard error.

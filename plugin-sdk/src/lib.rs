@@ -51,6 +51,8 @@
 
 #[cfg(doctest)]
 mod guide;
+#[cfg(any(test, all(target_family = "wasm", feature = "heap")))]
+mod heap;
 mod logger;
 mod macros;
 

@@ -90,24 +90,26 @@ pub(super) fn write<'w>(
     let merged = merged(old.as_ref(), some)?;
     let own = old.as_ref().map_or(first, |(own, _)| own);
     let is_last = end == keys::end_of(all);
-    let mut bundles = bundles(own, &merged, is_last).into_iter();
-    match (bundles.next(), &old) {
-        (Some((own, bundle)), _) if bundles.len() == 0 => {
-            db.insert(own, bundle)?;
-        }
-        (Some((own, bundle)), _) => {
-            // At once: what moves out of one bundle must not be in two, nor in none.
-            let mut batch = sled::Batch::default();
-            batch.insert(own, bundle);
-            bundles.for_each(|(own, bundle)| batch.insert(own, bundle));
-            db.apply_batch(batch)?;
-        }
-        (None, Some((own, _))) => {
-            db.remove(own)?;
-        }
-        (None, None) => {}
+    let bundles = bundles(own, &merged, is_last);
+    if bundles.is_empty() {
+        old.map(|(own, _)| db.remove(own)).transpose()?;
+    } else if moves(old.as_ref(), &bundles)? {
+        // At once: what moves out of one bundle must not be in two, nor in none.
+        let mut batch = sled::Batch::default();
+        bundles.into_iter().for_each(|(own, bundle)| batch.insert(own, bundle));
+        db.apply_batch(batch)?;
+    } else {
+        // For a batch sled writes out what it has gathered, and wakes all of its threads.
+        bundles.into_iter().try_for_each(|(own, bundle)| db.insert(own, bundle).map(drop))?;
     }
     Ok(bytes)
+}
+
+/// Whether a row of the old bundle lies in another one now. Rows in the order of time seldom do: bundles are filled up.
+fn moves(old: Option<&Entry>, bundles: &[Entry]) -> Result<bool, sled::Error> {
+    let (Some((own, bundle)), Some((second, _))) = (old, bundles.get(1)) else { return Ok(false) };
+    let last = Rows::of(own, bundle).last().transpose()?;
+    Ok(last.is_some_and(|row| row.cmp(second).is_ge()))
 }
 
 /// The rows of a bundle with newer writes over them, in order.
@@ -352,6 +354,23 @@ mod tests {
         assert!(get(&db, &key(505)).unwrap().is_none());
         settle(&db, &put(0..20, ROW_BYTES_MAX));
         assert_eq!(all(&db, true).len(), 1012);
+    }
+
+    #[test]
+    fn rows_move_where_a_bundle_grows_in_the_middle_and_not_at_the_end() {
+        let entry = |n: u16, bytes: usize| (key(n), IVec::from(vec![0; bytes]));
+        let old = bundles(&key(0), &(0..20).map(|n| entry(2 * n, 150)).collect::<Vec<_>>(), true);
+        assert_eq!(old.len(), 1);
+        let with = |new: u16, is_last| {
+            let rows = (0..20).map(|n| entry(2 * n, 150)).chain([entry(new, 1000)]);
+            let rows = BTreeMap::from_iter(rows).into_iter().collect::<Vec<_>>();
+            let new = bundles(&key(0), &rows, is_last);
+            assert_eq!(new.len(), 2);
+            moves(old.first(), &new).unwrap()
+        };
+        assert!(!with(40, true));
+        assert!(with(40, false), "both have room where others follow");
+        assert!(with(3, true));
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub enum Accepted {
     Duplicate {
         /// The webhook that came first.
         first: WebhookId,
-        /// Whether the body is the same; `false` is a conflict, which is counted.
+        /// Whether the body is the same, by two bytes of its hash; `false` is a conflict, which is counted.
         same_body: bool,
     },
 }

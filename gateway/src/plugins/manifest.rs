@@ -127,7 +127,7 @@ pub struct Provider {
     /// covers it.
     #[serde(default)]
     pub dedupe: Vec<Place>,
-    /// How long a key from the body is kept. Default 1 h.
+    /// How long a key from the body is kept, at most 194 days. Default 1 h.
     #[serde(default = "an_hour", deserialize_with = "duration")]
     pub body_window: Duration,
     /// Where the event's name is, if outside the body.

@@ -16,7 +16,7 @@ pub(super) struct Arrival {
     received_at: Time,
     head: Value,
     key: Option<DedupeKey>,
-    body: [u8; 16],
+    sha256: [u8; 32],
     /// The body, and the head if it is longer than a row.
     pub(super) long: Long,
 }
@@ -25,7 +25,6 @@ impl Arrival {
     /// Encodes a webhook: what can be done outside the committer. Head and body are one row if they fit into it.
     pub(super) fn new(webhook: &NewWebhook) -> Arrival {
         let NewWebhook { id, head, body, key } = webhook;
-        let sha256 = head.sha256.first_chunk().copied().expect("a SHA-256 has 32 bytes");
         let mut row = rows::encode(&HeadRef(head));
         let apart = row.len() + body.len() > ROW_BYTES_MAX;
         let body = apart.then(|| Pieces { prefix: keys::body(*id), bytes: body.clone() }).or_else(|| {
@@ -34,7 +33,14 @@ impl Arrival {
         });
         let mut head = Value::new(keys::webhook(*id, Part::Head), row, 0);
         let long = Long::new(body.into_iter().chain(head.pieces.take()).collect());
-        Arrival { id: *id, received_at: webhook.head.received_at, head, key: *key, body: sha256, long }
+        Arrival {
+            id: *id,
+            received_at: webhook.head.received_at,
+            head,
+            key: *key,
+            sha256: webhook.head.sha256,
+            long,
+        }
     }
 
     /// What is known of it already, if anything.
@@ -43,8 +49,8 @@ impl Arrival {
             return Ok(Some(Accepted::New));
         }
         let Some(key) = self.key else { return Ok(None) };
-        let row = view.read::<LedgerRow>("ledger", &keys::ledger(&key.hash))?.filter(|row| now < row.until);
-        Ok(row.map(|row| Accepted::Duplicate { first: row.first, same_body: row.body == self.body }))
+        let row = view.read::<LedgerRow>("ledger", &keys::ledger(&key.hash))?.filter(|row| now < row.until());
+        Ok(row.map(|row| Accepted::Duplicate { first: row.first, same_body: row.has_body(&self.sha256) }))
     }
 
     /// Whether its pieces would be written in vain.
@@ -89,6 +95,6 @@ fn count_duplicate(view: &mut View<'_>, first: WebhookId, same_body: bool) -> Re
 }
 
 fn remember(view: &mut View<'_>, arrival: &Arrival, key: DedupeKey) {
-    let row = LedgerRow { first: arrival.id, until: key.until, body: arrival.body };
+    let row = LedgerRow::new(arrival.id, key.until, &arrival.sha256);
     view.put(keys::ledger(&key.hash), rows::encode(&row));
 }

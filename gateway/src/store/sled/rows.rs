@@ -59,16 +59,39 @@ impl StateRow {
     }
 }
 
-/// What the ledger keeps of a key.
+/// What the ledger keeps of a key. Its row has 22 bytes: so many sled keeps within a leaf, and longer ones are each an
+/// allocation whenever their leaf is read, which is at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LedgerRow {
     /// The webhook that came first.
     pub(super) first: WebhookId,
+    /// For how many seconds from its arrival another is a duplicate, big endian.
+    window: [u8; 3],
+    /// The beginning of the SHA-256 of its body.
+    body: [u8; 2],
+}
+
+impl LedgerRow {
+    /// The longest window, half a year: what is to be remembered longer is forgotten then.
+    const WINDOW_MAX: u64 = (1 << 24) - 1;
+
+    /// The row of `first`, whose body has this SHA-256: another is a duplicate until then, to the second.
+    pub(super) fn new(first: WebhookId, until: Time, body: &[u8; 32]) -> LedgerRow {
+        let millis = until.millis().saturating_sub(first.time().millis());
+        let [.., a, b, c] = millis.div_ceil(1000).min(LedgerRow::WINDOW_MAX).to_be_bytes();
+        LedgerRow { first, window: [a, b, c], body: [body[0], body[1]] }
+    }
+
     /// Until when another is a duplicate.
-    #[serde(with = "millis")]
-    pub(super) until: Time,
-    /// The beginning of the SHA-256 of the first one's body, to tell a conflict.
-    pub(super) body: [u8; 16],
+    pub(super) fn until(&self) -> Time {
+        let [a, b, c] = self.window;
+        self.first.time().plus(Duration::from_secs(u32::from_be_bytes([0, a, b, c]).into()))
+    }
+
+    /// Whether the first one's body seems to be the one of this SHA-256: of 65,536 other ones one seems so too.
+    pub(super) fn has_body(&self, sha256: &[u8; 32]) -> bool {
+        sha256.starts_with(&self.body)
+    }
 }
 
 /// How often a webhook came again.
@@ -630,8 +653,22 @@ mod tests {
         let dead = WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) };
         let row = StateRow { run: 2, state: dead, newest: None, resend: false };
         assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2, 0, 0]);
-        let row = LedgerRow { first: WebhookId([9; 16]), until: Time::from_millis(1), body: [8; 16] };
-        assert_eq!(encode(&row), [&[1][..], &[9; 16], &[1], &[8; 16]].concat());
+        let first = WebhookId::new(Time::from_secs(5), 0);
+        let row = encode(&LedgerRow::new(first, Time::from_millis(2_597_004_001), &[8; 32]));
+        assert_eq!(row, [&[1][..], first.bytes(), &[0x27, 0xa0, 0x88], &[8; 2]].concat());
+    }
+
+    #[test]
+    fn a_key_is_kept_for_its_window_rounded_up_to_a_second_and_half_a_year_at_most() {
+        let first = WebhookId::new(Time::from_millis(5_500), 1);
+        for (until, kept) in
+            [(5_500, 5_500), (5_501, 6_500), (65_500, 65_500), (0, 5_500), (u64::MAX, 16_777_220_500)]
+        {
+            let row = LedgerRow::new(first, Time::from_millis(until), &[7; 32]);
+            assert_eq!(row.until(), Time::from_millis(kept), "{until}");
+            let other = std::array::from_fn(|n| if n == 1 { 6 } else { 7 });
+            assert!(row.has_body(&[7; 32]) && !row.has_body(&other));
+        }
     }
 
     #[test]

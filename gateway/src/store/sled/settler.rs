@@ -151,7 +151,7 @@ impl Disk {
         for entry in self.db.range(from..&keys::end_of(&[prefix::LEDGER])[..]).take(ROWS_A_SWEEP) {
             let (key, row) = entry?;
             // Whoever asks for a damaged row is told.
-            if rows::decode::<LedgerRow>("ledger", &row).is_ok_and(|row| row.until <= now) {
+            if rows::decode::<LedgerRow>("ledger", &row).is_ok_and(|row| row.until() <= now) {
                 self.db.remove(key)?;
             }
         }
@@ -195,7 +195,7 @@ mod tests {
         let db = sled::Config::new().temporary(true).open().unwrap();
         let disk = Disk::new(db.clone(), Arc::default(), tempfile::tempfile().unwrap());
         let first = WebhookId::new(Time::from_secs(4), 1);
-        let row = |until| rows::encode(&LedgerRow { first, until: Time::from_secs(until), body: [0; 16] });
+        let row = |until| rows::encode(&LedgerRow::new(first, Time::from_secs(until), &[0; 32]));
         for n in 0..30_u8 {
             db.insert(keys::ledger(&[n; 16]), row(if n < 25 { n.into() } else { 0 })).unwrap();
         }

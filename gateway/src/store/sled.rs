@@ -160,8 +160,14 @@ impl SledStore {
         let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
         let bound = options.queue.max(1);
-        let committer =
-            Committer::start(opened.disk, opened.journal, bound, vitals.clone(), Default::default());
+        let committer = Committer::start(
+            opened.disk,
+            opened.journal,
+            opened.settler,
+            bound,
+            vitals.clone(),
+            Default::default(),
+        );
         Ok(SledStore {
             committer: committer.map_err(failed)?,
             _watchdog: Watchdog::start(vitals.clone()).map_err(failed)?,

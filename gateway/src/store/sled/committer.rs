@@ -101,12 +101,13 @@ impl Committer {
     pub(super) fn start(
         disk: Disk,
         journal: Journal,
+        settler: Settler,
         bound: usize,
         vitals: Arc<Vitals>,
         trace: Trace,
     ) -> std::io::Result<Committer> {
         let (queue, work) = channel();
-        let line = Line::start(Arc::new(disk), journal, &queue, work, vitals.clone(), trace)?;
+        let line = Line::start(Arc::new(disk), journal, settler, &queue, work, vitals.clone(), trace)?;
         let thread = std::thread::Builder::new().name("store-committer".into()).spawn(move || line.run())?;
         Ok(Committer { queue, bound, vitals, thread: Some(thread) })
     }
@@ -222,16 +223,17 @@ struct Line {
 }
 
 impl Line {
-    /// Starts the threads beside it, which report to `queue`.
+    /// Starts the thread beside it and begins the other one, which report to `queue`.
     fn start(
         disk: Arc<Disk>,
         journal: Journal,
+        mut settler: Settler,
         queue: &Sender<Work>,
         work: Receiver<Work>,
         vitals: Arc<Vitals>,
         trace: Trace,
     ) -> std::io::Result<Line> {
-        let (settler, closed) = Settler::start(disk.clone(), queue.clone(), vitals.clone())?;
+        let closed = settler.begin(disk.clone(), queue.clone(), vitals.clone());
         let syncer = Syncer::start(journal, queue.clone(), closed, vitals.clone(), trace.clone())?;
         let (waiting, staging) = (VecDeque::new(), VecDeque::new());
         let (unsynced, held, end) = (0, None, None);
@@ -449,7 +451,9 @@ mod tests {
             let (disk, journal) = disk(dir.path());
             let (db, recent, trace) = (disk.db.clone(), disk.recent.clone(), Trace::default());
             let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
-            let committer = Committer::start(disk, journal, 1000, vitals, trace.clone()).unwrap();
+            let committer =
+                Committer::start(disk, journal, Settler::start().unwrap(), 1000, vitals, trace.clone())
+                    .unwrap();
             Rig { committer: Arc::new(committer), trace, db, recent, _dir: dir }
         }
 
@@ -543,7 +547,15 @@ mod tests {
         let vitals = Arc::new(Vitals::new(dir.path().into(), 0));
         let (disk, journal) = disk(dir.path());
         let (queue, work) = channel();
-        let line = Line::start(Arc::new(disk), journal, &queue, work, vitals, Trace::default());
+        let line = Line::start(
+            Arc::new(disk),
+            journal,
+            Settler::start().unwrap(),
+            &queue,
+            work,
+            vitals,
+            Trace::default(),
+        );
         let mut line = line.unwrap();
         while line.held.is_none() {
             let n = group.answers.len() as u8;

@@ -23,7 +23,7 @@ use super::view::{Write, Writes};
 use crate::store::StoreError;
 use sled::IVec;
 use std::fs::File;
-use std::io::{Error as IoError, Read, Seek};
+use std::io::{BufReader, Error as IoError, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -85,13 +85,15 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
 }
 
-/// What the journal holds that the tree may not.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// The writes, the newest of each key.
-    pub(super) writes: Writes,
-    /// The newest generation there is anything of, or the one that was asked from.
-    pub(super) newest: u64,
+/// A generation that the journal has whole, as far as it was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
+    /// Its number.
+    pub(super) number: u64,
+    file: usize,
+    records: u32,
+    /// How many records the one before it has.
+    before: u32,
 }
 
 impl Journal {
@@ -108,46 +110,56 @@ impl Journal {
         Ok(Journal { files, next: Place { generation: 0, n: 0, before: 0 }, offset: 0, buffer: Vec::new() })
     }
 
-    /// Reads what was committed in the generations after `settled`.
+    /// The generations after `settled`, the oldest first: what they have the tree may not.
     ///
     /// Fails with [`StoreError::Damaged`] where a generation is missing, or is not whole although the one after it was
     /// begun: that one is begun when this one is durable.
-    pub(super) fn read(&mut self, settled: u64) -> Result<Found, StoreError> {
-        let failed = |error: IoError| StoreError::Damaged(format!("cannot read the journal: {error}"));
+    pub(super) fn unsettled(&self, settled: u64) -> Result<Vec<Generation>, StoreError> {
         let mut generations = Vec::new();
-        for file in &mut self.files {
-            let mut bytes = Vec::new();
-            file.rewind().map_err(failed)?;
-            file.read_to_end(&mut bytes).map_err(failed)?;
-            let records = records(&bytes);
-            generations.extend(records.filter(|generation| generation.0.generation > settled));
+        for file in 0..FILES.len() {
+            let last = self.records(file)?.last().transpose()?.map(|(place, _)| place);
+            generations.extend(last.filter(|last| last.generation > settled).map(|last| Generation {
+                number: last.generation,
+                file,
+                records: last.n + 1,
+                before: last.before,
+            }));
         }
-        generations.sort_by_key(|(first, _)| first.generation);
-        for (expected, (first, _)) in (settled + 1..).zip(&generations) {
-            if first.generation != expected {
+        generations.sort_by_key(|found| found.number);
+        for (expected, found) in (settled + 1..).zip(&generations) {
+            if found.number != expected {
                 return Err(StoreError::Damaged(format!(
                     "the journal goes on with generation {} where {expected} is missing: restore a backup that was \
                      made while no gateway ran",
-                    first.generation
+                    found.number
                 )));
             }
         }
-        if let [(first, records), (second, _)] = generations.as_slice()
-            && records.len() as u64 != u64::from(second.before)
+        if let [first, second] = generations.as_slice()
+            && first.records != second.before
         {
             return Err(StoreError::Damaged(format!(
                 "the journal has {} of {} records of generation {}: restore a backup",
-                records.len(),
-                second.before,
-                first.generation
+                first.records, second.before, first.number
             )));
         }
-        let mut found = Found { newest: settled, ..Found::default() };
-        for (first, records) in generations {
-            found.newest = first.generation;
-            found.writes.extend(records.into_iter().flatten());
-        }
-        Ok(found)
+        Ok(generations)
+    }
+
+    /// The writes of a generation, record by record.
+    pub(super) fn writes(
+        &self,
+        of: Generation,
+    ) -> Result<impl Iterator<Item = Result<Writes, StoreError>>, StoreError> {
+        Ok(self.records(of.file)?.map(|record| record.map(|(_, writes)| writes)))
+    }
+
+    /// The records of the generation in a file, as far as they are whole.
+    fn records(&self, file: usize) -> Result<Records<'_>, StoreError> {
+        let mut file = &self.files[file];
+        file.rewind().map_err(unreadable)?;
+        let left = file.metadata().map_err(unreadable)?.len();
+        Ok(Records { file: BufReader::new(file), left, bytes: Vec::new(), next: None })
     }
 
     /// Begins a generation that has no record yet and is newer than all before it.
@@ -181,29 +193,48 @@ impl Journal {
     }
 }
 
-/// A generation: the place of its first record, and the writes of each.
-type Generation = (Place, Vec<Writes>);
-
-/// The records of a file's generation, as far as they are whole.
-fn records(mut bytes: &[u8]) -> Option<Generation> {
-    let (first, writes, rest) = record(bytes).filter(|(place, ..)| place.n == 0)?;
-    let mut records = vec![writes];
-    bytes = rest;
-    while let Some((place, writes, rest)) = record(bytes)
-        && place == (Place { n: records.len() as u32, ..first })
-    {
-        records.push(writes);
-        bytes = rest;
-    }
-    Some((first, records))
+/// Reads the records of a file, one at a time: all of them are megabytes.
+struct Records<'a> {
+    file: BufReader<&'a File>,
+    /// Bytes that are not read.
+    left: u64,
+    bytes: Vec<u8>,
+    /// Where the next one stands, once there was one.
+    next: Option<Place>,
 }
 
-/// The record at the beginning, and what follows it.
-fn record(bytes: &[u8]) -> Option<(Place, Writes, &[u8])> {
-    let (len, rest) = number::<4>(bytes)?;
-    let (checksum, rest) = number::<4>(rest)?;
-    let len = usize::try_from(len).ok()?.checked_add(HEADER - UNCHECKED)?;
-    let (record, after) = rest.split_at_checked(len)?;
+impl Records<'_> {
+    fn read(&mut self) -> Result<Option<(Place, Writes)>, IoError> {
+        let mut len = [0; 4];
+        let Some(left) = self.left.checked_sub(HEADER as u64) else { return Ok(None) };
+        self.file.read_exact(&mut len)?;
+        let len = u32::from_be_bytes(len);
+        let Some(left) = left.checked_sub(len.into()) else { return Ok(None) };
+        self.left = left;
+        self.bytes.resize(HEADER - size_of_val(&len) + len as usize, 0);
+        self.file.read_exact(&mut self.bytes)?;
+        let Some((place, writes)) = record(&self.bytes) else { return Ok(None) };
+        let expected = self.next.unwrap_or(Place { n: 0, ..place });
+        self.next = Some(Place { n: place.n + 1, ..place });
+        Ok((place == expected).then_some((place, writes)))
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<(Place, Writes), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().map_err(unreadable).transpose()
+    }
+}
+
+fn unreadable(error: IoError) -> StoreError {
+    StoreError::Damaged(format!("cannot read the journal: {error}"))
+}
+
+/// The record of these bytes, which follow its length.
+fn record(bytes: &[u8]) -> Option<(Place, Writes)> {
+    let (checksum, record) = number::<4>(bytes)?;
     if u64::from(crc32fast::hash(record)) != checksum {
         return None;
     }
@@ -225,7 +256,7 @@ fn record(bytes: &[u8]) -> Option<(Place, Writes, &[u8])> {
         writes.insert(IVec::from(key), write);
         record = rest;
     }
-    Some((Place { generation, n: n as u32, before: before as u32 }, writes, after))
+    Some((Place { generation, n: n as u32, before: before as u32 }, writes))
 }
 
 /// A number of `N` bytes at the beginning, and what follows it.
@@ -247,8 +278,13 @@ mod tests {
         journal.append(&mut [Record::of(&writes(rows))]).unwrap();
     }
 
-    fn read(dir: &Path, settled: u64) -> Result<Found, StoreError> {
-        Journal::open(dir).unwrap().read(settled)
+    /// What the generations write, and the number of the newest.
+    fn read(dir: &Path, settled: u64) -> Result<(Writes, u64), StoreError> {
+        let journal = Journal::open(dir).unwrap();
+        let found = journal.unsettled(settled)?;
+        let records = found.iter().flat_map(|generation| journal.writes(*generation).unwrap());
+        let writes = records.flat_map(Result::unwrap).collect();
+        Ok((writes, found.last().map_or(settled, |last| last.number)))
     }
 
     /// Two generations, the second of two records.
@@ -267,14 +303,12 @@ mod tests {
     #[test]
     fn what_was_appended_is_read_the_newest_of_each_key() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path(), 5).unwrap().newest, 5);
+        assert_eq!(read(dir.path(), 5).unwrap(), (Writes::new(), 5));
         two(dir.path());
-        let found = read(dir.path(), 5).unwrap();
-        assert_eq!(found.newest, 7);
-        assert_eq!(found.writes, writes(&[("a", Some("2")), ("b", None), ("c", Some(""))]));
-        let found = read(dir.path(), 6).unwrap();
-        assert_eq!((found.newest, found.writes), (7, writes(&[("a", Some("2")), ("c", Some(""))])));
-        assert!(read(dir.path(), 7).unwrap().writes.is_empty());
+        let both = writes(&[("a", Some("2")), ("b", None), ("c", Some(""))]);
+        assert_eq!(read(dir.path(), 5).unwrap(), (both, 7));
+        assert_eq!(read(dir.path(), 6).unwrap(), (writes(&[("a", Some("2")), ("c", Some(""))]), 7));
+        assert_eq!(read(dir.path(), 7).unwrap(), (Writes::new(), 7));
     }
 
     #[test]
@@ -283,8 +317,7 @@ mod tests {
         let mut journal = two(dir.path());
         journal.begin(8);
         append(&mut journal, &[("z", Some("3"))]);
-        let found = read(dir.path(), 7).unwrap();
-        assert_eq!((found.newest, found.writes), (8, writes(&[("z", Some("3"))])));
+        assert_eq!(read(dir.path(), 7).unwrap(), (writes(&[("z", Some("3"))]), 8));
     }
 
     #[test]
@@ -293,19 +326,19 @@ mod tests {
         two(dir.path());
         let path = dir.path().join(FILES[1]);
         let whole = std::fs::read(&path).unwrap();
-        let first = record(&whole).unwrap().2;
-        let first = whole.len() - first.len();
+        let len = u32::from_be_bytes(*whole.first_chunk().unwrap());
+        let first = HEADER + len as usize;
         for cut in 0..whole.len() {
             let mut torn = whole.clone();
             torn[cut..].fill(0xee);
             for bytes in [&whole[..cut], &torn] {
                 std::fs::write(&path, bytes).unwrap();
-                let found = read(dir.path(), 5).unwrap();
+                let (found, _) = read(dir.path(), 5).unwrap();
                 let expected = match cut {
                     cut if cut < first => writes(&[("a", Some("1")), ("b", None)]),
                     _ => writes(&[("a", Some("1")), ("b", None), ("c", Some(""))]),
                 };
-                assert_eq!(found.writes, expected, "at {cut}");
+                assert_eq!(found, expected, "at {cut}");
             }
         }
     }

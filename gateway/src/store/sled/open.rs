@@ -5,12 +5,11 @@ use super::Options;
 use super::journal::Journal;
 use super::keys;
 use super::recent::Recent;
-use super::settler::Disk;
-use super::view::View;
+use super::settler::{Disk, Settler};
+use super::view::{View, Writes};
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::Error as IoError;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +32,28 @@ pub(super) struct Opened {
     pub(super) disk: Disk,
     /// Nothing of it is needed any more.
     pub(super) journal: Journal,
+    /// The thread that has opened it.
+    pub(super) settler: Settler,
     /// Whether the process before closed it, or there was none.
     pub(super) clean: bool,
 }
 
 /// Opens or creates the store. When this returns, it is durably open: the clean mark is gone.
+///
+/// The settler's thread does it: an allocator keeps for each thread what that one has freed, and the settler goes on to
+/// need what reading the files has taken. A thread that ended here would leave it to nobody.
 pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
+    let failed = |why: &str| StoreError::Open { path: options.path.display().to_string(), why: why.into() };
+    let settler = Settler::start().map_err(|error| failed(&format!("cannot start a thread: {error}")))?;
+    let here = options.clone();
+    // A damaged file can make sled panic instead of failing.
+    let opened = settler.run(move || open_here(&here));
+    let (disk, journal, clean) =
+        opened.unwrap_or_else(|| Err(failed("its files are damaged; restore a backup or move them away")))?;
+    Ok(Opened { disk, journal, settler, clean })
+}
+
+fn open_here(options: &Options) -> Result<(Disk, Journal, bool), StoreError> {
     let failed = |why: String| StoreError::Open { path: options.path.display().to_string(), why };
     std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
     let db = open_sled(options).map_err(&failed)?;
@@ -51,7 +66,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
 
     let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
-    let generation = bring_back(&disk, &mut journal, unwritten)?;
+    let generation = bring_back(&disk, &journal, unwritten)?;
     disk.recent = Arc::new(Recent::over(&disk.db)?);
     disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
@@ -62,25 +77,31 @@ pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
     }
     remove_staged(&disk, unwritten)?;
     info!(path = %options.path.display(), clean, "store opened");
-    Ok(Opened { disk, journal, clean })
+    Ok((disk, journal, clean))
 }
 
-/// Writes to the tree what only the journal has. Answers the generation to begin with: a record that an ended process
-/// has left half written is of an older one.
+/// Writes to the tree what only the journal has, a generation after the other. Answers the generation to begin with: a
+/// record that an ended process has left half written is of an older one.
 fn bring_back(
     disk: &Disk,
-    journal: &mut Journal,
+    journal: &Journal,
     failed: impl Fn(sled::Error) -> StoreError,
 ) -> Result<u64, StoreError> {
     let row = View::of(&disk.db).get(keys::SETTLED)?;
-    let settled = row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
-    let found = journal.read(settled)?;
-    let over = found.newest + 1;
-    disk.settle(over, &found.writes, |_| ()).map_err(failed)?;
+    let mut settled = row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    for found in journal.unsettled(settled)? {
+        let mut writes = Writes::new();
+        for more in journal.writes(found)? {
+            writes.extend(more?);
+        }
+        disk.settle(found.number, &writes, |_| ()).map_err(&failed)?;
+        settled = found.number;
+    }
+    let over = settled + 1;
+    disk.settle(over, &Writes::new(), |_| ()).map_err(&failed)?;
     Ok(over + 1)
 }
 
-/// Opens sled on a thread of its own: a damaged file can make it panic instead of failing.
 fn open_sled(options: &Options) -> Result<sled::Db, String> {
     let config = sled::Config::new()
         .path(&options.path)
@@ -88,22 +109,11 @@ fn open_sled(options: &Options) -> Result<sled::Db, String> {
         .cache_capacity(options.cache_bytes)
         .flush_every_ms(Some(200));
     for tries in 1.. {
-        let config = config.clone();
-        let opened = std::thread::Builder::new()
-            .name("store-open".into())
-            .spawn(move || std::panic::catch_unwind(AssertUnwindSafe(|| config.open())))
-            .map_err(|error| error.to_string())?
-            .join();
-        match opened {
-            Ok(Ok(Ok(db))) => return Ok(db),
-            Ok(Ok(Err(error))) if is_locked(&error) && tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
-            Ok(Ok(Err(error))) if is_locked(&error) => break,
-            Ok(Ok(Err(error))) => {
-                return Err(format!("{error}; restore a backup or move the directory away"));
-            }
-            Ok(Err(_)) | Err(_) => {
-                return Err("its files are damaged; restore a backup or move them away".into());
-            }
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(error) if is_locked(&error) && tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
+            Err(error) if is_locked(&error) => break,
+            Err(error) => return Err(format!("{error}; restore a backup or move the directory away")),
         }
     }
     Err("another process has it open".into())

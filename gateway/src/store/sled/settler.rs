@@ -34,22 +34,44 @@ pub(super) struct Closed {
     pub(super) layer: Arc<Layer>,
 }
 
-/// The thread. It ends once nobody can send it a layer.
+/// The thread, which may do something else before.
 pub(super) struct Settler {
+    tasks: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
 }
 
+type Task = Box<dyn FnOnce() + Send>;
+
 impl Settler {
-    /// Starts the thread, which tells `committer` that there is room.
-    pub(super) fn start(
+    /// Starts the thread, with nothing to do.
+    pub(super) fn start() -> std::io::Result<Settler> {
+        let (tasks, given) = channel::<Task>();
+        let run = move || given.into_iter().for_each(|task| task());
+        let thread = std::thread::Builder::new().name("store-settler".into()).spawn(run)?;
+        Ok(Settler { tasks: Some(tasks), thread: Some(thread) })
+    }
+
+    /// Has the thread do something, and waits for it. `None`: it panicked.
+    pub(super) fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = channel();
+        let task = move || drop(answer.send(task()));
+        self.tasks.as_ref()?.send(Box::new(task)).ok()?;
+        answered.recv().ok()
+    }
+
+    /// Has the thread settle layers, and tell `committer` that there is room, until nobody can send it a layer.
+    pub(super) fn begin(
+        &mut self,
         disk: Arc<Disk>,
         committer: Sender<Work>,
         vitals: Arc<Vitals>,
-    ) -> std::io::Result<(Settler, Sender<Closed>)> {
+    ) -> Sender<Closed> {
         let (closed, layers) = channel();
-        let run = move || run(&disk, &layers, &committer, &vitals);
-        let thread = std::thread::Builder::new().name("store-settler".into()).spawn(run)?;
-        Ok((Settler { thread: Some(thread) }, closed))
+        if let Some(tasks) = self.tasks.take() {
+            // A thread that is gone takes no layer either.
+            let _ = tasks.send(Box::new(move || run(&disk, &layers, &committer, &vitals)));
+        }
+        closed
     }
 
     /// Returns once all that was sent is in the tree.

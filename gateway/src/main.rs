@@ -2,6 +2,8 @@
 
 use gateway::cli::{self, Cli, EX_USAGE};
 use gateway::config::mistake::Mistakes;
+use libmimalloc_sys::{mi_option_get, mi_option_set, mi_option_t};
+use std::ffi::c_long;
 use std::process::ExitCode;
 
 /// The system's allocator cost a seventh of a loaded gateway's time. Without huge pages, which would double what an
@@ -9,7 +11,35 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Options of mimalloc 2: the number in the enumeration of its `mimalloc.h`, its own value, and ours. Another value that
+/// the environment gives (`MIMALLOC_PURGE_DELAY` and the like) stands.
+const OPTIONS: [(mi_option_t, c_long, c_long); 4] = [
+    // `purge_delay`: for how many milliseconds what is freed stays the process's. Under load it is wanted again within
+    // this: two of three page faults less, 3 % of the time, for some 5 MB.
+    (15, 10, 50),
+    // What a thread leaves behind that ends: its free pages go to the system (`abandoned_page_purge`), and no other thread
+    // looks for room in it (`max_segment_reclaim`) but the one that frees something in it (`abandoned_reclaim_on_free`).
+    // sled has 23 MB of counters that it never counts in. In memory that is new they are never touched, in what was left
+    // behind they are written with zeros.
+    (12, 0, 1),
+    (21, 10, 0),
+    (26, 0, 1),
+];
+
+#[expect(unsafe_code, reason = "the allocator's options are set over C")]
+fn set_up_allocator() {
+    for (option, default, ours) in OPTIONS {
+        // SAFETY: both check the option's number, and there is no other thread yet.
+        unsafe {
+            if mi_option_get(option) == default {
+                mi_option_set(option, ours);
+            }
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    set_up_allocator();
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(shown) => {

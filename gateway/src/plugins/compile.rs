@@ -166,7 +166,7 @@ fn hash(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-#[expect(unsafe_code, reason = "mapping machine code is unsafe by nature; this is the only place")]
+#[expect(unsafe_code, reason = "mapping machine code is unsafe by nature")]
 fn deserialize(host: &Host, code: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file was written by this version of us, as its name and hash say, into a directory that is ours
     // alone, and is never changed in place.

@@ -4,6 +4,7 @@ use crate::model::id::WebhookId;
 use billhook_event::{Time, Verified};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A header: name in lower case, value as bytes.
 pub type Header = (String, Vec<u8>);
@@ -28,6 +29,11 @@ pub struct DedupeKey {
     pub hash: [u8; 16],
     /// Until when an arrival with the same key is a duplicate.
     pub until: Time,
+}
+
+impl DedupeKey {
+    /// The longest that a key is kept: half a year, longer than any provider sends again.
+    pub const WINDOW_MAX: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 }
 
 /// Everything of a webhook but its body.

@@ -1,6 +1,7 @@
 //! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
 
 use crate::model::source::Place;
+use crate::model::webhook::DedupeKey;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, component, grants};
 use bytes::Bytes;
@@ -127,7 +128,7 @@ pub struct Provider {
     /// covers it.
     #[serde(default)]
     pub dedupe: Vec<Place>,
-    /// How long a key from the body is kept, at most 194 days. Default 1 h.
+    /// How long a key from the body is kept, at most [`DedupeKey::WINDOW_MAX`]. Default 1 h.
     #[serde(default = "an_hour", deserialize_with = "duration")]
     pub body_window: Duration,
     /// Where the event's name is, if outside the body.
@@ -215,6 +216,10 @@ impl Manifest {
             return Err(problem);
         }
         for provider in &self.providers {
+            if provider.body_window > DedupeKey::WINDOW_MAX {
+                let days = DedupeKey::WINDOW_MAX.as_secs() / (24 * 60 * 60);
+                return Err(format!("has a `body_window` of provider `{}` over {days} days", provider.name));
+            }
             if let Some(named) =
                 provider.events.iter().find(|named| !billhook_event::kind::is_known(&named.kind))
             {
@@ -395,6 +400,7 @@ mod tests {
             ("kinds = [\"normalize\"]", "kinds = [\"filter\"]", "facts of provider `flexpay`"),
             ("always_ok", "allways_ok", "line 15: unknown field `allways_ok`"),
             ("\"72h\"", "\"72 bananas\"", "`72 bananas` is not a duration such as `1h`"),
+            ("\"72h\"", "\"181days\"", "a `body_window` of provider `flexpay` over 180 days"),
             ("\"header:Webhook-Id\"", "\"heder:x\"", "`heder:x` is not a place"),
             (
                 "type = \"subscription.activated\"",

@@ -36,6 +36,11 @@ const UNCHECKED: usize = 8;
 /// Stands for the length of a row that is removed.
 const NO_ROW: u32 = u32::MAX;
 
+/// Which of the files a generation is in.
+fn file_of(generation: u64) -> usize {
+    usize::from(generation % 2 == 1)
+}
+
 /// The writes of a group on their way to the journal.
 pub(super) struct Record(Vec<u8>);
 
@@ -85,17 +90,6 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
 }
 
-/// A generation that the journal has whole, as far as it was durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Generation {
-    /// Its number.
-    pub(super) number: u64,
-    file: usize,
-    records: u32,
-    /// How many records the one before it has.
-    before: u32,
-}
-
 impl Journal {
     /// Opens the files in a directory, and makes those that are missing; their names are durable once the directory is
     /// synced.
@@ -114,52 +108,48 @@ impl Journal {
     ///
     /// Fails with [`StoreError::Damaged`] where a generation is missing, or is not whole although the one after it was
     /// begun: that one is begun when this one is durable.
-    pub(super) fn unsettled(&self, settled: u64) -> Result<Vec<Generation>, StoreError> {
-        let mut generations = Vec::new();
-        for file in 0..FILES.len() {
-            let last = self.records(file)?.last().transpose()?.map(|(place, _)| place);
-            generations.extend(last.filter(|last| last.generation > settled).map(|last| Generation {
-                number: last.generation,
-                file,
-                records: last.n + 1,
-                before: last.before,
-            }));
+    pub(super) fn unsettled(&self, settled: u64) -> Result<Vec<u64>, StoreError> {
+        let mut ends = Vec::new();
+        for file in &self.files {
+            let end = records(file)?.last().transpose()?.map(|(place, _)| place);
+            ends.extend(end.filter(|end| end.generation > settled));
         }
-        generations.sort_by_key(|found| found.number);
-        for (expected, found) in (settled + 1..).zip(&generations) {
-            if found.number != expected {
+        ends.sort_by_key(|end| end.generation);
+        for (expected, found) in (settled + 1..).zip(&ends) {
+            if found.generation != expected {
                 return Err(StoreError::Damaged(format!(
                     "the journal goes on with generation {} where {expected} is missing: restore a backup that was \
                      made while no gateway ran",
-                    found.number
+                    found.generation
                 )));
             }
         }
-        if let [first, second] = generations.as_slice()
-            && first.records != second.before
+        if let [first, second] = ends.as_slice()
+            && first.n + 1 != second.before
         {
             return Err(StoreError::Damaged(format!(
                 "the journal has {} of {} records of generation {}: restore a backup",
-                first.records, second.before, first.number
+                first.n + 1,
+                second.before,
+                first.generation
             )));
         }
-        Ok(generations)
+        Ok(ends.into_iter().map(|end| end.generation).collect())
     }
 
-    /// The writes of a generation, record by record.
+    /// The writes of a generation that is not settled, record by record.
     pub(super) fn writes(
         &self,
-        of: Generation,
+        generation: u64,
     ) -> Result<impl Iterator<Item = Result<Writes, StoreError>>, StoreError> {
-        Ok(self.records(of.file)?.map(|record| record.map(|(_, writes)| writes)))
-    }
-
-    /// The records of the generation in a file, as far as they are whole.
-    fn records(&self, file: usize) -> Result<Records<'_>, StoreError> {
-        let mut file = &self.files[file];
-        file.rewind().map_err(unreadable)?;
-        let left = file.metadata().map_err(unreadable)?.len();
-        Ok(Records { file: BufReader::new(file), left, bytes: Vec::new(), next: None })
+        Ok(records(&self.files[file_of(generation)])?.map(move |record| {
+            let (_, writes) = record?;
+            decode(&writes).ok_or_else(|| {
+                StoreError::Damaged(format!(
+                    "a record of generation {generation} of the journal cannot be read"
+                ))
+            })
+        }))
     }
 
     /// Begins a generation that has no record yet and is newer than all before it.
@@ -181,7 +171,7 @@ impl Journal {
             self.buffer.extend_from_slice(record.seal(self.next));
             self.next.n += 1;
         }
-        let file = &self.files[usize::from(self.next.generation % 2 == 1)];
+        let file = &self.files[file_of(self.next.generation)];
         file.write_all_at(&self.buffer, self.offset)?;
         self.offset += self.buffer.len() as u64;
         file.sync_data()
@@ -193,27 +183,38 @@ impl Journal {
     }
 }
 
+/// The records of the generation in a file, as far as they are whole.
+fn records(mut file: &File) -> Result<Records<'_>, StoreError> {
+    file.rewind().map_err(unreadable)?;
+    let left = file.metadata().map_err(unreadable)?.len();
+    Ok(Records { file: BufReader::new(file), left, next: None })
+}
+
 /// Reads the records of a file, one at a time: all of them are megabytes.
 struct Records<'a> {
     file: BufReader<&'a File>,
     /// Bytes that are not read.
     left: u64,
-    bytes: Vec<u8>,
     /// Where the next one stands, once there was one.
     next: Option<Place>,
 }
 
 impl Records<'_> {
-    fn read(&mut self) -> Result<Option<(Place, Writes)>, IoError> {
-        let mut len = [0; 4];
+    fn read(&mut self) -> Result<Option<(Place, Vec<u8>)>, IoError> {
+        let mut header = [0; HEADER];
         let Some(left) = self.left.checked_sub(HEADER as u64) else { return Ok(None) };
-        self.file.read_exact(&mut len)?;
-        let len = u32::from_be_bytes(len);
-        let Some(left) = left.checked_sub(len.into()) else { return Ok(None) };
+        self.file.read_exact(&mut header)?;
+        let Some((len, checksum, place)) = unseal(&header) else { return Ok(None) };
+        let Some(left) = left.checked_sub(len) else { return Ok(None) };
         self.left = left;
-        self.bytes.resize(HEADER - size_of_val(&len) + len as usize, 0);
-        self.file.read_exact(&mut self.bytes)?;
-        let Some((place, writes)) = record(&self.bytes) else { return Ok(None) };
+        let mut writes = vec![0; len as usize];
+        self.file.read_exact(&mut writes)?;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header[UNCHECKED..]);
+        hasher.update(&writes);
+        if u64::from(hasher.finalize()) != checksum {
+            return Ok(None);
+        }
         let expected = self.next.unwrap_or(Place { n: 0, ..place });
         self.next = Some(Place { n: place.n + 1, ..place });
         Ok((place == expected).then_some((place, writes)))
@@ -221,7 +222,7 @@ impl Records<'_> {
 }
 
 impl Iterator for Records<'_> {
-    type Item = Result<(Place, Writes), StoreError>;
+    type Item = Result<(Place, Vec<u8>), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.read().map_err(unreadable).transpose()
@@ -232,15 +233,18 @@ fn unreadable(error: IoError) -> StoreError {
     StoreError::Damaged(format!("cannot read the journal: {error}"))
 }
 
-/// The record of these bytes, which follow its length.
-fn record(bytes: &[u8]) -> Option<(Place, Writes)> {
-    let (checksum, record) = number::<4>(bytes)?;
-    if u64::from(crc32fast::hash(record)) != checksum {
-        return None;
-    }
-    let (generation, record) = number::<8>(record)?;
-    let (n, record) = number::<4>(record)?;
-    let (before, mut record) = number::<4>(record)?;
+/// What a header says: the length of the writes, the checksum, and where the record stands.
+fn unseal(header: &[u8; HEADER]) -> Option<(u64, u64, Place)> {
+    let (len, rest) = number::<4>(header)?;
+    let (checksum, rest) = number::<4>(rest)?;
+    let (generation, rest) = number::<8>(rest)?;
+    let (n, rest) = number::<4>(rest)?;
+    let (before, _) = number::<4>(rest)?;
+    Some((len, checksum, Place { generation, n: n as u32, before: before as u32 }))
+}
+
+/// The writes of a record.
+fn decode(mut record: &[u8]) -> Option<Writes> {
     let mut writes = Writes::new();
     while !record.is_empty() {
         let (len, rest) = number::<2>(record)?;
@@ -256,7 +260,7 @@ fn record(bytes: &[u8]) -> Option<(Place, Writes)> {
         writes.insert(IVec::from(key), write);
         record = rest;
     }
-    Some((Place { generation, n: n as u32, before: before as u32 }, writes))
+    Some(writes)
 }
 
 /// A number of `N` bytes at the beginning, and what follows it.
@@ -284,7 +288,7 @@ mod tests {
         let found = journal.unsettled(settled)?;
         let records = found.iter().flat_map(|generation| journal.writes(*generation).unwrap());
         let writes = records.flat_map(Result::unwrap).collect();
-        Ok((writes, found.last().map_or(settled, |last| last.number)))
+        Ok((writes, *found.last().unwrap_or(&settled)))
     }
 
     /// Two generations, the second of two records.

@@ -43,18 +43,25 @@ pub(super) struct Opened {
 /// The settler's thread does it: an allocator keeps for each thread what that one has freed, and the settler goes on to
 /// need what reading the files has taken. A thread that ended here would leave it to nobody.
 pub(super) fn open(options: &Options) -> Result<Opened, StoreError> {
-    let failed = |why: &str| StoreError::Open { path: options.path.display().to_string(), why: why.into() };
-    let settler = Settler::start().map_err(|error| failed(&format!("cannot start a thread: {error}")))?;
-    let here = options.clone();
+    let path = options.path.display().to_string();
+    let failed = move |why: String| StoreError::Open { path: path.clone(), why };
+    let settler = Settler::start().map_err(|error| failed(format!("cannot start a thread: {error}")))?;
+    let (options, failed_there) = (options.clone(), failed.clone());
     // A damaged file can make sled panic instead of failing.
-    let opened = settler.run(move || open_here(&here));
-    let (disk, journal, clean) =
-        opened.unwrap_or_else(|| Err(failed("its files are damaged; restore a backup or move them away")))?;
+    let opened = settler.run(move || open_here(&options, failed_there)).unwrap_or_else(|| {
+        Err(failed(
+            "opening it panicked, as it does where files are damaged: restore a backup or move them away"
+                .into(),
+        ))
+    });
+    let (disk, journal, clean) = opened?;
     Ok(Opened { disk, journal, settler, clean })
 }
 
-fn open_here(options: &Options) -> Result<(Disk, Journal, bool), StoreError> {
-    let failed = |why: String| StoreError::Open { path: options.path.display().to_string(), why };
+fn open_here(
+    options: &Options,
+    failed: impl Fn(String) -> StoreError,
+) -> Result<(Disk, Journal, bool), StoreError> {
     std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
     let db = open_sled(options).map_err(&failed)?;
     let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
@@ -89,13 +96,13 @@ fn bring_back(
 ) -> Result<u64, StoreError> {
     let row = View::of(&disk.db).get(keys::SETTLED)?;
     let mut settled = row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
-    for found in journal.unsettled(settled)? {
+    for generation in journal.unsettled(settled)? {
         let mut writes = Writes::new();
-        for more in journal.writes(found)? {
+        for more in journal.writes(generation)? {
             writes.extend(more?);
         }
-        disk.settle(found.number, &writes, |_| ()).map_err(&failed)?;
-        settled = found.number;
+        disk.settle(generation, &writes, |_| ()).map_err(&failed)?;
+        settled = generation;
     }
     let over = settled + 1;
     disk.settle(over, &Writes::new(), |_| ()).map_err(&failed)?;

@@ -14,7 +14,7 @@ use crate::model::refused::{Presented, RefusedHead};
 use crate::model::rotation::{Live, Rotation};
 use crate::model::secret::Secret;
 use crate::model::source::Place;
-use crate::model::webhook::{Header, WebhookHead, WebhookState};
+use crate::model::webhook::{DedupeKey, Header, WebhookHead, WebhookState};
 use crate::store::{GateRow, RotationRow, Stats, StoreError};
 use billhook_event::{Time, Verified};
 use bytes::Bytes;
@@ -72,11 +72,12 @@ pub(super) struct LedgerRow {
 }
 
 impl LedgerRow {
-    /// The longest window, half a year: what is to be remembered longer is forgotten then.
+    /// The most seconds that a row can tell.
     const WINDOW_MAX: u64 = (1 << 24) - 1;
 
     /// The row of `first`, whose body has this SHA-256: another is a duplicate until then, to the second.
     pub(super) fn new(first: WebhookId, until: Time, body: &[u8; 32]) -> LedgerRow {
+        const { assert!(DedupeKey::WINDOW_MAX.as_secs() <= LedgerRow::WINDOW_MAX) };
         let millis = until.millis().saturating_sub(first.time().millis());
         let [.., a, b, c] = millis.div_ceil(1000).min(LedgerRow::WINDOW_MAX).to_be_bytes();
         LedgerRow { first, window: [a, b, c], body: [body[0], body[1]] }

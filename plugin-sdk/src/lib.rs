@@ -43,7 +43,7 @@
 //! - [`mod@plugin`]: the traits, and what a call answers with; [`verify`] and [`transform`] have theirs
 //! - [`request`], [`webhook`], [`event`], [`outgoing`]: what a call is given
 //! - [`secret`], [`kv`], [`mod@http`]: what only those use who are granted it
-//! - [`json`], [`number`]: JSON read in place, with exact numbers
+//! - [`document`], [`json`], [`number`]: JSON read in place, with exact numbers
 //! - [`notes`]: what was odd and kept, and amounts that are noted where they cannot be read
 //! - [`host`]: the clock and the log
 //! - [`check`]: what the generated tests hold (native only)
@@ -56,6 +56,7 @@ mod heap;
 mod logger;
 mod macros;
 
+pub mod document;
 pub mod event;
 pub mod host;
 pub mod http;
@@ -86,6 +87,7 @@ pub mod exports;
 mod stdio;
 
 pub use billhook_event::{self as model, Draft, Money, Patch, Time};
+pub use document::Document;
 pub use event::Event;
 pub use host::{Level, log, now};
 pub use http::{HttpError, HttpRequest, HttpResponse};

@@ -11,9 +11,10 @@ pub const QUOTED_CHARS_MAX: usize = 80;
 /// Collects the warnings of a draft: each once, and at most [`WARNINGS_MAX`] of them.
 ///
 /// ```
-/// use billhook_plugin::{Fields, Notes};
+/// use billhook_plugin::{Document, Notes};
 ///
-/// let invoice = Fields::parse(br#"{"total":4999,"tax":"1.5","state":"paidd"}"#)?;
+/// let document = Document::parse(br#"{"total":4999,"tax":"1.5","state":"paidd"}"#)?;
+/// let invoice = document.fields()?;
 /// let mut notes = Notes::default();
 /// assert_eq!(notes.minor(&invoice, "total", Some("usd")).unwrap().amount_minor, 4999);
 /// assert_eq!(notes.minor(&invoice, "tax", Some("usd")), None);
@@ -121,13 +122,14 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Notes, WARNINGS_MAX};
-    use crate::{Draft, Fields};
+    use crate::{Document, Draft};
     use billhook_event::Invoice;
 
     #[test]
     fn what_is_no_amount_is_left_out_with_a_note_and_what_is_absent_without() {
         let body = br#"{"a":"1000","b":1.5,"c":"12.345","d":"ten","e":"1e40","f":null,"g":{}}"#;
-        let fields = Fields::parse(body).unwrap();
+        let document = Document::parse(body).unwrap();
+        let fields = document.fields().unwrap();
         let cases = [
             ("a", Some("JPY"), Some(1000), Some(1000), 0),
             ("a", Some("KWD"), Some(1000), Some(1_000_000), 0),

@@ -2,7 +2,7 @@
 
 use crate::host::RequestHost;
 use crate::json::{self, Fields, Json};
-use crate::{Failure, Time};
+use crate::{Document, Failure, Time};
 use serde::Deserialize;
 use std::cell::OnceCell;
 
@@ -14,11 +14,12 @@ use std::cell::OnceCell;
 pub struct Request<'a> {
     pub(crate) host: RequestHost<'a>,
     body: OnceCell<Vec<u8>>,
+    document: OnceCell<Result<Document, Failure>>,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn over(host: RequestHost<'a>) -> Request<'a> {
-        Request { host, body: OnceCell::new() }
+        Request { host, body: OnceCell::new(), document: OnceCell::new() }
     }
 
     /// The configured source it was sent to.
@@ -66,14 +67,18 @@ impl<'a> Request<'a> {
         self.body.get_or_init(|| self.host.body())
     }
 
-    /// The body as JSON in place.
+    /// The body as JSON in place, read once.
     pub fn json(&self) -> Result<Json<'_>, Failure> {
-        Json::parse(self.body())
+        Ok(self.document()?.json())
     }
 
     /// The members of the object that the body is; [`Failure::Invalid`] if it is none.
     pub fn fields(&self) -> Result<Fields<'_>, Failure> {
-        Fields::parse(self.body())
+        self.document()?.fields()
+    }
+
+    fn document(&self) -> Result<&Document, Failure> {
+        self.document.get_or_init(|| Document::parse(self.body())).as_ref().map_err(Failure::clone)
     }
 
     /// The body as `T`; [`Failure::Invalid`] says what does not fit.

@@ -231,6 +231,9 @@ pub enum Phase {
     Effective,
 }
 
+/// No code, a provider's neither, has more bytes than this.
+pub const REASON_WORD_BYTES_MAX: usize = 24;
+
 /// The canonical reason codes of a cancellation, each with its group.
 const REASONS: &[(&str, &str)] = &[
     ("too_expensive", "price"),
@@ -263,16 +266,23 @@ pub fn reason_group(code: &str) -> Option<&'static str> {
     REASONS.iter().find(|(known, _)| *known == code).map(|(_, group)| *group)
 }
 
+/// A reason as a code would be written, in lower case and with `_` between its words. `None` for what is longer than
+/// [`REASON_WORD_BYTES_MAX`]: nobody calls a reason so.
+pub fn reason_word(reason: &str) -> Option<String> {
+    let reason = reason.trim();
+    (reason.len() <= REASON_WORD_BYTES_MAX).then(|| reason.to_lowercase().replace(['-', ' '], "_"))
+}
+
 /// The canonical code that a reason is, in any case and with its words joined by `_`, `-` or a space: `Too Expensive`
 /// is `too_expensive`. `None` for what people write otherwise: that is left to the plugins after the normalizer.
 pub fn reason_code(reason: &str) -> Option<&'static str> {
-    let word = reason.trim().to_lowercase().replace(['-', ' '], "_");
+    let word = reason_word(reason)?;
     REASONS.iter().find(|(known, _)| *known == word).map(|(code, _)| *code)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, Subscription, reason_code, reason_group};
+    use super::{Plan, REASONS, Subscription, reason_code, reason_group};
     use crate::{Money, Time};
 
     fn plan(amount: i64, quantity: u64, interval: &str, count: u32) -> Plan {
@@ -328,6 +338,9 @@ mod tests {
             assert_eq!(reason_group(reason).is_some(), reason == "too_expensive", "{reason:?}");
         }
         assert_eq!(reason_group("payment_failed"), Some("involuntary"));
+        for (code, _) in REASONS {
+            assert_eq!(reason_code(&format!(" {} ", code.to_uppercase())), Some(*code));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The configuration: what is written, and what is refused.
 
 use billhook_plugin::model::pattern;
-use billhook_plugin::{Json, Number, Scalar};
+use billhook_plugin::{Document, Number, Scalar};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
@@ -84,7 +84,8 @@ impl<'de> Deserialize<'de> for Literal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Literal, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let odd = || de::Error::custom(format!("`{raw}` is neither a string nor a number nor a boolean"));
-        match Json::parse(raw.get().as_bytes()).ok().and_then(Json::scalar).ok_or_else(odd)? {
+        let scalar = Document::parse(raw.get().as_bytes()).ok().and_then(|document| document.json().scalar());
+        match scalar.ok_or_else(odd)? {
             Scalar::Text(text) => Ok(Literal::Text(text)),
             Scalar::Bool(flag) => Ok(Literal::Flag(flag)),
             Scalar::Number(text) => Number::parse(&text).map(Literal::Number).ok_or_else(odd),

@@ -212,7 +212,7 @@ fn reason_code(reason: &str) -> Option<&'static str> {
     if let Some(code) = subscription::reason_code(reason) {
         return Some(code);
     }
-    let word = reason.trim().to_lowercase().replace(['-', ' '], "_");
+    let word = subscription::reason_word(reason)?;
     Some(match word.as_str() {
         "technical_issues" => "low_quality",
         "not_using_enough" => "unused",

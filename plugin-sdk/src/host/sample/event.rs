@@ -1,6 +1,7 @@
 //! An event in memory.
 
-use crate::json::{Json, Scalar};
+use crate::Document;
+use crate::json::Scalar;
 use crate::{Failure, Webhook};
 use billhook_event::Time;
 use std::collections::BTreeMap;
@@ -76,11 +77,11 @@ impl EventHost<'_> {
     }
 
     pub(crate) fn get(&self, pointer: &str) -> Option<Scalar> {
-        Json::parse(&self.json()).ok()?.pointer(pointer)?.scalar()
+        Document::parse(&self.json()).ok()?.json().pointer(pointer)?.scalar()
     }
 
     pub(crate) fn get_json(&self, pointer: &str) -> Option<String> {
-        Some(Json::parse(&self.json()).ok()?.pointer(pointer)?.raw().to_owned())
+        Some(Document::parse(&self.json()).ok()?.json().pointer(pointer)?.raw().to_owned())
     }
 
     pub(crate) fn raw(&self) -> Option<Webhook<'static>> {

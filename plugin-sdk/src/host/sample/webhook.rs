@@ -1,7 +1,8 @@
 //! A webhook in memory.
 
 use super::values;
-use crate::json::{Json, Scalar};
+use crate::Document;
+use crate::json::Scalar;
 use billhook_event::Time;
 use std::marker::PhantomData;
 
@@ -81,14 +82,14 @@ impl WebhookHost<'_> {
     }
 
     pub(crate) fn get(&self, pointer: &str) -> Option<Scalar> {
-        Json::parse(&self.body).ok()?.pointer(pointer)?.scalar()
+        Document::parse(&self.body).ok()?.json().pointer(pointer)?.scalar()
     }
 
     pub(crate) fn get_json(&self, pointer: &str) -> Option<String> {
-        Some(Json::parse(&self.body).ok()?.pointer(pointer)?.raw().to_owned())
+        Some(Document::parse(&self.body).ok()?.json().pointer(pointer)?.raw().to_owned())
     }
 
     pub(crate) fn count(&self, pointer: &str) -> Option<u32> {
-        Json::parse(&self.body).ok()?.pointer(pointer)?.count()
+        Document::parse(&self.body).ok()?.json().pointer(pointer)?.count()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::objects::{cloud, normalize, object, seed};
 use billhook_plugin::testing::{self, Sample};
-use billhook_plugin::{Failure, Fields, Normalize, Webhook};
+use billhook_plugin::{Document, Failure, Normalize, Webhook};
 use flexprice::Flexprice;
 use proptest::prop_assert_eq;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn any_body_gives_drafts_or_is_invalid() {
 #[test]
 fn whatever_a_json_object_holds_it_gives_a_draft() {
     testing::run(&testing::body(&samples()), |body| {
-        let is_object = Fields::parse(&body).is_ok();
+        let is_object = Document::parse(&body).is_ok_and(|document| document.fields().is_ok());
         let drafts = normalize(&body).map_or(0, |drafts| drafts.len());
         prop_assert_eq!(drafts > 0, is_object, "{}", String::from_utf8_lossy(&body));
         Ok(())

@@ -1,0 +1,215 @@
+//! A JSON document that was read once: its text, and where each value in it begins and ends.
+
+use crate::{Failure, Fields, Json};
+use serde_json::value::RawValue;
+
+/// The room that is made for values at first: few documents have more.
+const PLACES: usize = 128;
+
+/// A JSON document.
+///
+/// ```
+/// use billhook_plugin::Document;
+///
+/// let document = Document::parse(br#"{"price":1.10}"#)?;
+/// assert_eq!(document.fields()?.text("price").as_deref(), Some("1.10"));
+/// # Ok::<(), billhook_plugin::Failure>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Document {
+    text: String,
+    /// Every value in the order of the text, the document itself first; of an object, each name before its value.
+    places: Vec<Place>,
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The first of its bytes.
+    begin: usize,
+    /// The first byte after it.
+    end: usize,
+    /// The place of the next value that is not in this one.
+    pub(crate) next: usize,
+    /// Whether it is a string with a backslash in it.
+    pub(crate) is_escaped: bool,
+}
+
+impl Document {
+    /// Reads a document. [`Failure::Invalid`] says where it is not JSON.
+    pub fn parse(document: &[u8]) -> Result<Document, Failure> {
+        match serde_json::from_slice::<&RawValue>(document) {
+            Ok(raw) => Ok(Document { text: raw.get().to_owned(), places: places(raw.get().as_bytes()) }),
+            Err(error) => Err(Failure::Invalid(format!("the body is not JSON: {error}"))),
+        }
+    }
+
+    /// The value that it is.
+    pub fn json(&self) -> Json<'_> {
+        Json::at(self, 0)
+    }
+
+    /// The members of the object that it is; [`Failure::Invalid`] if it is none.
+    pub fn fields(&self) -> Result<Fields<'_>, Failure> {
+        let json = self.json();
+        json.fields()
+            .ok_or_else(|| Failure::Invalid(format!("the body is {}, not a JSON object", json.kind())))
+    }
+
+    /// `at` is 0, or stands in a [`Place`] before it.
+    pub(crate) fn place(&self, at: usize) -> Place {
+        self.places[at]
+    }
+
+    pub(crate) fn text(&self, place: Place) -> &str {
+        &self.text[place.begin..place.end]
+    }
+
+    pub(crate) fn between_quotes(&self, place: Place) -> &str {
+        &self.text[place.begin + 1..place.end - 1]
+    }
+
+    /// The byte that tells what kind of value it is.
+    pub(crate) fn first(&self, place: Place) -> u8 {
+        self.text.as_bytes()[place.begin]
+    }
+}
+
+/// The places of the values in a text that is JSON: nothing is checked.
+fn places(text: &[u8]) -> Vec<Place> {
+    let mut places = Vec::with_capacity(PLACES);
+    let mut open = Vec::new();
+    let mut begin = 0;
+    while let Some(byte) = text.get(begin) {
+        let (end, is_escaped) = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => {
+                begin += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                begin += 1;
+                let next = places.len();
+                if let Some(closed) = open.pop().and_then(|closed: usize| places.get_mut(closed)) {
+                    *closed = Place { end: begin, next, ..*closed };
+                }
+                continue;
+            }
+            b'{' | b'[' => {
+                open.push(places.len());
+                (begin + 1, false)
+            }
+            b'"' => end_of_string(text, begin + 1),
+            _ => (end_of_word(text, begin), false),
+        };
+        places.push(Place { begin, end, next: places.len() + 1, is_escaped });
+        begin = end;
+    }
+    places
+}
+
+/// Where a string ends of which the first character is at `at`, and whether it has a backslash.
+fn end_of_string(text: &[u8], mut at: usize) -> (usize, bool) {
+    /// A one in every byte.
+    const ONES: u64 = u64::MAX / 255;
+    /// Has its highest bit where a byte is zero, and perhaps above that.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    }
+    let mut is_escaped = false;
+    loop {
+        if let Some(some) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            let word = u64::from_le_bytes(*some);
+            let found = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+            if found == 0 {
+                at += size_of_val(some);
+                continue;
+            }
+            at += found.trailing_zeros() as usize / 8;
+        }
+        match text.get(at) {
+            Some(b'"') => return (at + 1, is_escaped),
+            Some(b'\\') => {
+                is_escaped = true;
+                at += 2;
+            }
+            Some(_) => at += 1,
+            None => return (at, is_escaped),
+        }
+    }
+}
+
+/// Where a number, `true`, `false` or `null` ends.
+fn end_of_word(text: &[u8], begin: usize) -> usize {
+    let is_after = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+    text.iter().skip(begin).position(is_after).map_or(text.len(), |len| begin + len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Document;
+    use crate::Failure;
+
+    #[test]
+    fn values_are_cut_where_they_begin_and_end() {
+        let cases: [(&str, &[&str]); 9] = [
+            ("{}", &["{}"]),
+            (" [ \n] ", &["[ \n]"]),
+            ("-7", &["-7"]),
+            (r#"{"a":1,"b":-2.5e3}"#, &[r#"{"a":1,"b":-2.5e3}"#, r#""a""#, "1", r#""b""#, "-2.5e3"]),
+            ("[1 ,\ttrue,\nnull ]", &["[1 ,\ttrue,\nnull ]", "1", "true", "null"]),
+            (r#"["}","]",",",":"]"#, &[r#"["}","]",",",":"]"#, r#""}""#, r#""]""#, r#"",""#, r#"":""#]),
+            (
+                r#"["\"","\\","123456\\\"b"]"#,
+                &[r#"["\"","\\","123456\\\"b"]"#, r#""\"""#, r#""\\""#, r#""123456\\\"b""#],
+            ),
+            (
+                r#"[{"b":[{},"}"]},[[]]]"#,
+                &[
+                    r#"[{"b":[{},"}"]},[[]]]"#,
+                    r#"{"b":[{},"}"]}"#,
+                    r#""b""#,
+                    r#"[{},"}"]"#,
+                    "{}",
+                    r#""}""#,
+                    "[[]]",
+                    "[]",
+                ],
+            ),
+            (r#"["€","ü\u00e9"]"#, &[r#"["€","ü\u00e9"]"#, r#""€""#, r#""ü\u00e9""#]),
+        ];
+        for (text, values) in cases {
+            let document = Document::parse(text.as_bytes()).unwrap();
+            let cut: Vec<&str> = document.places.iter().map(|place| document.text(*place)).collect();
+            assert_eq!(cut, values, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_value_is_not_in_it() {
+        let document = Document::parse(br#"[{"b":[{},"}"]},[[]],"\n"]"#).unwrap();
+        let next: Vec<usize> = document.places.iter().map(|place| place.next).collect();
+        assert_eq!(next, [9, 6, 3, 6, 5, 6, 8, 8, 9]);
+        assert!(document.places[8].is_escaped && !document.places[5].is_escaped);
+    }
+
+    #[test]
+    fn what_is_no_object_is_named() {
+        for (body, message) in [
+            ("[1]", "the body is an array, not a JSON object"),
+            ("\"x\"", "the body is a string, not a JSON object"),
+            ("7", "the body is a number, not a JSON object"),
+            ("", "the body is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("{\"a\":}", "the body is not JSON: expected value at line 1 column 6"),
+        ] {
+            let fields = Document::parse(body.as_bytes()).and_then(|document| document.fields().map(drop));
+            assert_eq!(fields.unwrap_err(), Failure::invalid(message), "{body}");
+        }
+        assert!(Document::parse(b"\xff").is_err() && Document::parse(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let body = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(Document::parse(body.as_bytes()).unwrap().places.len(), 200_000);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::host::EventHost;
 use crate::json::Scalar;
-use crate::{Decimal, Failure, Time, Webhook};
+use crate::{Decimal, Document, Failure, Fields, Time, Webhook};
 use billhook_event::money;
 use serde::de::DeserializeOwned;
 use std::cell::OnceCell;
@@ -11,13 +11,14 @@ use std::cell::OnceCell;
 #[derive(Debug)]
 pub struct Event<'a> {
     pub(crate) host: EventHost<'a>,
+    document: OnceCell<Document>,
     typed: OnceCell<Result<billhook_event::Event, Failure>>,
     raw: OnceCell<Option<Webhook<'static>>>,
 }
 
 impl<'a> Event<'a> {
     pub(crate) fn over(host: EventHost<'a>) -> Event<'a> {
-        Event { host, typed: OnceCell::new(), raw: OnceCell::new() }
+        Event { host, document: OnceCell::new(), typed: OnceCell::new(), raw: OnceCell::new() }
     }
 
     /// `evt_...`.
@@ -61,8 +62,12 @@ impl<'a> Event<'a> {
         typed.as_ref().map_err(Failure::clone)
     }
 
-    /// The event as a type of the plugin's own, which names the members that it needs; the others are passed over. The
-    /// cheapest way to more than one or two of them.
+    /// The members of the event, read in place. The cheapest way to more than one or two of them.
+    pub fn fields(&self) -> Result<Fields<'_>, Failure> {
+        self.document.get_or_init(|| Document::written(self.json())).fields()
+    }
+
+    /// The event as a type of the plugin's own, which names the members that it needs; the others are passed over.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.json()).map_err(unexpected)
     }

@@ -52,7 +52,7 @@ impl Map for CancelStrategy {
         if decided_before {
             return Ok(None);
         }
-        Ok(Some(patch(self.choose(&kind, event.parse()?))?))
+        Ok(Some(patch(self.choose(&kind, &About::of(event.fields()?)))?))
     }
 }
 
@@ -63,7 +63,7 @@ fn pending(scheduled: Option<Time>, unscheduled: Option<Time>) -> bool {
 
 impl CancelStrategy {
     /// What to do about an event whose type asks for it: retention for a decision, dunning for a failure.
-    fn choose(&self, kind: &str, about: About) -> Retention {
+    fn choose(&self, kind: &str, about: &About<'_>) -> Retention {
         if kind == PAYMENT_FAILED || about.is_involuntary() {
             return Retention {
                 kind: "dunning".to_owned(),

@@ -146,7 +146,7 @@ fn end_of_string(text: &[u8], mut at: usize) -> (usize, bool) {
                 at += 2;
             }
             Some(_) => at += 1,
-            None => return (at, is_escaped),
+            None => return (text.len(), is_escaped),
         }
     }
 }

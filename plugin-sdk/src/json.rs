@@ -177,8 +177,12 @@ impl<'a> Json<'a> {
 
     /// How many elements or members it has; `None` for a scalar.
     pub fn count(self) -> Option<u32> {
-        let count =
-            self.fields().map(|fields| fields.members.len()).or_else(|| self.items().map(|i| i.len()))?;
+        let inside = self.inside().count();
+        let count = match self.first() {
+            b'{' => inside / 2,
+            b'[' => inside,
+            _ => return None,
+        };
         u32::try_from(count).ok()
     }
 

@@ -42,12 +42,7 @@ impl<'a> About<'a> {
 
     /// What is known of the reason.
     pub(crate) fn said(&self) -> Said<'_> {
-        Said {
-            reason: self.reason.as_deref(),
-            // Where a provider has one field for both, it is the same text.
-            comment: self.comment.as_deref().filter(|comment| self.reason.as_deref() != Some(comment)),
-            code: self.code.as_deref(),
-        }
+        Said { reason: self.reason.as_deref(), comment: self.comment.as_deref(), code: self.code.as_deref() }
     }
 
     /// What is known of the customer.

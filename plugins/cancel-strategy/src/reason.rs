@@ -137,8 +137,12 @@ impl Tables {
         let (own_code, given_code) = (known(head.trim()), known(&given));
 
         let mut words = Words::default();
-        words.add(if own_code.is_some() { rest } else { &reason });
-        words.add(&comment);
+        let read = if own_code.is_some() { rest } else { &reason };
+        words.add(read);
+        // Where a provider has one field for both, it is the same text.
+        if comment != read {
+            words.add(&comment);
+        }
         let mut rows = self.rows(&words);
 
         let specific = |code: Option<(&str, Strategy)>| code.is_some_and(|(code, _)| code != OTHER);
@@ -299,6 +303,11 @@ mod tests {
         assert_eq!(
             read(Some("other"), Some("other"), Some("far too expensive")),
             (Discount, by_words("too expensive"), vec![])
+        );
+        let twice = "the price, and bugs";
+        assert_eq!(
+            read(Some(twice), None, Some(twice)),
+            (Discount, by_words("price"), vec![(FounderEmail, "bugs".to_owned())])
         );
         assert_eq!(read(None, Some("unspecified"), None), (FeedbackRequest, Match::Fallback, vec![]));
         assert_eq!(read(None, None, None), (FeedbackRequest, Match::Fallback, vec![]));

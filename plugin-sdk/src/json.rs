@@ -207,19 +207,31 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure
 /// The members of a JSON object, in the order of the document. Of duplicate names the last counts.
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'a> {
-    members: Vec<(Cow<'a, str>, Json<'a>)>,
-    /// The [`mark`]s of all names: most names that a normalizer asks for are absent, and need not be looked for.
+    members: Vec<Member<'a>>,
+    /// A bit for the [`tag`] of each name: most names that a normalizer asks for are absent, and need not be looked for.
     marks: u64,
 }
 
-/// One of 64 bits for a name.
-fn mark(name: &str) -> u64 {
+#[derive(Clone, Debug)]
+struct Member<'a> {
+    tag: usize,
+    name: Cow<'a, str>,
+    value: Json<'a>,
+}
+
+/// A number for a name, which few others have.
+fn tag(name: &str) -> usize {
     let bytes = name.as_bytes();
     let ends = bytes
         .first()
         .zip(bytes.last())
         .map_or(0, |(first, last)| usize::from(*first) * 5 + usize::from(*last));
-    1 << ((ends + bytes.len() * 11) % 64)
+    ends + bytes.len() * 11
+}
+
+/// One of 64 bits for a tag.
+const fn mark(tag: usize) -> u64 {
+    1 << (tag % 64)
 }
 
 impl<'a> Fields<'a> {
@@ -229,8 +241,9 @@ impl<'a> Fields<'a> {
         while let (Some(name), Some(value)) = (inside.next(), inside.next()) {
             // A name that is no text, as with half a surrogate pair, stays as it was written.
             let name = name.string().unwrap_or(Cow::Borrowed(name.raw()));
-            fields.marks |= mark(&name);
-            fields.members.push((name, value));
+            let tag = tag(&name);
+            fields.marks |= mark(tag);
+            fields.members.push(Member { tag, name, value });
         }
         fields
     }
@@ -242,17 +255,17 @@ impl<'a> Fields<'a> {
 
     /// As [`Json::text`], owned.
     pub fn text(&self, name: &str) -> Option<String> {
-        self.get(name)?.text().map(Cow::into_owned)
+        self.any(name)?.text().map(Cow::into_owned)
     }
 
     /// As [`Json::flag`].
     pub fn flag(&self, name: &str) -> Option<bool> {
-        self.get(name)?.flag()
+        self.any(name)?.flag()
     }
 
     /// As [`Json::number`].
     pub fn number(&self, name: &str) -> Option<Number> {
-        self.get(name)?.number()
+        self.any(name)?.number()
     }
 
     /// A whole number that fits `T`.
@@ -262,17 +275,17 @@ impl<'a> Fields<'a> {
 
     /// As [`Json::time`].
     pub fn time(&self, name: &str) -> Option<Time> {
-        self.get(name)?.time()
+        self.any(name)?.time()
     }
 
     /// An amount in major units; see [`Money::from_major`].
     pub fn major(&self, name: &str, currency: &str) -> Option<Money> {
-        Money::from_major(&self.get(name)?.text()?, currency)
+        Money::from_major(&self.any(name)?.text()?, currency)
     }
 
     /// The members of the object `name`.
     pub fn fields(&self, name: &str) -> Option<Fields<'a>> {
-        self.get(name)?.fields()
+        self.any(name)?.fields()
     }
 
     /// The value at a JSON pointer (RFC 6901) below the object; `None` if it is absent or `null`.
@@ -303,14 +316,16 @@ impl<'a> Fields<'a> {
 
     /// Every member, as it stands.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
-        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+        self.members.iter().map(|member| (member.name.as_ref(), member.value))
     }
 
     fn any(&self, name: &str) -> Option<Json<'a>> {
-        if self.marks & mark(name) == 0 {
+        let tag = tag(name);
+        if self.marks & mark(tag) == 0 {
             return None;
         }
-        self.members.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+        let member = self.members.iter().rev().find(|member| member.tag == tag && member.name == name)?;
+        Some(member.value)
     }
 }
 

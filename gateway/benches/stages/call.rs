@@ -1,5 +1,8 @@
 //! One plugin call, from a fresh instance to its end. With one thread, and with as many as there are cores: an instance
 //! that goes away costs more when other threads of the process run, since they must forget its memory too.
+//!
+//! A sample is many calls: between two samples the threads wait for each other, and a thread that has just been woken
+//! takes twice as long.
 
 use crate::typical::{TYPICAL, load, load_component, normalizers, webhook};
 use crate::{CALL, RUNTIME};
@@ -33,13 +36,13 @@ const NO_OP: &str = r#"
       (instance $normalize (export "normalize" (func $normalize)))
       (export "billhook:plugin/normalize@0.1.0" (instance $normalize)))"#;
 
-#[divan::bench(threads = [1, 0], min_time = 1)]
+#[divan::bench(threads = [1, 0], sample_size = 100, min_time = 1)]
 fn no_op(bencher: Bencher<'_, '_>) {
     let component = wat::parse_str(NO_OP).expect("it is right");
     normalize(bencher, &load_component("no-op", Component::new(component)), "flexprice");
 }
 
-#[divan::bench(threads = [1, 0], min_time = 1, args = normalizers())]
+#[divan::bench(threads = [1, 0], sample_size = 100, min_time = 1, args = normalizers())]
 fn normalizer(bencher: Bencher<'_, '_>, name: &str) {
     normalize(bencher, &load(name), name);
 }
@@ -49,7 +52,7 @@ fn normalize(bencher: Bencher<'_, '_>, plugin: &Plugin, typical: &str) {
     bencher.bench(|| RUNTIME.block_on(plugin.normalize(&CALL, &webhook)).expect("an answer"));
 }
 
-#[divan::bench(threads = [1, 0], min_time = 1)]
+#[divan::bench(threads = [1, 0], sample_size = 100, min_time = 1)]
 fn cancel_strategy(bencher: Bencher<'_, '_>) {
     let (plugin, event) = (load("cancel-strategy"), &TYPICAL.event);
     bencher.bench(|| RUNTIME.block_on(plugin.map(&CALL, event)).expect("an answer"));

@@ -53,6 +53,11 @@ pub async fn watched<T>(call: impl Future<Output = T>) -> (T, Usage) {
     WATCHED.scope(RefCell::default(), watched).await
 }
 
+/// Whether somebody watches this call.
+pub(super) fn is_on() -> bool {
+    WATCHED.try_with(|_| ()).is_ok()
+}
+
 /// Notes something, if somebody watches.
 pub(super) fn note(noting: impl FnOnce(&mut Usage)) {
     // Outside of `watched` there is nothing to note it in.

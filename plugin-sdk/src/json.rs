@@ -163,9 +163,9 @@ impl<'a> Json<'a> {
         }
         let mut value = self;
         for token in pointer.strip_prefix('/')?.split('/') {
-            let token = token.replace("~1", "/").replace("~0", "~");
+            let token = unescaped(token);
             value = match value.first() {
-                b'{' => value.fields()?.any(&token)?,
+                b'{' => value.member(&token)?,
                 b'[' if token == "0" || !token.starts_with(['0', '+']) => {
                     value.inside().nth(token.parse().ok()?)?
                 }
@@ -173,6 +173,23 @@ impl<'a> Json<'a> {
             };
         }
         Some(value)
+    }
+
+    /// The last member `name` of an object, `null` too.
+    fn member(self, name: &str) -> Option<Json<'a>> {
+        let mut inside = self.inside();
+        let mut found = None;
+        while let (Some(known), Some(value)) = (inside.next(), inside.next()) {
+            if known.name() == name {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
+    /// As the name of a member: one that is no text, as with half a surrogate pair, stays as it was written.
+    fn name(self) -> Cow<'a, str> {
+        self.string().unwrap_or(Cow::Borrowed(self.raw()))
     }
 
     /// How many elements or members it has; `None` for a scalar.
@@ -193,6 +210,14 @@ impl<'a> Json<'a> {
             b'"' => Some(Cow::Borrowed(self.document.between_quotes(place))),
             _ => None,
         }
+    }
+}
+
+/// A token of a JSON pointer as the name that it means.
+fn unescaped(token: &str) -> Cow<'_, str> {
+    match token.contains('~') {
+        true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
+        false => Cow::Borrowed(token),
     }
 }
 
@@ -239,8 +264,7 @@ impl<'a> Fields<'a> {
         let mut fields = Fields { members: Vec::with_capacity(MEMBERS), marks: 0 };
         let mut inside = object.inside();
         while let (Some(name), Some(value)) = (inside.next(), inside.next()) {
-            // A name that is no text, as with half a surrogate pair, stays as it was written.
-            let name = name.string().unwrap_or(Cow::Borrowed(name.raw()));
+            let name = name.name();
             let tag = tag(&name);
             fields.marks |= mark(tag);
             fields.members.push(Member { tag, name, value });
@@ -292,8 +316,7 @@ impl<'a> Fields<'a> {
     pub fn pointer(&self, pointer: &str) -> Option<Json<'a>> {
         let path = pointer.strip_prefix('/')?;
         let (name, rest) = path.find('/').map_or((path, ""), |at| path.split_at(at));
-        let name = name.replace("~1", "/").replace("~0", "~");
-        self.any(&name)?.pointer(rest).filter(|value| !value.is_null())
+        self.any(&unescaped(name))?.pointer(rest).filter(|value| !value.is_null())
     }
 
     /// As [`Json::text`] of the value at a pointer, owned.

@@ -11,7 +11,7 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let is_thin = content.is_none();
     let content = content.unwrap_or_default();
     let kind = kind_of(name);
-    let status = content.fields("subscription").and_then(|object| object.text("status"));
+    let status = content.text_at("/subscription/status");
     let kinds = match (kind, status.as_deref()) {
         // No event of its own follows for what is already so.
         ("subscription.created", Some("in_trial")) => vec![kind, "subscription.trial_started"],

@@ -5,6 +5,7 @@ use crate::money;
 use billhook_plugin::model::subscription::{COMMENT_CHARS_MAX, reason_group};
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Plan, Subscription};
 use billhook_plugin::{Fields, Json, Notes, Time};
+use std::slice;
 
 /// How many items of a subscription are read: as many as Stripe puts into an event.
 const ITEMS_MAX: usize = 20;
@@ -15,9 +16,13 @@ pub(crate) fn items<'a>(object: &Fields<'a>) -> Vec<Fields<'a>> {
     data.into_iter().take(ITEMS_MAX).filter_map(Json::fields).collect()
 }
 
-/// The current period. Since 2025-03-31 (basil) the items have it, before that the subscription.
+/// The current period.
 pub(crate) fn period(object: &Fields<'_>) -> (Option<Time>, Option<Time>) {
-    let items = items(object);
+    period_of(object, &items(object))
+}
+
+/// Since 2025-03-31 (basil) the items have it, before that the subscription.
+fn period_of(object: &Fields<'_>, items: &[Fields<'_>]) -> (Option<Time>, Option<Time>) {
     let read = |field: &str| object.time(field).or_else(|| items.iter().find_map(|item| item.time(field)));
     (read("current_period_start"), read("current_period_end"))
 }
@@ -40,9 +45,10 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
         }
     });
     let currency = object.text("currency");
-    let plans = plans(object, currency.as_deref(), notes);
+    let items = items(object);
+    let plans = plans(object, &items, currency.as_deref(), notes);
     let mrr = Plan::mrr(&plans);
-    let (current_period_start, current_period_end) = period(object);
+    let (current_period_start, current_period_end) = period_of(object, &items);
     let mut block = Subscription {
         id: object.text("id"),
         status: status.map(str::to_owned),
@@ -67,10 +73,9 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
 }
 
 /// What is subscribed to, a plan for each item.
-fn plans(object: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Vec<Plan> {
-    let items = items(object);
+fn plans(object: &Fields<'_>, items: &[Fields<'_>], currency: Option<&str>, notes: &mut Notes) -> Vec<Plan> {
     // Before items there was one plan.
-    let of = if items.is_empty() && object.get("plan").is_some() { vec![object.clone()] } else { items };
+    let of = if items.is_empty() && object.get("plan").is_some() { slice::from_ref(object) } else { items };
     of.iter().map(|item| plan(item, currency, notes)).collect()
 }
 

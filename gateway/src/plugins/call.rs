@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use wasmtime::component::{Resource, ResourceTableError};
 use wasmtime::{Error, FrameInfo, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -224,8 +225,9 @@ impl<'a> Run<'a> {
 async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     // Apart: the futures of all that is around it stay small, which are copied and kept for each webhook.
     let mut call = Box::pin(call);
-    // Nearly every call is over within its first poll and before a tick. It needs no timer, and no clock, which is a
-    // call of the system.
+    let begun = Instant::now();
+    // Nearly every call is over within its first poll and before a tick. It needs no timer, and not the thread's clock,
+    // which is a call of the system.
     if watch::is_on() {
         cpu.begin();
     }
@@ -242,7 +244,7 @@ async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outco
         poll
     });
     let wall = plugin.limits.wall;
-    match tokio::time::timeout(wall, measured).await {
+    match tokio::time::timeout_at(begun + wall, measured).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(LimitReached(format!("{} ms on the clock (`wall`)", wall.as_millis())))),
     }

@@ -8,6 +8,7 @@ use crate::{
 };
 use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::thread::LocalKey;
 
 /// The room that is made for a document at first: few are longer.
@@ -91,7 +92,12 @@ impl<P: Instance + Normalize> bindings::normalize::exports::billhook::plugin::no
     for Exports<P>
 {
     fn normalize(webhook: &imports::webhooks::Webhook) -> Result<Vec<Vec<u8>>, imports::types::Failure> {
-        with::<P, _>(|plugin| plugin.normalize(&Webhook::from(webhook))?.iter().map(json).collect())
+        // Neither is taken apart again: the instance serves this call and is gone.
+        with::<P, _>(|plugin| {
+            let webhook = ManuallyDrop::new(Webhook::from(webhook));
+            let drafts = ManuallyDrop::new(plugin.normalize(&webhook)?);
+            drafts.iter().map(json).collect()
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use gateway::plugins::{Compiler, shipped};
 use gateway::server::load;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::path::Path;
 use toml::Value;
 
 const TOKEN: &str = "n0t-to-be-kept";
@@ -231,4 +232,26 @@ async fn a_filter_that_cannot_be_meant_is_refused_when_it_is_loaded() {
         let refused = format!("{:#}", load::check(&config, Compiler::InProcess).await.unwrap_err());
         assert!(refused.contains("event-filter") && refused.contains(expected), "{rules}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn what_does_not_load_is_told_whole_and_once() {
+    let text = "[[plugin]]\nname = \"cancel-strategy\"\nconfig = { currency = 1 }\n\
+                [[plugin]]\nname = \"event-filter\"\nconfig = { drop = 1 }\n\
+                [[source]]\nname = \"in\"\nprovider = \"flexprice\"\nnormalizer = \"event-filter\"\n\
+                auth = { scheme = \"none\" }\nplugins = [\"cancel-strategy\", \"flexprice\"]\n\
+                [[endpoint]]\nname = \"app\"\nurl = \"https://app.example.com\"\nplugins = [\"stripe\"]\n\
+                secret = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n";
+    let config = Config::parse(text, Path::new(""), &Environment::default(), &load::shipped()).unwrap();
+    let refused = format!("{:#}", load::check(&config, Compiler::InProcess).await.unwrap_err());
+    let told = [
+        "`config.currency`",
+        "`config.drop`",
+        "`flexprice` is neither a filter nor a map",
+        "`stripe` is neither a filter nor a transform",
+    ];
+    for expected in told {
+        assert_eq!(refused.matches(expected).count(), 1, "{expected}: {refused}");
+    }
+    assert_eq!(refused.lines().count(), told.len(), "{refused}");
 }

@@ -7,6 +7,10 @@ use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::post;
 use gateway::api::rehearsal::{Compared, Rehearsal};
 use gateway::api::webhook::WebhookQuery;
+use gateway::config::Config;
+use gateway::config::environment::Environment;
+use gateway::plugins::{Compiler, shipped};
+use gateway::server::load;
 use std::path::{Path, PathBuf};
 
 /// A directory with the second version as `edition.wasm`, which serves, and the first as `first.wasm`.
@@ -80,6 +84,42 @@ async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
     for webhook in webhooks {
         let run = gateway.client().webhook(webhook.id).await.unwrap().run.unwrap();
         assert_eq!(run.notes[0].plugin.version, "2.0.0", "the run that counts is the one that was");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_is_not_normalized_by_a_shadow_nor_by_what_merely_lies_there() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("flexprice.wasm"), &*shipped::component("flexprice").unwrap()).unwrap();
+    let flexprice = dir.path().join("flexprice.wasm");
+    let plugin = |name: &str| format!("[[plugin]]\nname = \"{name}\"\ncomponent = {flexprice:?}\n");
+    let watched = dir.path().join("watched");
+    std::fs::create_dir(&watched).unwrap();
+    std::fs::copy(&flexprice, watched.join("aaa.wasm")).unwrap();
+    let watching = format!("[plugins]\nwatch = {watched:?}\n");
+    let normalizer = "is normalized by `flexprice`";
+    let cases = [
+        (plugin("next"), "shadow = \"next\"\n", normalizer),
+        (watching, "", normalizer),
+        (plugin("aaa"), "", "is normalized by `aaa`"),
+        (plugin("aaa") + &plugin("flexprice"), "", normalizer),
+        (
+            plugin("aaa") + &plugin("bbb"),
+            "",
+            "`aaa`, `bbb` all normalize `flexprice`: name one with `normalizer`",
+        ),
+        (plugin("aaa") + &plugin("bbb"), "normalizer = \"bbb\"\n", "is normalized by `bbb`"),
+    ];
+    for (plugins, of_source, expected) in cases {
+        let text = format!(
+            "data_dir = {:?}\n{plugins}[[source]]\nname = \"in\"\nprovider = \"flexprice\"\nauth = {{ scheme = \"none\" \
+             }}\n{of_source}",
+            dir.path().join("data")
+        );
+        let config = Config::parse(&text, dir.path(), &Environment::default(), &load::shipped()).unwrap();
+        let told = load::check(&config, Compiler::InProcess).await;
+        let told = told.map_or_else(|error| format!("{error:#}"), |lines| lines.join("\n"));
+        assert!(told.contains(expected), "{expected}: {told}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 /// Reads the configuration and loads its plugins, starting nothing.
 ///
 /// # Errors
-/// All mistakes of the configuration; if there are none, the first plugin that does not load.
+/// All mistakes of the configuration; if there are none, all plugins that do not load or are not what they are used for.
 pub async fn run(file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file, &Environment::of_process(), &server::load::shipped())?;
     let loaded = server::load::check(&config, compiler()?).await?;

@@ -13,7 +13,7 @@ use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
 use crate::plugins::{self, Compiler, Component, Plugins, Slot, Spec, shipped};
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub fn shipped() -> Shipped {
 /// Loads every plugin of a configuration without starting anything; a line about each.
 ///
 /// # Errors
-/// The first plugin that does not load, or source that finds no normalizer.
+/// Every plugin that does not load, and everything that a source or endpoint does not find, a line each.
 pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<String>> {
     let cache = tempfile::tempdir().context("cannot create a directory for compiled plugins")?;
     let options = Options {
@@ -94,7 +94,7 @@ pub(super) async fn load(config: Config, options: Options, clock: Clock) -> anyh
         let options = plugins::Options { cache_dir, compiler, outbound, ..plugins::Options::default() };
         let roster = Roster::new(Plugins::start(options)?, kept, clock);
         let (lines, inlets, steps) =
-            Loading { roster: &roster, config: &config, loaded: BTreeMap::new() }.run()?;
+            Loading { roster: &roster, config: &config, loaded: BTreeMap::new(), wrong: Vec::new() }.run()?;
         Ok(Loaded { lines, inlets, roster: Arc::new(roster), steps })
     });
     loading.await.context("loading the plugins panicked")?
@@ -108,13 +108,16 @@ struct Loading<'a> {
     roster: &'a Roster,
     config: &'a Config,
     loaded: BTreeMap<String, Slot>,
+    /// What does not load or is not found, each once.
+    wrong: Vec<String>,
 }
 
 impl Loading<'_> {
     fn run(mut self) -> anyhow::Result<Ways> {
         // Declared plugins are loaded even if no source uses them, so that mistakes show before they are needed.
         for spec in &self.config.plugins {
-            self.plugin(&spec.name)?;
+            let loaded = self.plugin(&spec.name);
+            self.noted(loaded);
         }
         for name in lying(self.config) {
             if let Err(error) = self.plugin(&name) {
@@ -129,22 +132,41 @@ impl Loading<'_> {
         let mut lines = BTreeMap::new();
         let mut inlets = Vec::new();
         for source in &self.config.sources {
-            let normalizer = self.normalizer(source)?;
+            let normalizer = self.normalizer(source);
+            let normalizer = self.noted(normalizer);
+            let verifier = self.verifier(source);
+            let verifier = self.noted(verifier).flatten();
+            let mut steps = Vec::new();
+            for name in &source.plugins {
+                let step = self.step(source, name);
+                steps.extend(self.noted(step));
+            }
+            let shadow = self.shadow(source);
+            let shadow = self.noted(shadow).flatten();
+            let Some(normalizer) = normalizer else { continue };
             let now = normalizer.now();
             let facts = now.manifest().providers.iter().find(|provider| provider.name == source.provider);
-            let inlet = inlet(source, facts);
-            inlets.push(Inlet { verifier: self.verifier(source)?, ..inlet });
-            let steps =
-                source.plugins.iter().map(|name| self.step(source, name)).collect::<Result<_, _>>()?;
-            let (provider, shadow) = (source.provider.clone(), self.shadow(source)?);
+            inlets.push(Inlet { verifier, ..inlet(source, facts) });
+            let provider = source.provider.clone();
             lines.insert(source.name.clone(), Line { provider, normalizer, steps, shadow });
         }
         let mut steps = BTreeMap::new();
         for endpoint in &self.config.endpoints {
-            let of = endpoint.plugins.iter().map(|name| self.endpoint_step(endpoint, name));
-            steps.insert(endpoint.name.clone(), of.collect::<Result<_, _>>()?);
+            let of: &mut Vec<_> = steps.entry(endpoint.name.clone()).or_default();
+            for name in &endpoint.plugins {
+                let step = self.endpoint_step(endpoint, name);
+                of.extend(self.noted(step));
+            }
         }
+        ensure!(self.wrong.is_empty(), self.wrong.join("\n"));
         Ok((lines, Inlets::new(inlets), steps))
+    }
+
+    fn noted<T>(&mut self, found: anyhow::Result<T>) -> Option<T> {
+        found
+            .map_err(|error| format!("{error:#}"))
+            .map_err(|why| (!self.wrong.contains(&why)).then(|| self.wrong.push(why)))
+            .ok()
     }
 
     /// Who is asked beside the plugins of a source.
@@ -191,16 +213,11 @@ impl Loading<'_> {
         spec.is_some_and(|spec| spec.on_failure == OnFailure::Skip)
     }
 
-    /// The plugin that a source names, else a declared or shipped one whose manifest names its provider.
+    /// The plugin that a source names, else the one that its provider picks.
     fn normalizer(&mut self, source: &Source) -> anyhow::Result<Slot> {
         let name = match &source.normalizer {
             Some(name) => name.clone(),
-            None => self.provided(&source.provider).with_context(|| {
-                format!(
-                    "source `{}`: no plugin normalizes `{}`: name one with `normalizer`",
-                    source.name, source.provider
-                )
-            })?,
+            None => self.provided(&source.provider).with_context(|| format!("source `{}`", source.name))?,
         };
         let plugin = self.plugin(&name)?;
         ensure!(
@@ -212,17 +229,33 @@ impl Loading<'_> {
         Ok(plugin)
     }
 
-    fn provided(&self, provider: &str) -> Option<String> {
+    /// The plugin whose manifest names `provider`: a declared one, else a shipped one, else one that merely lies there.
+    /// Of several the one that is called like the provider. No shadow: it is there to be compared.
+    fn provided(&self, provider: &str) -> anyhow::Result<String> {
         let names = |manifest: &Manifest| manifest.providers.iter().any(|known| known.name == provider);
-        let declared = self.loaded.iter().find(|(_, plugin)| names(plugin.now().manifest()));
-        declared.map(|(name, _)| name.clone()).or_else(|| {
-            let mut shipped = shipped::names();
-            let found = shipped.find(|name| {
-                shipped::component(name)
-                    .is_some_and(|component| Manifest::of(name, &component).is_ok_and(|m| names(&m)))
-            });
-            found.map(str::to_owned)
-        })
+        let is_shadow = |name: &str| self.config.sources.iter().any(|of| of.shadow.as_deref() == Some(name));
+        let is_declared = |name: &str| self.config.plugins.iter().any(|spec| spec.name == name);
+        let (declared, lying): (Vec<_>, Vec<_>) = { self.loaded.iter() }
+            .filter(|(name, plugin)| !is_shadow(name) && names(plugin.now().manifest()))
+            .map(|(name, _)| name.as_str())
+            .partition(|name| is_declared(name));
+        let shipped = shipped::names().filter(|name| {
+            shipped::component(name)
+                .is_some_and(|component| Manifest::of(name, &component).is_ok_and(|m| names(&m)))
+        });
+        let shipped = shipped.collect();
+        for found in [declared, shipped, lying] {
+            match found[..] {
+                [] => {}
+                [one] => return Ok(one.to_owned()),
+                _ if found.contains(&provider) => return Ok(provider.to_owned()),
+                _ => {
+                    let found = found.join("`, `");
+                    bail!("`{found}` all normalize `{provider}`: name one with `normalizer`");
+                }
+            }
+        }
+        bail!("no plugin normalizes `{provider}`: name one with `normalizer`")
     }
 
     fn step(&mut self, source: &Source, name: &str) -> anyhow::Result<Step<Slot>> {

@@ -112,6 +112,8 @@ pub struct Dispatcher {
     suspects: Mutex<HashSet<WebhookId>>,
     /// Plugins that have another version, whose webhooks need not wait any longer.
     changed: Mutex<BTreeSet<String>>,
+    /// What is under way. Here, so that a loop that is started again goes on with it.
+    runs: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 /// What every run shares.
@@ -142,7 +144,7 @@ impl Dispatcher {
         let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
         let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows });
         let suspects = Mutex::new(suspects.into_iter().collect());
-        Dispatcher { work, suspects, changed: Mutex::default() }
+        Dispatcher { work, suspects, changed: Mutex::default(), runs: tokio::sync::Mutex::default() }
     }
 
     /// How shadows have done.
@@ -162,7 +164,7 @@ impl Dispatcher {
     /// # Errors
     /// The store's, when it is closed; anything that passes is waited for.
     pub async fn run(&self, mut woken: Woken, stop: Stop) -> Result<(), StoreError> {
-        let mut runs = JoinSet::new();
+        let mut runs = self.runs.lock().await;
         let mut stopped = pin!(stop.stopped());
         loop {
             let heard = woken.heard();
@@ -191,7 +193,7 @@ impl Dispatcher {
             tokio::select! {
                 Some(_) = runs.join_next() => while runs.try_join_next().is_some() {},
                 () = woken.woken(), if runs.len() < CONCURRENCY => {}
-                () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if runs.is_empty() => {}
+                () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if runs.len() < CONCURRENCY => {}
                 () = &mut stopped => break,
             }
         }
@@ -213,9 +215,7 @@ impl Dispatcher {
     }
 
     async fn hurry_those_of(&self, changed: &BTreeSet<String>) -> Result<(), StoreError> {
-        let uses = |line: &Line| line.plugins().any(|plugin| changed.contains(plugin.name()));
-        let lines = self.work.lines.lines.iter().filter(|(_, line)| uses(&line.now()));
-        let sources: Vec<String> = lines.map(|(source, _)| source.clone()).collect();
+        let sources: Vec<String> = self.work.sources_of(changed).map(str::to_owned).collect();
         let mut after = Some(Vec::new());
         while let Some(from) = after.filter(|_| !sources.is_empty()) {
             let page = Page { after: from, n: HURRY_LOOKS };
@@ -224,7 +224,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Leases what there is room for and starts it; when nothing is under way, says when the next webhook is due.
+    /// Leases what there is room for and starts it; where room is left, says when the next webhook is due.
     /// Suspects run here, one by one, before anything else.
     async fn fill(&self, runs: &mut JoinSet<()>) -> Result<Option<Time>, StoreError> {
         while runs.len() < CONCURRENCY {
@@ -233,7 +233,7 @@ impl Dispatcher {
             if leases.is_empty() {
                 break;
             }
-            let (suspects, mut rest): (Vec<_>, Vec<_>) = {
+            let (suspects, rest): (Vec<_>, Vec<_>) = {
                 let mut suspects = self.suspects.lock().expect("no holder of this lock panics");
                 leases.into_iter().partition(|lease| suspects.remove(&lease.id))
             };
@@ -241,17 +241,14 @@ impl Dispatcher {
                 let slot = self.work.in_flight.enter(&[lease.id]).pop();
                 Arc::clone(&self.work).dispatch(lease, slot, None).await;
             }
-            if self.work.breakers.is_any_resting() {
-                // After a rest one webhook is tried: by lot, or the oldest poisonous one would be tried for ever.
-                rest.shuffle(&mut rand::rng());
-            }
+            let rest = self.work.drawn(rest);
             let ids: Vec<WebhookId> = rest.iter().map(|lease| lease.id).collect();
             for (lease, slot) in rest.into_iter().zip(self.work.in_flight.enter(&ids)) {
                 let turn = self.work.turns.as_ref().map(|turns| turns.take(&lease.head.source));
                 runs.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn));
             }
         }
-        if runs.is_empty() { self.work.store.next_webhook_due().await } else { Ok(None) }
+        if runs.len() < CONCURRENCY { self.work.store.next_webhook_due().await } else { Ok(None) }
     }
 }
 
@@ -262,6 +259,27 @@ fn in_order(dispatch: &Dispatch) -> BTreeSet<String> {
 }
 
 impl Work {
+    /// The sources in whose lines one of `plugins` stands.
+    fn sources_of<'a>(&'a self, plugins: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
+        let uses = |line: &Line| line.plugins().any(|plugin| plugins.contains(plugin.name()));
+        self.lines.lines.iter().filter(move |(_, line)| uses(&line.now())).map(|(source, _)| &**source)
+    }
+
+    /// The webhooks in the order in which they are run: as they came, except that those of a line with a plugin that
+    /// rests come last and by lot. After a rest one is tried, and the oldest may be poisonous: it would be for ever.
+    fn drawn(&self, leases: Vec<WebhookLease>) -> Vec<WebhookLease> {
+        let resting = self.breakers.resting();
+        if resting.is_empty() {
+            return leases;
+        }
+        let sources: BTreeSet<&str> = self.sources_of(&resting).collect();
+        let (mut by_lot, mut drawn): (Vec<_>, Vec<_>) =
+            leases.into_iter().partition(|lease| sources.contains(&*lease.head.source));
+        by_lot.shuffle(&mut rand::rng());
+        drawn.append(&mut by_lot);
+        drawn
+    }
+
     /// Takes one webhook through the pipeline and commits what comes of it, whatever happens on the way.
     async fn dispatch(
         self: Arc<Self>,
@@ -299,6 +317,12 @@ impl Work {
             let why = format!("the source `{}` is no longer configured", lease.head.source);
             return self.fail(lease, why, AfterFailure::Dead).await;
         };
+        if lease.failures as usize > PLUGIN_WAITS.len() {
+            // Only a suspect has failed more often than it may.
+            let why =
+                format!("it failed {} times, and then the gateway ended while it ran", lease.failures - 1);
+            return self.fail(lease, why, AfterFailure::Dead).await;
+        }
         let line = &line.now();
         if let Some((plugin, until)) = self.breakers.open(line, self.clock.now()) {
             let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");

@@ -123,6 +123,9 @@ pub struct Limits {
     pub drafts: usize,
 }
 
+/// The drafts that a normalizer may give for one webhook.
+pub const DRAFTS_MAX: usize = 1_000;
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -134,7 +137,7 @@ impl Default for Limits {
             log_line: 8 << 10,
             host_calls: 10_000,
             handles: 1_000,
-            drafts: 1_000,
+            drafts: DRAFTS_MAX,
         }
     }
 }

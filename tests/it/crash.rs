@@ -1,10 +1,15 @@
 //! The process dies where it hurts, and nothing that was acknowledged is lost.
 
 use crate::line::{FLEXPRICE, canceled};
+use billhook_tests::ADMIN_TOKEN;
 use billhook_tests::process::Process;
 use billhook_tests::receiver::{Received, Receiver};
 use billhook_tests::sender::{SECRET, try_post_signed};
+use gateway::api::redrive::DeadLetterQuery;
+use gateway::client::Client;
 use gateway::clock::Clock;
+use gateway::model::retry::PLUGIN_WAITS;
+use gateway::model::secret::Secret;
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -148,6 +153,36 @@ async fn it_dies_before_a_run_is_committed() {
 async fn it_dies_when_a_delivery_is_sent_and_not_recorded() {
     aborts_at("sent-not-finished", 1).await;
     aborts_at("sent-not-finished", 2).await;
+}
+
+#[tokio::test]
+async fn a_webhook_at_which_it_dies_again_and_again_is_set_aside() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    for died in 0.. {
+        assert!(died <= 2 * PLUGIN_WAITS.len(), "it dies for ever");
+        let point = Some("before-dispatch-commit");
+        let Some(mut gateway) = Process::start(binary(), dir.path(), &config, point).await else { continue };
+        if died == 0 {
+            let now = Clock::system().now().secs();
+            let _ =
+                try_post_signed(&gateway.url("/in/flexprice"), "msg_1", now, &canceled("s", "price")).await;
+        }
+        let admin = Client::new(format!("http://{}", gateway.admin), Secret::new(ADMIN_TOKEN)).unwrap();
+        let aside = loop {
+            match admin.dead_letters(&DeadLetterQuery::default()).await {
+                Ok(page) if page.items.is_empty() => {}
+                told => break told.is_ok(),
+            }
+        };
+        if aside {
+            assert_eq!(gateway.terminate().await, Some(0));
+            break;
+        }
+        assert!(!timeout(ARRIVAL_WAIT, gateway.ended()).await.expect("the switch aborts it").success());
+    }
+    assert!(receiver.received().is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A real event from a provider to a verified delivery.
 
+use crate::cli::ask;
 use billhook_tests::Gateway;
 use billhook_tests::START_SECS;
 use billhook_tests::receiver::Receiver;
@@ -127,6 +128,29 @@ async fn the_windback_path_takes_three_shapes_and_always_answers_ok() {
         canceled("unused_feature"),
     ];
     assert_eq!(seen, expected);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_rerun_of_a_long_batch_takes_none_of_its_own_events_for_an_earlier_one() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&windback(&receiver)).await;
+    let event = |of: usize, kind: &str| {
+        format!(
+            r#"{{"customer_email":"{of}@example.com","event_type":"{kind}","occurred_at":"2026-08-10T12:00:00Z"}}"#
+        )
+    };
+    let mut batch = vec![event(0, "payment_recovered")];
+    batch.extend((1..100).map(|of| event(of, "payment_failed")));
+    batch.push(event(0, "payment_failed"));
+    let url = gateway.url("/api/v1/webhooks/custom/pub_test");
+    post(&url, &[], format!("[{}]", batch.join(","))).await;
+    gateway.settle().await;
+    let received = receiver.received().len();
+    assert_eq!(received, batch.len());
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), received, "nothing changed");
     gateway.stop().await;
 }
 

@@ -3,8 +3,9 @@
 use crate::cli::{ask, text};
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Received, Receiver};
-use billhook_tests::sender::post_signed;
+use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
+use gateway::model::rest::FAILED_TO_REST;
 use std::time::Duration;
 
 /// Sends a cancellation of `subscription` that happened in `second` of the minute before the start.
@@ -118,6 +119,35 @@ async fn what_arrives_side_by_side_is_sent_in_the_order_of_arrival() {
         };
         assert_eq!(of(&told), of(&expected));
     }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_of_another_source_that_rests_changes_no_order() {
+    let receiver = Receiver::start().await;
+    let broken = "[[plugin]]\nname = \"wingback\"\nlimits = { host_calls = 1 }\n\
+                  [[source]]\nname = \"wb\"\nprovider = \"wingback\"\nauth = { scheme = \"none\" }\n";
+    let config = format!("{broken}{}", config(&receiver, "ordering = \"entity\""));
+    let gateway = Gateway::start(&config).await;
+    let mut expected = Vec::new();
+    for n in 0..40 {
+        // A replay goes by the time of arrival.
+        gateway.advance(Duration::from_millis(1)).await;
+        send(&gateway, &format!("msg_{n}"), "subs_a", n).await;
+        expected.push(format!("subs_a@{n:02}"));
+    }
+    gateway.settle().await;
+    for n in 0..FAILED_TO_REST {
+        let body = format!(r#"{{"id":"Cont_{n}"}}"#);
+        post(&gateway.url("/in/wb/v1.contract.cancellation.scheduled"), &[], body).await;
+        gateway.settle().await;
+    }
+    let waits = text(&ask(&gateway, &["webhook", "ls", "--limit", "100"]).await.stdout);
+    assert!(waits.contains("host_calls"), "{waits}");
+    let replay = ["replay", "reprocess", "--resend", "--source", "flexprice"];
+    assert!(ask(&gateway, &replay).await.status.success());
+    gateway.settle().await;
+    assert_eq!(told(&receiver.received()[40..]), expected);
     gateway.stop().await;
 }
 

@@ -4,7 +4,7 @@ use crate::dispatch::Line;
 use crate::model::id::WebhookId;
 use crate::model::rest::Rest;
 use billhook_event::Time;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 /// One breaker per plugin, by name.
@@ -31,10 +31,11 @@ impl Breakers {
         None
     }
 
-    /// Whether some plugin rests, or has rested and not succeeded since.
-    pub fn is_any_resting(&self) -> bool {
+    /// The plugins that rest, or have rested and not succeeded since.
+    pub fn resting(&self) -> BTreeSet<String> {
         let breakers = self.0.lock().expect("no holder of this lock panics");
-        breakers.values().any(|breaker| breaker.until().is_some())
+        let resting = breakers.iter().filter(|(_, breaker)| breaker.until().is_some());
+        resting.map(|(name, _)| name.clone()).collect()
     }
 
     /// Forgets what is known against `plugin`: it begins closed.
@@ -73,9 +74,10 @@ mod tests {
         let now = Time::from_secs(100);
         let webhook = |n| WebhookId::new(Time::from_secs(1), n);
         assert!((1..5).all(|n| breakers.failed("p", webhook(n), now).is_none()));
-        assert!(breakers.failed("p", webhook(5), now).is_some() && breakers.is_any_resting());
+        assert!(breakers.failed("p", webhook(5), now).is_some());
+        assert_eq!(breakers.resting(), BTreeSet::from(["p".to_owned()]));
         assert_eq!(breakers.failed("q", webhook(5), now), None, "breakers are apart");
         breakers.forget("p");
-        assert!(!breakers.is_any_resting());
+        assert!(breakers.resting().is_empty());
     }
 }

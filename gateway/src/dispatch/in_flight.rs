@@ -39,7 +39,8 @@ pub struct Slot {
 }
 
 impl InFlight {
-    /// Opens the file and empties it; returns the webhooks that were in the pipeline when it was last written.
+    /// Opens the file; returns the webhooks that were in the pipeline when it was last written. They stand in it until
+    /// the next are written, so that a process that dies before they are suspected finds them again.
     ///
     /// # Errors
     /// Whatever the file system says.
@@ -53,9 +54,8 @@ impl InFlight {
             .iter()
             .filter(|slot| **slot != [0; SLOT])
             .map(|slot| WebhookId(*slot));
-        let left = left.collect();
-        file.write_all_at(&[0; SLOT * SLOTS], 0)?;
-        let slots = Mutex::new(Slots { ids: vec![None; SLOTS], is_empty: true });
+        let left: Vec<_> = left.collect();
+        let slots = Mutex::new(Slots { ids: vec![None; SLOTS], is_empty: left.is_empty() });
         Ok((Arc::new(InFlight { file, slots }), left))
     }
 
@@ -124,6 +124,7 @@ mod tests {
         std::mem::forget(slots);
         let (second, left) = InFlight::open(&path).unwrap();
         assert_eq!(left, [c, b], "what has left is taken out with the next write");
+        assert_eq!(InFlight::open(&path).unwrap().1, [c, b], "they stay until others are written");
         drop(second.enter(&[a]));
         second.rest();
         assert_eq!(InFlight::open(&path).unwrap().1, []);

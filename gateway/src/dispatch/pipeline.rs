@@ -9,16 +9,17 @@ use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
 use crate::plugins::kv::Staging;
 use crate::plugins::manifest::Kind;
-use crate::plugins::{Call, CallError, EventInput, Failed, Kv, Plugin, Verdict, WebhookInput};
+use crate::plugins::{Call, CallError, DRAFTS_MAX, EventInput, Failed, Kv, Plugin, Verdict, WebhookInput};
 use crate::store::{Shared, StoreError, WebhookLease};
 use billhook_event::event::Stamp;
 use billhook_event::{Draft, Event, Patch, PluginRef, Raw, Time};
 use bytes::Bytes;
+use std::cmp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Events of a webhook that its rerun takes for its own.
-const OWN_EVENTS_MAX: u32 = 64;
+/// The most events of a webhook that its rerun knows as its own: no plugin may give more drafts.
+const OWN_EVENTS_MAX: u32 = DRAFTS_MAX as u32;
 
 /// Runs `webhook` through `line`.
 ///
@@ -96,8 +97,13 @@ pub async fn run(
 /// The row keeps the last of each type alone, so where one came since, the one before is gone.
 fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
     if lease.run > 0 {
-        let own: Vec<EventId> = (0..OWN_EVENTS_MAX).map(|index| EventId::derive(lease.id, index)).collect();
-        row.last.retain(|_, (_, event)| event.bytes()[..6] <= lease.id.bytes()[..6] && !own.contains(event));
+        // Ids begin with the time of their webhook: few others have the same.
+        let is_own = |id: &EventId| (0..OWN_EVENTS_MAX).any(|index| EventId::derive(lease.id, index) == *id);
+        row.last.retain(|_, (_, event)| match event.bytes()[..6].cmp(&lease.id.bytes()[..6]) {
+            cmp::Ordering::Less => true,
+            cmp::Ordering::Equal => !is_own(event),
+            cmp::Ordering::Greater => false,
+        });
     }
     row
 }

@@ -50,6 +50,22 @@ async fn a_failing_endpoint_is_retried_on_schedule_until_it_takes_the_event() {
 }
 
 #[tokio::test]
+async fn what_is_dead_for_an_endpoint_that_is_gone_stays_where_it_is_seen() {
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let config = format!("{FLEXPRICE}{}schedule = []\n", receiver.endpoint("app"));
+    let gateway = Gateway::start(&config).await;
+    send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    let (dir, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(dir, &format!("{FLEXPRICE}{}", receiver.endpoint("other")), clock).await;
+    let client = gateway.client();
+    let redriven = client.redrive(&Redrive::All(true)).await.unwrap();
+    assert_eq!((redriven.deliveries, redriven.more), (0, false));
+    assert_eq!(client.dead_letters(&DeadLetterQuery::default()).await.unwrap().items.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_schedule_that_is_used_up_ends_in_the_dead_letter_and_a_redrive_begins_it_anew() {
     let receiver = Receiver::scripted([500, 500, 500].map(Answer::Status)).await;
     let config = format!("{FLEXPRICE}{}schedule = [\"5s\", \"10s\"]\n", receiver.endpoint("app"));

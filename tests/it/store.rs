@@ -667,12 +667,14 @@ async fn deliveries_move(bench: &Bench<'_>) {
     store.accept(webhook(50, b"{}"), at(50)).await.unwrap();
     run(&store, &[("invoice.paid", &[app])], at(50)).await;
     let lease = lease_delivery(&store, app, at(50)).await;
-    let skipped = Outcome::Skipped("no address".into());
-    let mut finish = finished(&lease.delivery, AfterAttempt::Skipped("no address".into()));
+    // Longer than a row of sled's may be, and in both the state and the attempt.
+    let why = "no address, ".repeat(600);
+    let skipped = Outcome::Skipped(why.clone());
+    let mut finish = finished(&lease.delivery, AfterAttempt::Skipped(why.clone()));
     finish.attempt.outcome = skipped.clone();
     assert_eq!(store.finish(finish, at(51)).await.unwrap(), Committed::Done);
     let moved = store.delivery(lease.delivery.id).await.unwrap().unwrap();
-    assert_eq!(moved.state, DeliveryState::Skipped { at: at(51), why: "no address".into() });
+    assert_eq!(moved.state, DeliveryState::Skipped { at: at(51), why });
     assert_eq!(store.attempts(moved.id).await.unwrap()[0].outcome, skipped);
     assert!(store.due(9).await.unwrap().is_empty());
     assert_eq!(store.redrive(Redrive::Deliveries(None), at(52), 9).await.unwrap().count, 1, "the dead one");

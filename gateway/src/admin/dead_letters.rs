@@ -70,7 +70,7 @@ async fn dead_deliveries(admin: &Admin, after: Vec<u8>, n: usize) -> Result<Rows
     Ok((items, listing.next.map(|key| [&[DELIVERIES][..], &key].concat())))
 }
 
-/// Gives dead letters another life, at most [`REDRIVE_MAX`] of each kind.
+/// Gives dead letters another life, at most [`REDRIVE_MAX`] webhooks and as many deliveries of each endpoint.
 pub(crate) async fn redrive(
     State(admin): State<Arc<Admin>>,
     given: Result<Bytes, BytesRejection>,
@@ -101,13 +101,14 @@ pub(crate) async fn redrive(
             deliveries(&admin, store::Redrive::Deliveries(Some(endpoint))).await?
         }
         Redrive::All(true) => {
-            let webhooks = webhooks(&admin, store::Redrive::Webhooks).await?;
-            let deliveries = deliveries(&admin, store::Redrive::Deliveries(None)).await?;
-            Redriven {
-                deliveries: deliveries.deliveries,
-                webhooks: webhooks.webhooks,
-                more: webhooks.more || deliveries.more,
+            let mut all = webhooks(&admin, store::Redrive::Webhooks).await?;
+            // Those of an endpoint that is no longer configured would only wait for it, seen by nobody.
+            for endpoint in &admin.endpoints {
+                let redriven = deliveries(&admin, store::Redrive::Deliveries(Some(endpoint.id))).await?;
+                all.deliveries += redriven.deliveries;
+                all.more |= redriven.more;
             }
+            all
         }
         Redrive::All(false) => {
             return Err(ApiError::BadBody("`all` is false: say true, or what to redrive".to_owned()));

@@ -25,6 +25,25 @@ pub struct Attempt {
     pub answer: Vec<u8>,
 }
 
+impl Attempt {
+    /// How many bytes its answer and the reason of its outcome have.
+    pub fn text_bytes(&self) -> usize {
+        let why = match &self.outcome {
+            Outcome::Delivered { .. } | Outcome::Failed(Failure::Status(_) | Failure::Timeout) => 0,
+            Outcome::Skipped(why)
+            | Outcome::Failed(
+                Failure::Connect(why)
+                | Failure::Resolve(why)
+                | Failure::Forbidden(why)
+                | Failure::Broken(why)
+                | Failure::Unreadable(why)
+                | Failure::Plugin { why, .. },
+            ) => why.len(),
+        };
+        self.answer.len() + why
+    }
+}
+
 /// The most of an answer's body that is read and kept.
 pub const ANSWER_BYTES_MAX: usize = 20_000;
 

@@ -20,8 +20,9 @@ pub(super) type Deliveries = Ready<Line, DeliveryId, u32, Leasable>;
 
 /// About what a lease takes in memory beside its event.
 const LEASE_BYTES: usize = 512;
-/// A first attempt with a longer answer is a row of its own: the row of the delivery is written again and again.
-const ANSWER_WITH_DELIVERY_MAX: usize = 256;
+/// A first attempt with more to tell, its answer included, is a row of its own: the row of the delivery is written again
+/// and again.
+const TEXT_WITH_DELIVERY_MAX: usize = 256;
 
 /// A delivery that may be leased, and what is known of the others about the same.
 #[derive(Clone)]
@@ -170,7 +171,7 @@ impl Outcome {
     /// Encodes an attempt: what can be done outside the committer.
     pub(super) fn new(finish: Finish) -> Outcome {
         let attempt = &finish.attempt;
-        let inline = attempt.n == 1 && attempt.answer.len() <= ANSWER_WITH_DELIVERY_MAX;
+        let inline = attempt.n == 1 && attempt.text_bytes() <= TEXT_WITH_DELIVERY_MAX;
         let row = (!inline).then(|| {
             let key = keys::attempt(finish.delivery.id, attempt.n);
             Value::new(key, rows::encode(&AttemptRow(attempt.clone())), 0)
@@ -250,7 +251,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
         }
         None => row.first = Some(AttemptRow(attempt)),
     }
-    view.write_short(keys::delivery(id), &row);
+    view.write(keys::delivery(id), &row)?;
     if finished.again.is_none() {
         finished.released = order::leave(view, &row)?;
     }

@@ -81,7 +81,7 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
             // A read was faster.
             return;
         }
-        inner.make_room(row.bytes);
+        inner.make_room(row.bytes, None);
         let of = inner.line(line);
         let is_first = of.unread.is_none_or(|unread| unread > row.due);
         if is_first && of.ready.len() < LINE_ROWS_MAX {
@@ -189,6 +189,7 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M: PartialEq, T> Ready<L, K, M, T> {
         let mut inner = self.inner();
         if let Some(held) = inner.held.get_mut(&row.key) {
             held.mark = Some(mark);
+            inner.make_room(row.bytes, Some(line));
             inner.push(line, row);
         }
     }
@@ -242,12 +243,13 @@ impl<L: Copy + Ord, K: Copy + Eq + Hash, M, T> Inner<L, K, M, T> {
         ready.insert(at, row);
     }
 
-    /// Forgets the lines that wait longest until there is room for one more row: nobody fetches them, and the store
-    /// has them.
-    fn make_room(&mut self, bytes: usize) {
+    /// Forgets the lines that wait longest, but for `spared`, until there is room for one more row: nobody fetches them,
+    /// and the store has them.
+    fn make_room(&mut self, bytes: usize, spared: Option<L>) {
         while self.rows >= ROWS_MAX || (self.rows > 0 && self.bytes + bytes > BYTES_MAX) {
             let waits = |line: &Line<K, T>| line.ready.front().map(|row| row.due);
-            let longest = self.lines.iter().filter_map(|(name, line)| Some((waits(line)?, *name))).min();
+            let others = self.lines.iter().filter(|(name, _)| Some(**name) != spared);
+            let longest = others.filter_map(|(name, line)| Some((waits(line)?, *name))).min();
             let Some((due, name)) = longest else { return };
             let forgotten = std::mem::take(&mut self.line(name).ready);
             for row in forgotten {
@@ -400,7 +402,7 @@ mod tests {
         let lines: Vec<_> = inner.lines.values().map(|line| (line.ready.len(), line.unread)).collect();
         assert_eq!(lines[0], (0, Some(Time::ZERO)), "the longest waiting line is the store's again");
         assert_eq!(lines[1..], [(LINE_ROWS_MAX, None); 4]);
-        inner.make_room(BYTES_MAX);
+        inner.make_room(BYTES_MAX, None);
         assert_eq!((inner.rows, inner.bytes, inner.held.len()), (0, 0, 0));
     }
 }

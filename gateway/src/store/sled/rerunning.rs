@@ -132,7 +132,9 @@ fn was_sent(
             let Some(row) = view.delivery_row(id)? else { break };
             sent |= row.delivery.attempts > 0;
             if let DeliveryState::Waiting { due } = row.delivery.state {
-                sent |= !seized.take(&row, due);
+                // Whoever had it may have recorded an attempt since it was read.
+                sent |= !seized.take(&row, due)
+                    || view.delivery_row(id)?.is_none_or(|now| now.delivery != row.delivery);
             }
         }
     }

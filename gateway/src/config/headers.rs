@@ -2,6 +2,7 @@
 
 use crate::config::mistake::quote;
 use crate::config::reader::{Item, Table};
+use crate::model::header;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
@@ -12,24 +13,10 @@ use url::Url;
 const HEADERS_MAX: usize = 50;
 const VALUE_BYTES_MAX: usize = 4096;
 
-/// Headers that the gateway sets, or that belong to the connection.
-pub(super) const RESERVED: [&str; 15] = [
-    "billhook-stale",
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
+/// Whether a header is set by the gateway, or belongs to the connection.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == "content-type" || header::is_ours(name) || header::is_of_the_connection(name)
+}
 
 const SCHEMES: [(&str, Scheme); 2] = [("basic", Scheme::Basic), ("bearer", Scheme::Bearer)];
 
@@ -56,7 +43,7 @@ pub(super) fn read(table: &mut Table<'_>, url: Option<&Url>) -> HeaderMap {
         item.wrong(format!("has {} headers", written.len()), format!("write at most {HEADERS_MAX}"));
     }
     for (name, item) in written.iter().take(HEADERS_MAX) {
-        let Some(name) = header(name, item, &headers) else { continue };
+        let Some(name) = header_name(name, item, &headers) else { continue };
         if let Some(value) = item.secret().and_then(|secret| value(item, secret.reveal())) {
             headers.insert(name, value);
         }
@@ -109,12 +96,12 @@ fn auth(item: &Item<'_>) -> Option<HeaderValue> {
     }
 }
 
-fn header(written: &str, item: &Item<'_>, headers: &HeaderMap) -> Option<HeaderName> {
+fn header_name(written: &str, item: &Item<'_>, headers: &HeaderMap) -> Option<HeaderName> {
     let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
         item.wrong(format!("{} is not the name of a header", quote(written)), "write one such as `x-env`");
         return None;
     };
-    if RESERVED.contains(&name.as_str()) {
+    if is_reserved(name.as_str()) {
         item.wrong(format!("{} is set by the gateway", quote(name.as_str())), "take it out");
         return None;
     }

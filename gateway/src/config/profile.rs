@@ -1,6 +1,6 @@
 //! `profile` of an endpoint and the parts that can be set alone: `format`, `signature` and `success`.
 
-use crate::config::headers::RESERVED;
+use crate::config::headers::is_reserved;
 use crate::config::mistake::quote;
 use crate::config::reader::{Item, Table};
 use crate::config::value::outbound_problem;
@@ -75,7 +75,7 @@ fn signature(item: &Item<'_>) -> Option<Signature> {
     let header = table.required("header", "name the header that holds the signature");
     let header = header.and_then(|item| {
         let name: http::HeaderName = item.header()?.parse().ok()?;
-        if RESERVED.contains(&name.as_str()) {
+        if is_reserved(name.as_str()) {
             item.wrong(format!("{} is set by the gateway", quote(name.as_str())), "name another one");
             return None;
         }

@@ -10,13 +10,14 @@ use crate::deliver::transform::{Made, transform};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::endpoint::Stale;
+use crate::model::header;
 use crate::outbound::{Outbound, Post, Sent};
 use crate::store::{DeliveryLease, Shared};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const STALE: HeaderName = HeaderName::from_static("billhook-stale");
+const STALE: HeaderName = HeaderName::from_static(header::STALE);
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
 /// Tries `lease` once. `at` is the time of the attempt.

@@ -3,6 +3,7 @@
 //! Scheme, host and port are the endpoint's; the gateway's own headers and the signature are the gateway's. A path is
 //! always below the endpoint's own, and its query is added to the endpoint's own, which may hold a secret.
 
+use crate::model::header;
 use crate::model::webhook::Header;
 use crate::plugins::EventInput;
 use bytes::Bytes;
@@ -10,20 +11,6 @@ use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use url::Url;
 
-/// Headers that the gateway writes or that belong to the connection, beside those that begin with `webhook-`.
-const OF_THE_GATEWAY: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
 /// The most headers of a request that a transform may have made, and the bytes of all their names and values.
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -103,8 +90,9 @@ impl OutgoingInput {
     }
 
     fn is_reserved(&self, name: &str) -> bool {
-        name.starts_with("webhook-")
-            || OF_THE_GATEWAY.contains(&name)
+        name == "user-agent"
+            || header::is_ours(name)
+            || header::is_of_the_connection(name)
             || self.reserved.iter().any(|reserved| reserved == name)
     }
 }

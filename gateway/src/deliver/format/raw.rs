@@ -2,6 +2,7 @@
 //! that came with them.
 
 use crate::deliver::format::{Content, Unsent};
+use crate::model::header;
 use crate::model::id::EventId;
 use crate::model::profile::{Manner, Signature};
 use crate::model::webhook::Header;
@@ -10,21 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers without which the bytes cannot be understood.
 const ALWAYS: [&str; 2] = ["content-encoding", "content-type"];
-
-/// Headers that belong to the connection they came by, or to what its other side can read.
-const NEVER: [&str; 11] = [
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The body and headers of the webhook that gave `event`.
 pub(super) async fn content(manner: &Manner, event: EventId, store: &dyn Store) -> Result<Content, Unsent> {
@@ -41,11 +27,13 @@ pub(super) async fn content(manner: &Manner, event: EventId, store: &dyn Store) 
 fn headers(manner: &Manner, came: &[Header]) -> HeaderMap {
     let wants = |name: &str| manner.original_headers.iter().any(|wanted| wanted == "*" || wanted == name);
     let ours = |name: &str| match &manner.signature {
-        Signature::None => false,
-        Signature::Standard => name.starts_with("webhook-"),
-        Signature::Body { header, .. } => name == header.as_str() || name.starts_with("webhook-"),
+        Signature::None => name == header::STALE,
+        Signature::Standard => header::is_ours(name),
+        Signature::Body { header: signed, .. } => name == signed.as_str() || header::is_ours(name),
     };
-    let goes = |name: &str| ALWAYS.contains(&name) || (wants(name) && !NEVER.contains(&name) && !ours(name));
+    // What its other side can read says `accept-encoding`.
+    let never = |name: &str| name == "accept-encoding" || header::is_of_the_connection(name) || ours(name);
+    let goes = |name: &str| ALWAYS.contains(&name) || (wants(name) && !never(name));
     let mut headers = HeaderMap::new();
     for (name, value) in came.iter().filter(|(name, _)| goes(name)) {
         // What came as a header can be sent as one.
@@ -71,6 +59,7 @@ mod tests {
             ("host", "in.example.com"),
             ("connection", "close"),
             ("user-agent", "provider/1"),
+            ("billhook-stale", "true"),
             ("x-many", "1"),
             ("x-many", "2"),
             ("x-wingspan-signature", "00"),

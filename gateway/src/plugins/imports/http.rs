@@ -2,6 +2,7 @@
 
 use super::State;
 use crate::model::attempt::Failure;
+use crate::model::header;
 use crate::outbound::{Fetch, Fetched};
 use crate::plugins::bindings::host::billhook::plugin::http;
 use crate::plugins::text::one_line;
@@ -28,20 +29,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// The most of a failure that is told.
 const WHY_BYTES_MAX: usize = 500;
-
-/// Headers that the client writes, or that belong to the connection.
-const OF_THE_CLIENT: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A request that is being put together. What is wrong with it is told when it is sent.
 #[expect(unreachable_pub, reason = "the bindings re-export it")]
@@ -136,7 +123,7 @@ impl HttpRequest {
         let other = |why: String| http::HttpError::Other(one_line(&why, WHY_BYTES_MAX));
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| other(format!("`{name}` is not the name of a header")))?;
-        if OF_THE_CLIENT.contains(&name.as_str()) {
+        if header::is_of_the_connection(name.as_str()) {
             return Err(http::HttpError::Denied(format!("`{name}` is the gateway's")));
         }
         let value = HeaderValue::from_bytes(value)

@@ -43,6 +43,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, error, warn};
 
 /// How long accepting pauses after the system refused a connection, as it does when descriptors run out.
@@ -66,6 +67,8 @@ pub struct Options {
     pub header_timeout: Duration,
     /// From the end of the headers until the body is there; then the answer is 408. Default 30 s.
     pub body_timeout: Duration,
+    /// How long an answer may wait for a sender that reads nothing; then the connection is closed. Default 30 s.
+    pub answer_timeout: Duration,
     /// The most connections at a time; further ones wait in the system's queue. Default 1024.
     pub connections_max: usize,
     /// The most bytes of bodies in memory at a time, over all connections; what would be more is answered 503.
@@ -81,6 +84,7 @@ impl Default for Options {
             max_headers: 100,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
             connections_max: 1024,
             in_flight_bytes_max: 256 << 20,
         }
@@ -204,6 +208,8 @@ impl Ingest {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<bool>) {
         // Answers are small and nobody gains from holding them back; without the option they are only later.
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.options.answer_timeout));
         let remote: IpAddr = peer.ip().to_canonical();
         let (leave, mut left) = mpsc::channel::<Incoming>(1);
         let service = service_fn(|request| {
@@ -218,7 +224,7 @@ impl Ingest {
             .max_buf_size(self.options.max_header_bytes.max(BUFFER_BYTES_MIN))
             // A sender that hangs up does not stop a commit that is under way, so that the wake after it is given.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = pin!(connection);
         let mut discard = pin!(async {
             while let Some(rest) = left.recv().await {

@@ -288,14 +288,24 @@ impl Running {
         }
     }
 
-    /// Stops in order: accepts nothing more, finishes what is in flight, closes the store and marks it as clean.
+    /// Stops in order: accepts nothing more, finishes what is in flight, closes the store and marks it as clean. Senders
+    /// have a third of the time: what they were not told is stored they send again.
     ///
     /// # Errors
     /// When that is not done within `deadline`. What is left runs again after the next start.
     pub async fn stop(mut self, deadline: Duration) -> anyhow::Result<()> {
         self.phase.send_replace(Phase::Stopping);
         let in_order = async {
-            for (stopper, tasks) in [&mut self.ingest_face, &mut self.passes, &mut self.admin_face] {
+            let (stopper, senders) = &mut self.ingest_face;
+            stopper.stop();
+            let answered = async { while senders.join_next().await.is_some() {} };
+            if timeout(deadline / 3, answered).await.is_err() {
+                tracing::warn!(
+                    "senders that are still in the middle of a request are cut off: they come again"
+                );
+                senders.shutdown().await;
+            }
+            for (stopper, tasks) in [&mut self.passes, &mut self.admin_face] {
                 stopper.stop();
                 while tasks.join_next().await.is_some() {}
             }

@@ -483,6 +483,15 @@ async fn slow_headers_close_the_connection_and_a_slow_body_is_told() {
 }
 
 #[tokio::test]
+async fn a_sender_that_reads_no_answer_does_not_keep_its_connection() {
+    let rig = Rig::with(Options { answer_timeout: SHORT, ..Options::default() }).await;
+    let mut client = rig.connect().await;
+    let many = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    // What the system keeps between the two is full soon; then nothing moves until the gateway hangs up.
+    while client.stream.write_all(many.as_bytes()).await.is_ok() {}
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_is_not_stored() {
     let rig = Rig::start().await;
     let headers = "POST /in/open HTTP/1.1\r\nHost: x\r\n";

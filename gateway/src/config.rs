@@ -232,8 +232,10 @@ impl Config {
                 format!(", then {}", source.plugins.join(", "))
             };
             lines.push(format!(
-                "source {}: POST /in/{} from {}{plugins}",
-                source.name, source.name, source.provider
+                "source {}: POST {} from {}{plugins}",
+                source.name,
+                source.paths().join(" or "),
+                source.provider
             ));
         }
         for endpoint in &self.endpoints {
@@ -242,7 +244,7 @@ impl Config {
         }
         for plugin in &self.plugins {
             let of =
-                plugin.component.as_ref().map_or("shipped".to_owned(), |path| path.display().to_string());
+                plugin.component.as_ref().map_or("by its name".to_owned(), |path| path.display().to_string());
             lines.push(format!("plugin {}: {of}", plugin.name));
         }
         lines

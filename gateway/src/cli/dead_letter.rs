@@ -95,7 +95,11 @@ fn row(letter: DeadLetter) -> [Span; 4] {
 async fn bulk(redrive: &Redrive, client: &Client) -> anyhow::Result<Redriven> {
     let mut sum = Redriven { more: true, ..Redriven::default() };
     while sum.more {
-        let redriven = client.redrive(redrive).await.context(format!("after {}", told(sum).trim_end()))?;
+        let redriven = client.redrive(redrive).await;
+        let redriven = match sum.deliveries + sum.webhooks {
+            0 => redriven?,
+            _ => redriven.context(format!("after {}", told(sum).trim_end()))?,
+        };
         // More that cannot be moved is not asked for for ever.
         sum.more = redriven.more && redriven.deliveries + redriven.webhooks > 0;
         sum.deliveries += redriven.deliveries;

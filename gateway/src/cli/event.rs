@@ -73,8 +73,8 @@ async fn show(id: &str, json: bool, client: &Client) -> anyhow::Result<()> {
     let story = if id.starts_with(WebhookId::PREFIX) {
         client.webhook(id.parse()?).await?
     } else {
-        let id: EventId =
-            id.parse().context("an event is shown by its `evt_` id or its webhook's `whk_` id")?;
+        let id = EventId::of_webhook_id(id)
+            .context("an event is shown by its `evt_` id or its webhook's `whk_` id")?;
         client.event(id).await?
     };
     if json {

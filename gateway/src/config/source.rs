@@ -25,15 +25,11 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
     let no_auth = "say how a sender proves itself, such as `auth = { scheme = \"standard-webhooks\", secret = \"whsec_...\" }`";
     let auth = table.required("auth", no_auth).and_then(|item| auth::read(&item, names));
     let event_type = table.item("event_type").map(|item| {
-        places(item, "write `header:NAME`, `query:NAME`, `pointer:/path`, `path` or `const:VALUE`", |place| {
-            !matches!(place, Place::Body)
-        })
+        let remedy = "write `header:NAME`, `query:NAME`, `pointer:/path`, `path` or `const:VALUE`";
+        let places = places(item, remedy, |place| !matches!(place, Place::Body));
+        places.into_iter().map(|(_, place)| place).collect()
     });
-    let dedupe = table.item("dedupe").map(|item| {
-        places(item, "write `header:NAME`, `pointer:/path` or `body`", |place| {
-            matches!(place, Place::Header(_) | Place::Pointer(_) | Place::Body)
-        })
-    });
+    let dedupe = table.item("dedupe").map(|item| dedupe(item, auth.as_ref()));
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
     let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
     let shadow = table.item("shadow").and_then(|item| plugin(&item, names));
@@ -113,13 +109,30 @@ fn known_provider(item: &Item<'_>, provider: &str, names: &Names<'_>) {
     item.wrong(format!("no plugin knows the provider {}", quote(provider)), remedy);
 }
 
-fn places(item: Item<'_>, remedy: &str, allowed: impl Fn(&Place) -> bool) -> Vec<Place> {
+fn dedupe(item: Item<'_>, auth: Option<&Auth>) -> Vec<Place> {
+    let remedy = "write `header:NAME`, `pointer:/path` or `body`";
+    let allowed = |place: &Place| matches!(place, Place::Header(_) | Place::Pointer(_) | Place::Body);
+    let places = places(item, remedy, allowed);
+    for (item, place) in &places {
+        if let (Place::Header(name), Some(auth)) = (place, auth)
+            && !auth.may_cover(name)
+        {
+            item.wrong(
+                format!("no signature covers the header {}: it cannot tell a duplicate", quote(name)),
+                "name a header that `auth` signs, a `pointer:/path` or `body`",
+            );
+        }
+    }
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
+fn places<'a>(item: Item<'a>, remedy: &str, allowed: impl Fn(&Place) -> bool) -> Vec<(Item<'a>, Place)> {
     let place = |item: &Item<'_>| {
         item.parsed("a place for this", remedy, |text| {
             Place::try_from(text.to_owned()).ok().filter(&allowed).ok_or(())
         })
     };
-    item.one_or_more().iter().filter_map(place).collect()
+    item.one_or_more().into_iter().filter_map(|item| place(&item).map(|place| (item, place))).collect()
 }
 
 fn public_key(item: &Item<'_>) -> Option<String> {

@@ -49,7 +49,7 @@ name = "acme"
 provider = "acme"
 auth = { scheme = "standard-webhooks", secret = ["env:HOOK", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="], tolerance = "1m" }
 plugins = ["cancel-strategy"]
-dedupe = ["header:X-Id", "pointer:/id", "body"]
+dedupe = ["header:webhook-id", "pointer:/id", "body"]
 event_type = "header:X-Event"
 public_keys = ["pub_1"]
 allow_from = ["10.0.0.0/8", "192.0.2.1", "2001:db8::1"]

@@ -47,8 +47,9 @@ pub(super) async fn write(
     webhook_id: &str,
     store: &dyn Store,
 ) -> Result<Content, Unsent> {
-    let DeliveryLease { kind, occurred_at, event, .. } = lease;
-    let owed = Owed { webhook_id, kind, occurred_at: *occurred_at, json: event, endpoint };
+    let DeliveryLease { kind, occurred_at, event, revision, .. } = lease;
+    let owed =
+        Owed { webhook_id, revision: *revision, kind, occurred_at: *occurred_at, json: event, endpoint };
     let json = |body: Result<Vec<u8>, Unsent>| Ok(Content::new(body?, JSON));
     match endpoint.manner.format {
         Format::Standard => json(Ok(standard::body(&owed))),
@@ -73,6 +74,8 @@ impl Content {
 struct Owed<'a> {
     /// As the header says it.
     webhook_id: &'a str,
+    /// The event's revision, from 1.
+    revision: u32,
     /// The canonical type.
     kind: &'a str,
     /// When it happened, else when it was received.
@@ -186,6 +189,7 @@ mod tests {
         let endpoint = endpoint();
         let owed = Owed {
             webhook_id: "evt_1-r2",
+            revision: 2,
             kind: "invoice.paid",
             occurred_at: Time::from_secs(1_786_363_200),
             json: event.as_bytes(),

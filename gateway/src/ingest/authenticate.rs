@@ -85,13 +85,8 @@ fn hmac(scheme: &Hmac, arrival: &Arrival, now: Time) -> Result<Proof, Refusal> {
         body: &arrival.body,
     };
     signature::verify_hmac(scheme, parts, now)?;
-    let covered = [("{id}", &scheme.id_header), ("{timestamp}", &scheme.timestamp_header)];
-    let covered = covered.into_iter().filter(|(place, _)| scheme.template.contains(place));
-    Ok(Proof {
-        verified: Verified::Signature,
-        signed_headers: covered.filter_map(|(_, name)| name.clone()).collect(),
-        delivery_id: None,
-    })
+    let signed_headers = scheme.signed_headers().map(str::to_owned).collect();
+    Ok(Proof { verified: Verified::Signature, signed_headers, delivery_id: None })
 }
 
 /// A secret that senders write as it is: where, what is taken, and what it proves.

@@ -5,7 +5,7 @@ use crate::ingest::arrival::Arrival;
 use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::take::{Found, webhook};
 use crate::model::id::{RefusedId, WebhookId};
-use crate::model::refused::{BODY_BYTES_MAX, Readmission, RefusedHead};
+use crate::model::refused::{Readmission, RefusedHead};
 use crate::model::webhook::{Accepted, Header};
 use crate::store::StoreError;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -24,7 +24,8 @@ impl Ingest {
         let head = request.head;
         if !head.whole {
             return Ok(Readmission::StillRefused(format!(
-                "its body was not kept whole ({BODY_BYTES_MAX} bytes are, of a body that was read): have it sent again"
+                "its body was not kept whole ({} bytes of it were): have it sent again",
+                request.body.len()
             )));
         }
         let Found { inlet, key, tail } = match self.find(&head.path) {

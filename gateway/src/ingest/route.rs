@@ -1,10 +1,9 @@
 //! Which source a path names.
 
+use crate::model::source::CUSTOM_PATH;
+
 /// What every source's path begins with.
 const IN: &str = "/in/";
-
-/// What the path of a public key begins with; Windback's own.
-const CUSTOM: &str = "/api/v1/webhooks/custom/";
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub(super) fn route(path: &str) -> Route {
             (Ok(name), Ok(tail)) => Route::Source { name, tail },
             (Err(why), _) | (_, Err(why)) => Route::Unreadable(why),
         }
-    } else if let Some(key) = path.strip_prefix(CUSTOM) {
+    } else if let Some(key) = path.strip_prefix(CUSTOM_PATH) {
         match decode(key.strip_suffix('/').unwrap_or(key)) {
             Ok(key) => Route::Key(key),
             Err(why) => Route::Unreadable(why),

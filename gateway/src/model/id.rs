@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 /// Why a text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what} id: expected `{prefix}` and 26 letters and digits")]
+#[error("`{text}` is no {what} id: expected `{prefix}` and 26 letters and digits")]
 pub struct NotAnId {
     text: String,
     what: &'static str,
@@ -111,6 +111,16 @@ impl EventId {
     /// The `webhook-id` that a revision of the event is sent under: the id, and from the second on `-r2`, `-r3`.
     pub fn webhook_id(&self, revision: u32) -> String {
         if revision > 1 { format!("{self}-r{revision}") } else { self.to_string() }
+    }
+
+    /// The event of a `webhook-id`, whichever revision was sent under it.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn of_webhook_id(text: &str) -> Result<EventId, NotAnId> {
+        let is_revision = |n: &str| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit());
+        let id = text.rsplit_once("-r").filter(|(_, n)| is_revision(n)).map_or(text, |(id, _)| id);
+        id.parse()
     }
 }
 

@@ -34,6 +34,23 @@ pub struct Source {
     pub rate: Option<Rate>,
 }
 
+impl Source {
+    /// Where it is posted to.
+    pub fn paths(&self) -> Vec<String> {
+        let names_event = |places: &Vec<Place>| places.contains(&Place::Path);
+        match &self.auth {
+            Auth::PathKey => self.public_keys.iter().map(|key| format!("{CUSTOM_PATH}{key}")).collect(),
+            _ if self.event_type.as_ref().is_some_and(names_event) => {
+                vec![format!("/in/{}/EVENT", self.name)]
+            }
+            _ => vec![format!("/in/{}", self.name)],
+        }
+    }
+}
+
+/// Where a source is posted to by one of its public keys, which follows; Windback's own path.
+pub const CUSTOM_PATH: &str = "/api/v1/webhooks/custom/";
+
 /// A place in a webhook where a fact is found. Its text form is `header:NAME`, `query:NAME`, `pointer:/path`,
 /// `path`, `body` or `const:VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +177,32 @@ pub struct Hmac {
     pub encoding: Encoding,
     /// How far the signed time may be off, either way; `None` where no time is signed.
     pub tolerance: Option<Duration>,
+}
+
+impl Auth {
+    /// Whether the scheme may ever cover the header `name`, in lower case: only then can it name a duplicate.
+    pub fn may_cover(&self, name: &str) -> bool {
+        match self {
+            Auth::StandardWebhooks { .. } => ["webhook", "svix"].iter().any(|family| {
+                name.strip_prefix(family).is_some_and(|rest| ["-id", "-timestamp"].contains(&rest))
+            }),
+            Auth::Hmac(scheme) => scheme.signed_headers().any(|signed| signed == name),
+            // It may vouch for the id that a header has.
+            Auth::Plugin { .. } => true,
+            Auth::Basic { .. } | Auth::Header { .. } | Auth::Query { .. } | Auth::PathKey | Auth::None => {
+                false
+            }
+        }
+    }
+}
+
+impl Hmac {
+    /// The headers that the MAC covers, in lower case.
+    pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
+        let covered = [("{id}", &self.id_header), ("{timestamp}", &self.timestamp_header)];
+        let covered = covered.into_iter().filter(|(place, _)| self.template.contains(place));
+        covered.filter_map(|(_, name)| name.as_deref())
+    }
 }
 
 /// How a signature header is built.

@@ -52,7 +52,7 @@ pub(super) fn body(owed: &Owed<'_>, event: EventId) -> Result<Vec<u8>, Unsent> {
     // A URL that cannot hold them has none.
     let _ = destination.set_username("").and_then(|()| destination.set_password(None));
     Ok(json(&Body {
-        id: uuid(event),
+        id: uuid(event, owed.revision),
         event_arn: format!("arn:billhook:events:{component}:{action}"),
         user_id: read.event.actor.as_ref().map_or("", |actor| &actor.id),
         timestamp: owed.occurred_at,
@@ -92,8 +92,11 @@ fn member(component: &str) -> Vec<&str> {
 }
 
 /// The event's id as a UUID, which is what receivers expect there: version 8 (RFC 9562), which is free to be anything.
-fn uuid(event: EventId) -> String {
+/// Each revision has its own, or receivers would take it for a duplicate.
+fn uuid(event: EventId, revision: u32) -> String {
     let mut bytes = *event.bytes();
+    let later = revision.saturating_sub(1).to_be_bytes();
+    bytes[12..].iter_mut().zip(later).for_each(|(byte, later)| *byte ^= later);
     bytes[6] = 0x80 | (bytes[6] & 0x0f);
     bytes[8] = 0x80 | (bytes[8] & 0x3f);
     let hex = hex::encode(bytes);
@@ -121,7 +124,7 @@ mod tests {
         for (kind, component, action, object) in cases {
             let event = event(kind, members);
             let expected = format!(
-                r#"{{"id":"abababab-abab-8bab-abab-abababababab","eventArn":"arn:billhook:events:{component}:{action}","component":"{component}","action":"{action}","userId":"usr_1","timestamp":"2026-08-10T12:00:00.000Z","origin":"shop","destination":"https://app.example.com/hooks","payload":{object},"event":{event}}}"#
+                r#"{{"id":"abababab-abab-8bab-abab-abababababaa","eventArn":"arn:billhook:events:{component}:{action}","component":"{component}","action":"{action}","userId":"usr_1","timestamp":"2026-08-10T12:00:00.000Z","origin":"shop","destination":"https://app.example.com/hooks","payload":{object},"event":{event}}}"#
             );
             assert_eq!(written(&event, |owed| body(owed, ID)).unwrap(), expected);
         }
@@ -151,14 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_a_uuid_of_its_own() {
-        let [one, other] = [1, 2].map(|last| {
+    fn each_revision_of_an_event_is_a_uuid_of_its_own() {
+        let id = |last: u8, revision| {
             let mut bytes = [0xff; 16];
             bytes[15] = last;
-            uuid(EventId(bytes))
-        });
-        assert_eq!(one, "ffffffff-ffff-8fff-bfff-ffffffffff01");
-        assert_ne!(one, other);
+            uuid(EventId(bytes), revision)
+        };
+        assert_eq!(id(1, 1), "ffffffff-ffff-8fff-bfff-ffffffffff01");
+        assert_ne!(id(2, 1), id(1, 1));
+        assert_ne!(id(1, 2), id(1, 1));
     }
 
     #[test]

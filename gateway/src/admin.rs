@@ -76,7 +76,7 @@ pub struct Admin {
     /// The bearer token; an empty one lets nobody in.
     pub token: Secret,
     /// Whom a request may say it is for.
-    pub hosts: Hosts,
+    pub listens_on: IpAddr,
     /// Whether the gateway takes part.
     pub phase: watch::Receiver<Phase>,
     /// How its loops are.
@@ -86,8 +86,6 @@ pub struct Admin {
 /// How far a gateway is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It begins.
-    Starting,
     /// It takes part.
     Up,
     /// It takes nothing more and finishes what is under way.
@@ -107,15 +105,6 @@ pub struct EndpointInfo {
     pub secrets: Vec<Secret>,
     /// How long it may stay on trial.
     pub disable_after: Duration,
-}
-
-/// Whom a request may say it is for, beside `localhost` and the loopback addresses.
-#[derive(Clone, Debug)]
-pub struct Hosts {
-    /// The address that is listened on; an unspecified one (`0.0.0.0`, `::`) stands for every IP address.
-    pub listen: IpAddr,
-    /// Names and addresses that a proxy or a resolver gives this gateway, without port.
-    pub names: Vec<String>,
 }
 
 impl Admin {

@@ -64,7 +64,7 @@ pub enum ClientError {
         cause: reqwest::Error,
     },
     /// No answer in time.
-    #[error("the gateway at {url} did not answer within {} s: ask for less, or look at its log", REQUEST_TIMEOUT.as_secs())]
+    #[error("the gateway at {url} did not answer in time: ask for less, or look at its log")]
     Slow {
         /// Where.
         url: Url,

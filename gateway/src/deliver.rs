@@ -30,19 +30,8 @@ use crate::store::{Shared, StoreError};
 use crate::worker::{Stop, Woken};
 use std::sync::Arc;
 
-/// How much is under way at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Attempts under way at once, beside one for each endpoint. Each keeps an event and an answer in memory.
-    pub in_flight_max: usize,
-}
-
-impl Default for Options {
-    /// 64 attempts.
-    fn default() -> Options {
-        Options { in_flight_max: 64 }
-    }
-}
+/// Attempts under way at once, beside one for each endpoint. Each keeps an event and an answer in memory.
+const IN_FLIGHT_MAX: usize = 64;
 
 /// Delivers. Cloning it is cheap.
 #[derive(Clone)]
@@ -51,19 +40,12 @@ pub struct Deliver {
     clock: Clock,
     outbound: Outbound,
     endpoints: Arc<Endpoints>,
-    options: Options,
 }
 
 impl Deliver {
     /// The parts it works with.
-    pub fn new(
-        store: Shared,
-        clock: Clock,
-        outbound: Outbound,
-        endpoints: Arc<Endpoints>,
-        options: Options,
-    ) -> Deliver {
-        Deliver { store, clock, outbound, endpoints, options }
+    pub fn new(store: Shared, clock: Clock, outbound: Outbound, endpoints: Arc<Endpoints>) -> Deliver {
+        Deliver { store, clock, outbound, endpoints }
     }
 
     /// Runs until `stop`, then leases nothing more and returns when what is under way has ended: each attempt is
@@ -112,7 +94,7 @@ mod tests {
     use crate::model::secret::Secret;
     use crate::model::signature::{sign_v1, standard_key};
     use crate::model::webhook::{NewWebhook, WebhookHead};
-    use crate::outbound::{self, address::Policy};
+    use crate::outbound::address::Policy;
     use crate::store::sled::{Options as SledOptions, SledStore};
     use crate::worker::{Stopper, Wake};
     use axum::response::IntoResponse;
@@ -220,10 +202,9 @@ mod tests {
             });
             let endpoints = Arc::new(Endpoints::new(endpoints.collect()).unwrap());
             let policy = Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], own: Vec::new() };
-            let outbound =
-                Outbound::new(outbound::Options { policy, ..outbound::Options::default() }).unwrap();
+            let outbound = Outbound::new(policy).unwrap();
             let clock = Clock::manual(START);
-            let deliver = Deliver::new(store.clone(), clock.clone(), outbound, endpoints, Options::default());
+            let deliver = Deliver::new(store.clone(), clock.clone(), outbound, endpoints);
             let (wake, woken) = Wake::new();
             let (stopper, stop) = Stop::new();
             let runs = tokio::spawn(deliver.clone().run(woken, stop));

@@ -31,32 +31,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// How to reach out.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What may be connected to.
-    pub policy: Policy,
-    /// The longest that lookup, TCP and TLS together may take.
-    pub connect_timeout: Duration,
-    /// The longest that a lookup may take; shorter than `connect_timeout`, so that a dead name server is told from
-    /// a dead receiver.
-    pub lookup_timeout: Duration,
-    /// Idle connections kept to one host.
-    pub idle_per_host: usize,
-}
-
-impl Default for Options {
-    /// Nothing private allowed, no own listeners; 5 s to connect, 4 s of them for the lookup; 32 idle connections.
-    fn default() -> Options {
-        Options {
-            policy: Policy::default(),
-            connect_timeout: Duration::from_secs(5),
-            lookup_timeout: Duration::from_secs(4),
-            idle_per_host: 32,
-        }
-    }
-}
-
+/// The longest that lookup, TCP and TLS together may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that a lookup may take; shorter, so that a dead name server is told from a dead receiver.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Idle connections kept to one host.
+const IDLE_PER_HOST: usize = 32;
 /// The longest text about a failure, in characters.
 const WHY_CHARS_MAX: usize = 200;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Billhook/", env!("CARGO_PKG_VERSION")));
@@ -141,9 +121,9 @@ pub struct Fetched {
 impl Outbound {
     /// Sets the client up. It trusts the machine's root certificates; on a machine without any, `https` URLs fail
     /// when they are used, and `http` works.
-    pub fn new(options: Options) -> Result<Outbound, SetupError> {
-        let pool = Pool::new(options.idle_per_host);
-        Ok(Outbound { connect: Arc::new(Connect::new(options)?), pool })
+    pub fn new(policy: Policy) -> Result<Outbound, SetupError> {
+        let pool = Pool::new(IDLE_PER_HOST);
+        Ok(Outbound { connect: Arc::new(Connect::new(policy)?), pool })
     }
 
     /// Posts once. Never fails: what went wrong is in the outcome. The status alone decides; a body that cannot be
@@ -353,7 +333,7 @@ mod tests {
     fn allowing(nets: &[&str], listeners: &[SocketAddr]) -> Outbound {
         let allow = nets.iter().map(|net| net.parse().unwrap()).collect();
         let policy = Policy { allow, own: listeners.to_vec() };
-        Outbound::new(Options { policy, ..Options::default() }).unwrap()
+        Outbound::new(policy).unwrap()
     }
 
     fn local() -> Outbound {

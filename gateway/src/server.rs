@@ -4,17 +4,17 @@ mod directory;
 pub mod load;
 pub mod token;
 
-use crate::admin::{self, Admin, EndpointInfo, Hosts, Phase};
+use crate::admin::{self, Admin, EndpointInfo, Phase};
 use crate::clock::Clock;
 use crate::config::{Config, KEPT_DIR, StoreUrl};
-use crate::deliver::{self, Deliver, Endpoints};
+use crate::deliver::{Deliver, Endpoints};
 use crate::dispatch::in_flight::InFlight;
 use crate::dispatch::rehearsal::Rehearsal;
 use crate::dispatch::{Dispatcher, Lines};
 use crate::ingest::{self, Ingest};
 use crate::model::endpoint::Endpoint;
+use crate::outbound::Outbound;
 use crate::outbound::address::Policy;
-use crate::outbound::{self, Outbound};
 use crate::plugins::Compiler;
 use crate::plugins::roster::Kept;
 use crate::replay::Replay;
@@ -61,12 +61,13 @@ impl Listeners {
     }
 }
 
-/// A gateway that runs. Dropping it stops it without order: what was acknowledged is safe, what was under way runs
+/// A gateway that runs. Dropping it stops everything at once: what was acknowledged is safe, what was under way runs
 /// again.
 pub struct Running {
     ingest: SocketAddr,
     admin: SocketAddr,
-    refused: Arc<Ingest>,
+    /// Also what writes refused requests.
+    accepting: Arc<Ingest>,
     store: Shared,
     dispatch: Wake,
     deliver: Wake,
@@ -101,7 +102,7 @@ pub async fn start(
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `data_dir` {}", dir.display()))?;
     let token = token::admin_token(&config)?;
     let policy = Policy { allow: config.network.allow.clone(), own: vec![ingest_addr, admin_addr] };
-    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() })?;
+    let outbound = Outbound::new(policy)?;
     let loading = load::Options {
         cache_dir: Some(dir.join("plugin-cache")),
         compiler,
@@ -157,8 +158,7 @@ pub async fn start(
     });
     let shadows = dispatcher.shadows();
     let watching = config.watch.clone().map(|dir| Watcher::new(dir, Arc::clone(&roster), clock.clone()));
-    let options = deliver::Options::default();
-    let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints, options);
+    let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints);
     let dispatching = {
         let stop = stop.clone();
         supervise("dispatch", Patience::default(), move || {
@@ -221,7 +221,7 @@ pub async fn start(
         endpoints: config.endpoints.iter().map(shown).collect(),
         plugins: roster,
         token,
-        hosts: Hosts { listen: admin_addr.ip(), names: Vec::new() },
+        listens_on: admin_addr.ip(),
         phase: phase_seen,
         pulses,
     });
@@ -237,7 +237,7 @@ pub async fn start(
     Ok(Running {
         ingest: ingest_addr,
         admin: admin_addr,
-        refused: ingest,
+        accepting: ingest,
         store,
         dispatch,
         deliver,
@@ -273,7 +273,7 @@ impl Running {
         if let Some(watch) = &self.watch {
             watch.settled().await;
         }
-        self.refused.refused_settled().await;
+        self.accepting.refused_settled().await;
         self.replay.settled().await;
         self.dispatch.settled().await;
         self.deliver.settled().await;
@@ -283,7 +283,7 @@ impl Running {
     pub async fn failed(&self) -> String {
         match self.failed.clone().wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
-            // Both passes ended well, which only a stop makes them do.
+            // All loops ended well, which only a stop makes them do.
             Err(_) => std::future::pending().await,
         }
     }

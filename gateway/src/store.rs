@@ -23,7 +23,6 @@ use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -461,7 +460,7 @@ pub struct EventFilter {
 }
 
 /// Counters and sizes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Webhooks accepted.
     pub webhooks: u64,

@@ -3,7 +3,7 @@
 use gateway::model::Time;
 use gateway::model::attempt::{Failure, Outcome};
 use gateway::outbound::address::{Forbidden, Policy};
-use gateway::outbound::{Options, Outbound, Post};
+use gateway::outbound::{Outbound, Post};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -156,7 +156,7 @@ fn spellings(ip: Ipv4Addr) -> Vec<String> {
 /// Made once: it reads the machine's root certificates.
 static OUTBOUND: LazyLock<(Runtime, Outbound)> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    (runtime, Outbound::new(Options::default()).unwrap())
+    (runtime, Outbound::new(Policy::default()).unwrap())
 });
 
 fn config() -> ProptestConfig {

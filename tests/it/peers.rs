@@ -21,13 +21,13 @@ use gateway::client::Client;
 use gateway::clock::Clock;
 use gateway::config::Config;
 use gateway::config::environment::Environment;
-use gateway::deliver::{Deliver, Endpoints, Options};
+use gateway::deliver::{Deliver, Endpoints};
 use gateway::dispatch::in_flight::InFlight;
 use gateway::dispatch::{Dispatcher, Lines};
 use gateway::model::Time;
 use gateway::model::secret::Secret;
+use gateway::outbound::Outbound;
 use gateway::outbound::address::Policy;
-use gateway::outbound::{self, Outbound};
 use gateway::replay::Replay;
 use gateway::server::load::shipped;
 use gateway::store::sled::{Options as SledOptions, SledStore};
@@ -163,7 +163,7 @@ async fn a_store_that_is_out_for_a_while_ends_no_worker_and_is_not_hammered() {
     let store: Shared = faltering.clone();
     let clock = Clock::manual(Time::from_secs(START_SECS));
     let policy = Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], own: Vec::new() };
-    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() }).unwrap();
+    let outbound = Outbound::new(policy).unwrap();
     let endpoints = Arc::new(Endpoints::new(config.endpoints.clone()).unwrap());
     let ((dispatch, dispatch_woken), (deliver, deliver_woken), (replay, replay_woken)) =
         (Wake::new(), Wake::new(), Wake::new());
@@ -172,7 +172,7 @@ async fn a_store_that_is_out_for_a_while_ends_no_worker_and_is_not_hammered() {
     let lines = Arc::new(Lines { endpoints: config.endpoints.clone(), ..Lines::default() });
     let dispatcher =
         Dispatcher::new(store.clone(), clock.clone(), lines, deliver.clone(), in_flight, Vec::new());
-    let delivers = Deliver::new(store.clone(), clock.clone(), outbound, endpoints, Options::default());
+    let delivers = Deliver::new(store.clone(), clock.clone(), outbound, endpoints);
     let replays = Replay::new(store.clone(), clock.clone(), dispatch.clone(), deliver.clone());
     let stops = stop.clone();
     let workers = [

@@ -1,7 +1,7 @@
 //! Who gets in, how many at a time, and for how long.
 
+use crate::admin::Admin;
 use crate::admin::error::ApiError;
-use crate::admin::{Admin, Hosts};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -27,14 +27,14 @@ pub(crate) struct Door(Arc<Asked>);
 struct Asked {
     /// Of the token, so that comparing takes as long for a token of any length; `None`: nobody gets in.
     token_sha256: Option<[u8; 32]>,
-    hosts: Hosts,
+    listens_on: IpAddr,
 }
 
 impl Door {
     pub(crate) fn new(admin: &Admin) -> Door {
         let token = admin.token.reveal();
         let token_sha256 = (!token.is_empty()).then(|| Sha256::digest(token.as_bytes()).into());
-        Door(Arc::new(Asked { token_sha256, hosts: admin.hosts.clone() }))
+        Door(Arc::new(Asked { token_sha256, listens_on: admin.listens_on }))
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn admitted(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !is_for_us(&door.0.hosts, request.uri(), request.headers()) {
+    if !is_for_us(door.0.listens_on, request.uri(), request.headers()) {
         return Err(ApiError::Host);
     }
     if !has_token(door.0.token_sha256.as_ref(), request.headers()) {
@@ -56,7 +56,7 @@ pub(crate) async fn admitted(
 /// Whether the request names us: against DNS rebinding, where a page's own name is pointed at our address. A page
 /// cannot choose its `Host`, so a name that only we would use proves that the page is not in between. The port says
 /// nothing (tunnels change it) and is not looked at.
-fn is_for_us(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> bool {
+fn is_for_us(listens_on: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(HOST).iter();
     let (Some(host), None) = (values.next(), values.next()) else {
         return false;
@@ -64,17 +64,17 @@ fn is_for_us(hosts: &Hosts, uri: &Uri, headers: &HeaderMap) -> bool {
     let Ok(host) = Authority::try_from(host.as_bytes()) else {
         return false;
     };
-    [Some(&host), uri.authority()].into_iter().flatten().all(|authority| is_our_name(hosts, authority.host()))
+    [Some(&host), uri.authority()]
+        .into_iter()
+        .flatten()
+        .all(|authority| is_our_name(listens_on, authority.host()))
 }
 
-fn is_our_name(hosts: &Hosts, host: &str) -> bool {
+fn is_our_name(listens_on: IpAddr, host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if hosts.names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
-        return true;
-    }
     match host.parse::<IpAddr>() {
         // An address cannot be rebound: the browser went where it says.
-        Ok(ip) => ip.is_loopback() || ip == hosts.listen || hosts.listen.is_unspecified(),
+        Ok(ip) => ip.is_loopback() || ip == listens_on || listens_on.is_unspecified(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
@@ -130,16 +130,12 @@ mod tests {
 
     #[test]
     fn only_names_that_are_ours_are_let_in() {
-        let at = |listen: &str| Hosts {
-            listen: listen.parse().unwrap(),
-            names: vec!["billhook.internal".to_owned()],
-        };
+        let at = |listen: &str| listen.parse().unwrap();
         let cases = [
             ("127.0.0.1", "127.0.0.1:8401", true),
             ("127.0.0.1", "localhost:9000", true),
             ("127.0.0.1", "LOCALHOST", true),
             ("127.0.0.1", "[::1]:8401", true),
-            ("127.0.0.1", "Billhook.Internal:8401", true),
             ("127.0.0.1", "10.1.2.3:8401", false),
             ("127.0.0.1", "rebound.example", false),
             ("127.0.0.1", "localhost.rebound.example", false),
@@ -153,17 +149,17 @@ mod tests {
         for (listen, host, expected) in cases {
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
             assert_eq!(
-                is_for_us(&at(listen), &Uri::from_static("/healthz"), &headers),
+                is_for_us(at(listen), &Uri::from_static("/healthz"), &headers),
                 expected,
                 "{listen} {host}"
             );
         }
-        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("/"), &HeaderMap::new()));
+        assert!(!is_for_us(at("127.0.0.1"), &Uri::from_static("/"), &HeaderMap::new()));
         let mut two = HeaderMap::new();
         two.append(HOST, HeaderValue::from_static("localhost"));
-        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("http://rebound.example/"), &two));
+        assert!(!is_for_us(at("127.0.0.1"), &Uri::from_static("http://rebound.example/"), &two));
         two.append(HOST, HeaderValue::from_static("rebound.example"));
-        assert!(!is_for_us(&at("127.0.0.1"), &Uri::from_static("/"), &two));
+        assert!(!is_for_us(at("127.0.0.1"), &Uri::from_static("/"), &two));
     }
 
     #[test]

@@ -16,14 +16,13 @@ pub(crate) async fn alive() -> Json<api::Health> {
     Json(api::Health { status: "ok".to_owned(), loops: Vec::new() })
 }
 
-/// The gateway takes webhooks and works them off: it is started, it does not stop, the store can write, and every loop
+/// The gateway takes webhooks and works them off: it does not stop, the store can write, and every loop
 /// goes round. What keeps it from that is told by name.
 pub(crate) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<api::Health>) {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let Ill { ended, stuck } = admin.pulses.ill(Instant::now());
     let (word, loops) = match (*admin.phase.borrow(), admin.store.health()) {
         (Phase::Stopping, _) => ("stopping", Vec::new()),
-        (Phase::Starting, _) => ("starting", Vec::new()),
         (Phase::Up, Health::Failed(_)) => ("failed", named(&["committer"])),
         (Phase::Up, _) if !ended.is_empty() => ("failed", named(&ended)),
         (Phase::Up, Health::Stuck) => ("stuck", named(&["committer"])),

@@ -1,7 +1,7 @@
 //! The client and the admin API against each other, over real sockets and a real store.
 
 use super::{Client, ClientError, http};
-use crate::admin::{Admin, BODY_BYTES_MAX, EndpointInfo, Hosts, Phase, router, serve};
+use crate::admin::{Admin, BODY_BYTES_MAX, EndpointInfo, Phase, router, serve};
 use crate::api::delivery::{DeliveryQuery, DeliveryState, Outcome as SeenOutcome};
 use crate::api::event::EventQuery;
 use crate::api::problem::{MEDIA_TYPE, Problem};
@@ -90,7 +90,7 @@ impl Gateway {
             rehearsal: Rehearsal::new(store.clone(), Clock::manual(LATER), Arc::default()),
             shadows: Arc::default(),
             token: Secret::new(TOKEN),
-            hosts: Hosts { listen: Ipv4Addr::LOCALHOST.into(), names: Vec::new() },
+            listens_on: Ipv4Addr::LOCALHOST.into(),
             phase: phase_seen,
             pulses,
         });
@@ -439,10 +439,8 @@ async fn readiness_follows_the_gateway_and_a_stop_ends_idle_connections() {
     assert_eq!(ready().await, (200, r#"{"status":"ok"}"#.to_owned()));
     gateway.pulse.ended();
     assert_eq!(ready().await, (503, r#"{"status":"failed","loops":["deliver"]}"#.to_owned()));
-    for (phase, word) in [(Phase::Starting, "starting"), (Phase::Stopping, "stopping")] {
-        gateway.phase.send_replace(phase);
-        assert_eq!(ready().await, (503, format!(r#"{{"status":"{word}"}}"#)));
-    }
+    gateway.phase.send_replace(Phase::Stopping);
+    assert_eq!(ready().await, (503, r#"{"status":"stopping"}"#.to_owned()));
     gateway.phase.send_replace(Phase::Up);
     gateway.store.close().await.unwrap();
     assert_eq!(ready().await, (503, r#"{"status":"failed","loops":["committer"]}"#.to_owned()));

@@ -3,7 +3,7 @@
 use crate::deliver::attempt::attempt;
 use crate::deliver::lane::{Lane, Room, Turn, Want, share};
 use crate::deliver::pace::Pace;
-use crate::deliver::{Deliver, Endpoints, turning};
+use crate::deliver::{Deliver, Endpoints, IN_FLIGHT_MAX, turning};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::delivery::Delivery;
@@ -110,7 +110,7 @@ impl<'a> Pass<'a> {
             let now = self.deliver.clock.now();
             let (mut wants, next) = self.wants(now).await?;
             let extra: usize = self.lanes.iter().map(|lane| lane.in_flight.saturating_sub(1)).sum();
-            share(&mut wants, self.deliver.options.in_flight_max.saturating_sub(extra), self.first);
+            share(&mut wants, IN_FLIGHT_MAX.saturating_sub(extra), self.first);
             self.first = self.first.wrapping_add(1);
             wants.retain(|want| want.n > 0);
             if wants.is_empty() {

@@ -55,11 +55,6 @@ impl Policy {
         ips.into_iter().try_for_each(|ip| self.check(ip, port))
     }
 
-    /// The ports that we listen on.
-    pub fn own_ports(&self) -> impl Iterator<Item = u16> {
-        self.own.iter().map(SocketAddr::port)
-    }
-
     fn is_own(&self, ip: IpAddr, port: u16) -> bool {
         // Connecting to the unspecified address reaches the loopback listeners of this machine (Linux and macOS).
         let unspecified = carried(ip).is_unspecified();

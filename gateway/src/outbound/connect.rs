@@ -4,7 +4,7 @@ use crate::model::attempt::Failure;
 use crate::outbound::address::Policy;
 use crate::outbound::connection::Connection;
 use crate::outbound::resolve::{Resolver, Unresolved};
-use crate::outbound::{Options, SetupError, innermost};
+use crate::outbound::{CONNECT_TIMEOUT, LOOKUP_TIMEOUT, SetupError, innermost};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -64,7 +64,7 @@ pub(super) struct Connect {
 }
 
 impl Connect {
-    pub(super) fn new(options: Options) -> Result<Connect, SetupError> {
+    pub(super) fn new(policy: Policy) -> Result<Connect, SetupError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions =
             ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -76,10 +76,10 @@ impl Connect {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Connect {
-            policy: options.policy,
-            resolver: Resolver::new(options.lookup_timeout),
+            policy,
+            resolver: Resolver::new(LOOKUP_TIMEOUT),
             tls: TlsConnector::from(Arc::new(config)),
-            timeout: options.connect_timeout,
+            timeout: CONNECT_TIMEOUT,
         })
     }
 

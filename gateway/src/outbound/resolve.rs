@@ -116,7 +116,7 @@ mod tests {
     use crate::model::attempt::{Failure, Outcome};
     use crate::outbound::connect::Connect;
     use crate::outbound::pool::Pool;
-    use crate::outbound::{Options, Outbound, Post};
+    use crate::outbound::{Outbound, Post};
     use bytes::Bytes;
     use http::HeaderMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,7 +146,7 @@ mod tests {
 
     fn outbound(resolver: Resolver, allow: &str) -> Outbound {
         let policy = Policy { allow: vec![allow.parse().unwrap()], own: Vec::new() };
-        let connect = Connect::new(Options { policy, ..Options::default() }).unwrap();
+        let connect = Connect::new(policy).unwrap();
         Outbound { connect: Arc::new(connect.resolving(resolver)), pool: Pool::new(1) }
     }
 

@@ -91,30 +91,22 @@ pub struct Options {
     pub path: PathBuf,
     /// Below so many free bytes webhooks are refused; deliveries go on. Default: [`Options::MIN_FREE`].
     pub min_free: u64,
-    /// Bytes of sled's cache; the process uses a multiple of it. Default: [`Options::CACHE_BYTES`].
-    pub cache_bytes: u64,
-    /// Most verbs that wait for the committer; more are refused as busy. Default: [`Options::QUEUE`].
-    pub queue: usize,
 }
 
 impl Options {
     /// 512 MiB.
     pub const MIN_FREE: u64 = 512 << 20;
-    /// 16 MiB.
-    pub const CACHE_BYTES: u64 = 16 << 20;
-    /// Four full groups.
-    pub const QUEUE: usize = 4096;
 
     /// The defaults, in `path`.
     pub fn at(path: impl Into<PathBuf>) -> Options {
-        Options {
-            path: path.into(),
-            min_free: Options::MIN_FREE,
-            cache_bytes: Options::CACHE_BYTES,
-            queue: Options::QUEUE,
-        }
+        Options { path: path.into(), min_free: Options::MIN_FREE }
     }
 }
+
+/// Bytes of sled's cache; the process uses a multiple of it.
+const CACHE_BYTES: u64 = 16 << 20;
+/// Most verbs that wait for the committer, four full groups; more are refused as busy.
+const QUEUE_MAX: usize = 4096;
 
 /// The embedded store. Dropping it commits what is queued and leaves no clean mark; [`Upkeep::close`] it before.
 pub struct SledStore {
@@ -159,7 +151,7 @@ impl SledStore {
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
         let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
-        let bound = options.queue.max(1);
+        let bound = QUEUE_MAX;
         let committer = Committer::start(
             opened.disk,
             opened.journal,

@@ -10,8 +10,8 @@ use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::post;
 use gateway::model::secret::Secret;
 use gateway::model::webhook::WebhookState;
+use gateway::outbound::Outbound;
 use gateway::outbound::address::Policy;
-use gateway::outbound::{self, Outbound};
 use gateway::plugins::{Options, Plugins, Spec};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -140,7 +140,7 @@ async fn a_call_that_waits_for_a_host_ends_when_its_time_is_up() {
 async fn a_call_that_waits_for_a_host_can_be_given_up() {
     let host = Receiver::scripted([Answer::Hang]).await;
     let policy = Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], own: Vec::new() };
-    let outbound = Outbound::new(outbound::Options { policy, ..outbound::Options::default() }).unwrap();
+    let outbound = Outbound::new(policy).unwrap();
     let options = Options { instances: 1, outbound: Some(outbound), ..Options::default() };
     let plugins = Plugins::start(options).unwrap();
     let names = ["kv:seen", "secret:token", "reveal:token", "http:127.0.0.1"];

@@ -251,7 +251,13 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
         }
         None => row.first = Some(AttemptRow(attempt)),
     }
-    view.write(keys::delivery(id), &row)?;
+    match row.delivery.state {
+        // What it says of why may be longer than a row. It is the last: none that it replaces is.
+        DeliveryState::Dead { .. } | DeliveryState::Skipped { .. } => view.write(keys::delivery(id), &row)?,
+        DeliveryState::Waiting { .. } | DeliveryState::Delivered { .. } => {
+            view.write_short(keys::delivery(id), &row);
+        }
+    }
     if finished.again.is_none() {
         finished.released = order::leave(view, &row)?;
     }

@@ -1,12 +1,12 @@
 //! Opens sled's directory: guarded, synced once, of a schema that we know, with all that the journal has, and rid of
 //! what was cut short.
 
-use super::Options;
 use super::journal::Journal;
 use super::keys;
 use super::recent::Recent;
 use super::settler::{Disk, Settler};
 use super::view::{View, Writes};
+use super::{CACHE_BYTES, Options};
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::Error as IoError;
@@ -113,7 +113,7 @@ fn open_sled(options: &Options) -> Result<sled::Db, String> {
     let config = sled::Config::new()
         .path(&options.path)
         .mode(sled::Mode::LowSpace)
-        .cache_capacity(options.cache_bytes)
+        .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(200));
     for tries in 1.. {
         match config.open() {

@@ -88,7 +88,7 @@ pub struct Stats {
 /// The answer of `GET /healthz` and `GET /readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// `ok`, or why not: `starting`, `stopping`, `full`, `stuck`, `failed`.
+    /// `ok`, or why not: `stopping`, `full`, `stuck`, `failed`.
     pub status: String,
     /// The loops that have ended (`failed`) or do not go round (`stuck`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

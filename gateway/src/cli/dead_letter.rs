@@ -24,7 +24,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 50)]
         limit: usize,
-        /// Print JSON, one dead letter a line
+        /// Print JSON, one dead letter per line
         #[arg(long)]
         json: bool,
     },

@@ -28,7 +28,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON, one delivery a line
+        /// Print JSON, one delivery per line
         #[arg(long)]
         json: bool,
     },

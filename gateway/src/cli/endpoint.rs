@@ -31,7 +31,7 @@ pub struct Args {
 enum Command {
     /// List the configured endpoints, and whether deliveries pass to them
     Ls {
-        /// Print JSON, one endpoint a line
+        /// Print JSON, one endpoint per line
         #[arg(long)]
         json: bool,
     },

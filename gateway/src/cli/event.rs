@@ -29,7 +29,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON, one event a line
+        /// Print JSON, one event per line
         #[arg(long)]
         json: bool,
     },

@@ -22,7 +22,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON, one job a line
+        /// Print JSON, one job per line
         #[arg(long)]
         json: bool,
     },

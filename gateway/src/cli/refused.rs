@@ -27,7 +27,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON, one request a line
+        /// Print JSON, one request per line
         #[arg(long)]
         json: bool,
     },

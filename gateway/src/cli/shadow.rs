@@ -16,7 +16,7 @@ pub struct Args {
 enum Command {
     /// List the shadow of each source, counted since the gateway started or the shadow has its version
     Ls {
-        /// Print JSON, one shadow a line
+        /// Print JSON, one shadow per line
         #[arg(long)]
         json: bool,
     },

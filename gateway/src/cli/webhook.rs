@@ -25,7 +25,7 @@ enum Command {
         /// At most this many
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// Print JSON, one webhook a line
+        /// Print JSON, one webhook per line
         #[arg(long)]
         json: bool,
     },

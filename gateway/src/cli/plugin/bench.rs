@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// How many calls of each fixture
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: u32,
-    /// Print JSON, one fixture a line
+    /// Print JSON, one fixture per line
     #[arg(long)]
     json: bool,
 }

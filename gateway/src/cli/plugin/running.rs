@@ -18,7 +18,7 @@ const DIGEST_CHARS: usize = 12;
 pub enum Command {
     /// List the plugins, the version of each that serves, and who uses it
     Ls {
-        /// Print JSON, one plugin a line
+        /// Print JSON, one plugin per line
         #[arg(long)]
         json: bool,
     },

@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// Take the answers as the expected ones: write expected.json where it differs or is missing
     #[arg(long)]
     bless: bool,
-    /// Print JSON, one fixture a line
+    /// Print JSON, one fixture per line
     #[arg(long)]
     json: bool,
 }

@@ -18,7 +18,7 @@ pub use strategy::Strategy;
 
 use about::About;
 use billhook_plugin::model::Retention;
-use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
+use billhook_plugin::{Event, Failure, Map, Patch, Plugin};
 use config::Settings;
 use std::collections::BTreeMap;
 
@@ -47,18 +47,21 @@ impl Map for CancelStrategy {
         if ![CANCEL_SCHEDULED, CANCELED, PAYMENT_FAILED].contains(&kind.as_str()) {
             return Ok(None);
         }
-        let decided_before = kind == CANCELED
-            && pending(event.last_seen(CANCEL_SCHEDULED), event.last_seen(CANCEL_UNSCHEDULED));
-        if decided_before {
+        if kind == CANCELED && was_decided(event) {
             return Ok(None);
         }
         Ok(Some(patch(self.choose(&kind, &About::of(event.fields()?)))?))
     }
 }
 
-/// Whether a cancellation is scheduled: a later withdrawal resets it.
-fn pending(scheduled: Option<Time>, unscheduled: Option<Time>) -> bool {
-    scheduled.is_some() && unscheduled < scheduled
+/// Whether an end carries out a decision that was told before. A decision is over once it was withdrawn, and once an
+/// earlier end carried it out; an end that is told again is no other one.
+fn was_decided(event: &Event<'_>) -> bool {
+    let Some(decided) = event.last_seen(CANCEL_SCHEDULED) else { return false };
+    let is_withdrawn = || event.last_seen(CANCEL_UNSCHEDULED).is_some_and(|at| at >= decided);
+    let now = || event.occurred_at().unwrap_or_else(|| event.received_at());
+    let is_carried_out = || event.last_seen(CANCELED).is_some_and(|ended| ended > decided && ended < now());
+    !is_withdrawn() && !is_carried_out()
 }
 
 impl CancelStrategy {
@@ -117,6 +120,7 @@ mod tests {
 
     const SCHEDULED: &str = "subscription.cancel_scheduled";
     const UNSCHEDULED: &str = "subscription.cancel_unscheduled";
+    const CANCELED: &str = "subscription.canceled";
 
     fn event(kind: &str, rest: &Value) -> Event<'static> {
         let mut json = json!({
@@ -143,7 +147,8 @@ mod tests {
     #[test]
     fn it_fires_once_for_a_decision() {
         let nothing = json!({});
-        let canceled = || event("subscription.canceled", &nothing);
+        let canceled = || event(CANCELED, &nothing);
+        let canceled_at = |secs| event(CANCELED, &json!({ "occurred_at": at(secs).to_string() }));
         let cases = [
             (event(SCHEDULED, &nothing), true, "a decision"),
             (event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)), true, "a decision again"),
@@ -160,6 +165,26 @@ mod tests {
                 "decided again after a withdrawal",
             ),
             (canceled().seen(UNSCHEDULED, at(2)), true, "a withdrawal alone"),
+            (
+                canceled_at(9).seen(SCHEDULED, at(1)).seen(CANCELED, at(2)),
+                true,
+                "an end after a decision that was carried out",
+            ),
+            (
+                canceled_at(9).seen(CANCELED, at(2)).seen(SCHEDULED, at(3)),
+                false,
+                "an end that was decided after the last one",
+            ),
+            (
+                canceled_at(2).seen(SCHEDULED, at(1)).seen(CANCELED, at(2)),
+                false,
+                "an end that was decided before, told again",
+            ),
+            (
+                canceled().seen(SCHEDULED, at(1)).seen("subscription.activated", at(2)),
+                false,
+                "an end that was decided in a trial, and came after it",
+            ),
             (event("payment.failed", &nothing), true, "a failure"),
             (event("payment.succeeded", &nothing), false, "a payment"),
             (event("subscription.updated", &nothing), false, "an update"),

@@ -30,6 +30,7 @@ pub(crate) fn invoice(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Inv
         _ => "other",
     });
     let transitions = object.fields("status_transitions").unwrap_or_default();
+    let billed = billed_period(object).unwrap_or_default();
     Invoice {
         id: object.text("id"),
         number: object.text("number"),
@@ -42,12 +43,36 @@ pub(crate) fn invoice(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Inv
         amount_paid: amount(notes, object, "amount_paid", None),
         amount_remaining: amount(notes, object, "amount_remaining", None),
         due_at: object.time("due_date"),
-        period_start: object.time("period_start"),
-        period_end: object.time("period_end"),
+        period_start: billed.time("start").or_else(|| object.time("period_start")),
+        period_end: billed.time("end").or_else(|| object.time("period_end")),
         finalized_at: transitions.time("finalized_at"),
         paid_at: transitions.time("paid_at"),
         url: object.text("hosted_invoice_url"),
     }
+}
+
+/// The period of the first line that bills a subscription. The invoice's own is the one before it: that in which items were
+/// added. Lines of a change of plan count only where there are no others.
+fn billed_period<'a>(object: &Fields<'a>) -> Option<Fields<'a>> {
+    let lines = object.pointer("/lines/data").and_then(Json::items)?;
+    let change = || lines.iter().find(|line| is_proration(**line));
+    let line = lines.iter().find(|line| is_of_subscription(**line) && !is_proration(**line));
+    line.or_else(change)?.pointer("/period")?.fields()
+}
+
+/// Where both stand changed on 2025-03-31 (basil).
+fn is_of_subscription(line: Json<'_>) -> bool {
+    let is = |pointer, kind| line.pointer(pointer).and_then(Json::text).is_some_and(|text| text == kind);
+    is("/type", "subscription") || is("/parent/type", "subscription_item_details")
+}
+
+fn is_proration(line: Json<'_>) -> bool {
+    let places = [
+        "/proration",
+        "/parent/subscription_item_details/proration",
+        "/parent/invoice_item_details/proration",
+    ];
+    places.iter().any(|place| line.pointer(place).and_then(Json::flag) == Some(true))
 }
 
 /// The tax: a number of its own before 2025-03-31 (basil), a list since.

@@ -67,6 +67,7 @@ fn invoice() -> Value {
         "customer_address": { "country": "gb" }, "total": 1200, "subtotal": 1000, "amount_due": 1200,
         "amount_paid": 0, "amount_remaining": 1200, "attempt_count": 2, "next_payment_attempt": NOW + 86_400,
         "parent": { "subscription_details": { "subscription": "sub_1" } },
+        "lines": { "data": [{ "type": "subscription", "period": { "start": NOW, "end": NOW + MONTH } }] },
         "total_taxes": [{ "amount": 150 }, { "amount": 50 }],
         "status_transitions": { "finalized_at": NOW - 60 }, "hosted_invoice_url": "https://pay.example.com/1",
     })
@@ -307,6 +308,39 @@ fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
         (Some("ada@example.com"), Some("GB"))
     );
     assert_eq!(draft.semantic_key.as_deref(), Some("payment.failed:in_1:2"));
+}
+
+#[test]
+fn the_period_of_an_invoice_is_that_which_its_lines_bill() {
+    let line =
+        |start: u64, kind: Value| with(json!({ "period": { "start": start, "end": start + MONTH } }), kind);
+    let old = |kind: &str, proration: bool| json!({ "type": kind, "proration": proration });
+    let new =
+        |kind: &str, proration: bool| json!({ "parent": { "type": kind, kind: { "proration": proration } } });
+    let cases = [
+        (json!([line(NOW, old("subscription", false))]), NOW),
+        (json!([line(NOW, new("subscription_item_details", false))]), NOW),
+        (json!([line(5, old("invoiceitem", true)), line(NOW, old("subscription", false))]), NOW),
+        (
+            json!([
+                line(5, new("invoice_item_details", false)),
+                line(6, new("subscription_item_details", true)),
+                line(NOW, new("subscription_item_details", false)),
+            ]),
+            NOW,
+        ),
+        (json!([line(NOW, old("invoiceitem", true))]), NOW),
+        (json!([line(NOW, new("invoice_item_details", true))]), NOW),
+        (json!([line(5, old("invoiceitem", false))]), NOW - MONTH),
+        (json!([]), NOW - MONTH),
+        (json!(["subscription", { "type": "subscription" }]), NOW - MONTH),
+    ];
+    for (lines, start) in cases {
+        let own = json!({ "period_start": NOW - MONTH, "period_end": NOW, "lines": { "data": lines } });
+        let invoice = read(&event("invoice.finalized", &with(invoice(), own))).invoice.unwrap();
+        let told = (invoice.period_start.unwrap().secs(), invoice.period_end.unwrap().secs());
+        assert_eq!(told, (start, start + MONTH), "{lines}");
+    }
 }
 
 #[test]

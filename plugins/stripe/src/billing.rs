@@ -132,16 +132,20 @@ pub(crate) fn charge(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Paym
             message: object.text("failure_message").or_else(|| outcome.text("seller_message")),
         }
     };
-    let refunded = match (object.flag("refunded"), kind) {
-        (Some(true), _) => Some("refunded"),
-        (_, "refund.created" | "refund.succeeded") => Some("partially_refunded"),
+    let refunded = match (kind, object.flag("refunded")) {
+        // Stripe calls what is set free refunded.
+        ("payment.canceled", _) => None,
+        (_, Some(true)) => Some("refunded"),
+        ("refund.created" | "refund.succeeded", _) => Some("partially_refunded"),
         _ => None,
     };
+    // Of what was put aside less may have been taken.
+    let is_part = object.flag("captured") == Some(true) && object.get("amount_captured").is_some();
     let details = object.fields("payment_method_details").unwrap_or_default();
     Payment {
         id: id_of(object, "payment_intent").or_else(|| object.text("id")),
         status: refunded.or_else(|| status_of(kind)).map(str::to_owned),
-        amount: amount(notes, object, "amount", None),
+        amount: amount(notes, object, if is_part { "amount_captured" } else { "amount" }, None),
         failure: (kind == "payment.failed").then(failure),
         ..method(&details)
     }

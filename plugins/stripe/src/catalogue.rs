@@ -33,6 +33,8 @@ pub const CATALOGUE: &[(&str, &str)] = &[
 
     ("charge.pending", "payment.pending"),
     ("charge.succeeded", "payment.succeeded"),
+    ("charge.captured", "payment.succeeded"),
+    ("charge.expired", "payment.canceled"),
     ("charge.failed", "payment.failed"),
     ("charge.refunded", "refund.created"),
     ("payment_intent.created", "payment.created"),

@@ -27,9 +27,7 @@ pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
     let kinds = match envelope.about() {
         "customer.subscription" => change::kinds(envelope, kind),
         "refund" | "charge.refund" => vec![refund_kind(kind, &envelope.object)],
-        "charge" if kind == "refund.created" => {
-            vec![refund_kind(kind, &billing::refund_in_charge(&envelope.object).unwrap_or_default())]
-        }
+        "charge" => vec![charge_kind(kind, &envelope.object)],
         "charge.dispute" if kind == "dispute.closed" => {
             vec![match envelope.object.text("status").as_deref() {
                 Some("won") => "dispute.won",
@@ -40,6 +38,17 @@ pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
         _ => vec![kind],
     };
     kinds.into_iter().map(|kind| draft(envelope, kind)).collect()
+}
+
+/// The type of an event about a charge. One that is not captured is money put aside, which may be set free again.
+fn charge_kind(of_name: &'static str, charge: &Fields<'_>) -> &'static str {
+    let is_captured = charge.flag("captured") != Some(false);
+    match of_name {
+        "payment.succeeded" if !is_captured => "payment.pending",
+        "refund.created" if !is_captured => "payment.canceled",
+        "refund.created" => refund_kind(of_name, &billing::refund_in_charge(charge).unwrap_or_default()),
+        _ => of_name,
+    }
 }
 
 /// The type of an event about a refund: by its state, except that a failure is one whatever the state says.
@@ -202,6 +211,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
                 None => key(id),
             }
         }
+        ("charge", "payment.canceled") => key(id_of(object, "payment_intent").or(id)),
         // Each attempt has a charge of its own.
         (about, "payment.failed") => {
             let error = object.fields("last_payment_error").unwrap_or_default();

@@ -410,6 +410,41 @@ fn one_payment_has_one_key_in_all_the_events_that_tell_it() {
 }
 
 #[test]
+fn money_that_is_put_aside_is_no_payment_until_it_is_taken() {
+    let held = json!({ "captured": false, "amount_captured": 0 });
+    let freed = json!({ "captured": false, "amount_captured": 0, "refunded": true, "amount_refunded": 1200 });
+    let listed =
+        with(freed.clone(), json!({ "refunds": { "data": [{ "id": "re_1", "status": "succeeded" }] } }));
+    let taken = json!({ "captured": true, "amount_captured": 900 });
+    let free = Some("payment.canceled:pi_1");
+    let cases = [
+        ("charge.succeeded", held.clone(), "payment.pending", "pending", 1200, None),
+        ("charge.failed", held, "payment.failed", "failed", 1200, Some("payment.failed:ch_1")),
+        (
+            "charge.captured",
+            taken.clone(),
+            "payment.succeeded",
+            "succeeded",
+            900,
+            Some("payment.succeeded:pi_1"),
+        ),
+        ("charge.succeeded", taken, "payment.succeeded", "succeeded", 900, Some("payment.succeeded:pi_1")),
+        ("charge.refunded", freed.clone(), "payment.canceled", "canceled", 1200, free),
+        ("charge.refunded", listed, "payment.canceled", "canceled", 1200, free),
+        ("charge.expired", freed, "payment.canceled", "canceled", 1200, free),
+        ("payment_intent.canceled", json!({ "id": "pi_1" }), "payment.canceled", "canceled", 1200, free),
+    ];
+    for (name, more, kind, status, amount, key) in cases {
+        let draft = read(&event(name, &with(charge(), more.clone())));
+        assert_eq!((draft.kind.as_str(), draft.semantic_key.as_deref()), (kind, key), "{name} {more}");
+        let payment = draft.payment.unwrap();
+        assert_eq!(payment.status.as_deref(), Some(status), "{name} {more}");
+        assert_eq!(payment.amount.unwrap().amount_minor, amount, "{name} {more}");
+        assert_eq!(draft.refund, None, "{name} {more}");
+    }
+}
+
+#[test]
 fn refunds_and_disputes_are_told_by_their_state() {
     let refund = |status: &str| json!({ "id": "re_1", "amount": 500, "currency": "usd", "charge": "ch_1", "status": status });
     let listed = |status: &str| with(charge(), json!({ "refunds": { "data": [refund(status)] } }));
@@ -526,6 +561,7 @@ fn any_body_gives_drafts_or_is_invalid() {
         event("customer.subscription.deleted", &ending),
         event("invoice.payment_failed", &invoice()),
         event("charge.refunded", &refunded),
+        event("charge.refunded", &with(charge(), json!({ "captured": false, "amount_captured": 0 }))),
         event("charge.failed", &with(charge(), of_charge)),
     ]);
     let samples: Vec<_> = samples.into_iter().map(Sample::new).collect();

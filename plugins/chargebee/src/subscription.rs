@@ -104,25 +104,16 @@ fn mrr(object: &Fields<'_>, notes: &mut Notes) -> Option<(Money, &'static str)> 
         return None;
     }
     let items = list(object, "subscription_items");
-    let mut parts: Vec<_> = match items.is_empty() {
-        true => vec![part(
-            object,
-            ["plan_amount", "plan_unit_price", "plan_quantity"],
-            currency.as_deref(),
-            notes,
-        )],
-        false => items
-            .iter()
-            .filter(|item| item.text("item_type").as_deref() != Some("charge"))
-            .map(|item| part(item, ["amount", "unit_price", "quantity"], currency.as_deref(), notes))
-            .collect(),
-    };
     let addons = list(object, "addons");
-    parts.extend(
-        addons
-            .iter()
-            .map(|addon| part(addon, ["amount", "unit_price", "quantity"], currency.as_deref(), notes)),
-    );
+    let recurs = |item: &&Fields<'_>| item.text("item_type").as_deref() != Some("charge");
+    let listed = items.iter().filter(recurs).chain(&addons);
+    let mut parts: Vec<_> = listed
+        .filter_map(|of| part(of, ["amount", "unit_price", "quantity"], currency.as_deref(), notes))
+        .collect();
+    if items.is_empty() {
+        let plan = ["plan_amount", "plan_unit_price", "plan_quantity"];
+        parts.extend(part(object, plan, currency.as_deref(), notes));
+    }
     for part in &mut parts {
         part.interval = interval(object);
         part.interval_count = object.whole("billing_period");
@@ -130,21 +121,23 @@ fn mrr(object: &Fields<'_>, notes: &mut Notes) -> Option<(Money, &'static str)> 
     Plan::mrr(&parts).map(|mrr| (mrr, "computed"))
 }
 
-/// What one of the things that are subscribed to costs in a period: its amount, else its price by its quantity.
+/// What one of the things that are subscribed to costs in a period: its amount, else its price by its quantity. What is
+/// metered has neither, and costs what is used of it.
 fn part(
     of: &Fields<'_>,
     [amount, price, quantity]: [&str; 3],
     currency: Option<&str>,
     notes: &mut Notes,
-) -> Plan {
-    match notes.minor(of, amount, currency) {
-        Some(amount) => Plan { unit_amount: Some(amount), ..Plan::default() },
-        None => Plan {
-            unit_amount: notes.minor(of, price, currency),
-            quantity: of.whole(quantity),
-            ..Plan::default()
-        },
+) -> Option<Plan> {
+    if let Some(amount) = notes.minor(of, amount, currency) {
+        return Some(Plan { unit_amount: Some(amount), ..Plan::default() });
     }
+    of.get(quantity)?;
+    Some(Plan {
+        unit_amount: notes.minor(of, price, currency),
+        quantity: of.whole(quantity),
+        ..Plan::default()
+    })
 }
 
 /// When access ends or ended.

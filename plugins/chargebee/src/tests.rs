@@ -175,6 +175,31 @@ fn a_subscription_of_either_catalogue_is_read() {
 }
 
 #[test]
+fn what_is_metered_is_not_in_the_revenue_that_is_reckoned() {
+    let over = with(subscription(), json!({ "status": "cancelled", "cancelled_at": NOW, "mrr": 0 }));
+    let metered =
+        json!([{ "id": "calls", "unit_price": 5 }, { "id": "seats", "unit_price": 600, "quantity": 2 }]);
+    let items = |kind: &str, more: Value| with(json!({ "item_type": kind, "unit_price": 1200 }), more);
+    let cases = [
+        (json!({ "addons": metered }), Some(2100)),
+        (json!({ "addons": [{ "id": "calls", "unit_price": 5 }] }), Some(2000)),
+        (
+            json!({ "addons": null, "subscription_items": [
+                items("plan", json!({ "quantity": 3 })), items("addon", json!({ "metered_quantity": "7" })),
+            ] }),
+            Some(300),
+        ),
+        (json!({ "addons": null, "subscription_items": [items("plan", json!({}))] }), None),
+    ];
+    for (more, expected) in cases {
+        let object = with(over.clone(), more.clone());
+        let block = read("subscription_cancelled", &json!({ "subscription": object })).subscription.unwrap();
+        assert_eq!(block.mrr.map(|money| money.amount_minor), expected, "{more}");
+        assert_eq!(block.mrr_source.as_deref(), expected.map(|_| "computed"), "{more}");
+    }
+}
+
+#[test]
 fn a_decision_says_when_access_ends_and_when_it_was_made() {
     let over =
         json!({ "status": "non_renewing", "cancelled_at": TERM_END, "cancel_schedule_created_at": NOW - 5 });

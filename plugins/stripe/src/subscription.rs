@@ -46,8 +46,9 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
     });
     let currency = object.text("currency");
     let items = items(object);
-    let plans = plans(object, &items, currency.as_deref(), notes);
+    let (mut plans, metered) = plans(object, &items, currency.as_deref(), notes);
     let mrr = Plan::mrr(&plans);
+    plans.extend(metered);
     let (current_period_start, current_period_end) = period_of(object, &items);
     let mut block = Subscription {
         id: object.text("id"),
@@ -72,14 +73,25 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
     block
 }
 
-/// What is subscribed to, a plan for each item.
-fn plans(object: &Fields<'_>, items: &[Fields<'_>], currency: Option<&str>, notes: &mut Notes) -> Vec<Plan> {
+/// What is subscribed to, a plan for each item: those that are paid whatever is used of them, and those that are metered.
+fn plans(
+    object: &Fields<'_>,
+    items: &[Fields<'_>],
+    currency: Option<&str>,
+    notes: &mut Notes,
+) -> (Vec<Plan>, Vec<Plan>) {
     // Before items there was one plan.
     let of = if items.is_empty() && object.get("plan").is_some() { slice::from_ref(object) } else { items };
-    of.iter().map(|item| plan(item, currency, notes)).collect()
+    let (mut licensed, mut metered) = (Vec::new(), Vec::new());
+    for item in of {
+        let (plan, is_metered) = plan(item, currency, notes);
+        if is_metered { &mut metered } else { &mut licensed }.push(plan);
+    }
+    (licensed, metered)
 }
 
-fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Plan {
+/// The plan of an item, and whether it is metered.
+fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> (Plan, bool) {
     let price = item.fields("price").unwrap_or_default();
     let plan = item.fields("plan").unwrap_or_default();
     let recurring = price.fields("recurring").unwrap_or_default();
@@ -97,15 +109,26 @@ fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Plan {
         (false, true) => money::amount(notes, &plan, "amount", currency),
         (false, false) => None,
     };
-    Plan {
+    let usage = recurring.text("usage_type").or_else(|| plan.text("usage_type"));
+    let package = price.fields("transform_quantity").or_else(|| plan.fields("transform_usage"));
+    let quantity = item.whole("quantity");
+    let plan = Plan {
         id: price.text("id").or_else(|| plan.text("id")),
         name: price.text("nickname").or_else(|| plan.text("nickname")).or_else(|| price.text("lookup_key")),
         product_id: id_of(&price, "product").or_else(|| id_of(&plan, "product")),
         interval,
         interval_count: recurring.whole("interval_count").or_else(|| plan.whole("interval_count")),
-        quantity: item.whole("quantity"),
+        quantity: quantity.map(|units| package.and_then(|of| packages(units, &of)).unwrap_or(units)),
         unit_amount,
-    }
+    };
+    (plan, usage.as_deref() == Some("metered"))
+}
+
+/// How many packages are billed for `units`, where a price is that of a package.
+fn packages(units: u64, package: &Fields<'_>) -> Option<u64> {
+    let size = package.whole::<u64>("divide_by").filter(|size| *size > 0)?;
+    let is_down = package.text("round").as_deref() == Some("down");
+    Some(if is_down { units / size } else { units.div_ceil(size) })
 }
 
 /// When access ends or ended.

@@ -137,6 +137,54 @@ fn a_subscription_is_read_in_the_shapes_of_old_and_new_versions() {
 }
 
 #[test]
+fn usage_brings_no_revenue_and_a_package_is_billed_whole() {
+    let priced = |quantity: Value, price: Value, recurring: Value| {
+        let mut item = with(item("price_1", 1200, NOW), json!({ "quantity": quantity }));
+        item["price"] = with(item["price"].take(), price);
+        item["price"]["recurring"] = with(json!({ "interval": "month" }), recurring);
+        item
+    };
+    let seats = || priced(json!(2), json!({}), json!({ "usage_type": "licensed" }));
+    let calls = || priced(json!(null), json!({ "id": "calls" }), json!({ "usage_type": "metered" }));
+    let tens = |units: u64, round: &str| {
+        let package = json!({ "transform_quantity": { "divide_by": 10, "round": round } });
+        priced(json!(units), package, json!({ "usage_type": "licensed" }))
+    };
+    let old = |quantity: u64, more: Value| {
+        let plan = json!({ "id": "price_1", "amount": 1200, "currency": "usd", "interval": "month" });
+        json!({ "quantity": quantity, "plan": with(plan, more) })
+    };
+    let cases = [
+        (json!([calls(), seats()]), Some(2400), "price_1", Some(2)),
+        (json!([calls()]), None, "calls", None),
+        (json!([tens(25, "up")]), Some(3600), "price_1", Some(3)),
+        (json!([tens(25, "down")]), Some(2400), "price_1", Some(2)),
+        (json!([tens(20, "up"), seats()]), Some(4800), "price_1", Some(2)),
+        (json!([old(1, json!({ "usage_type": "metered" }))]), None, "price_1", Some(1)),
+        (
+            json!([old(11, json!({ "transform_usage": { "divide_by": 10, "round": "up" } }))]),
+            Some(2400),
+            "price_1",
+            Some(2),
+        ),
+        (
+            json!([old(11, json!({ "transform_usage": { "divide_by": 0, "round": "up" } }))]),
+            Some(13_200),
+            "price_1",
+            Some(11),
+        ),
+    ];
+    for (items, expected, id, quantity) in cases {
+        let object = with(subscription(), json!({ "items": { "data": items } }));
+        let block = read(&event("customer.subscription.resumed", &object)).subscription.unwrap();
+        assert_eq!(block.mrr.map(|money| money.amount_minor), expected, "{items}");
+        assert_eq!(block.mrr_source.is_some(), expected.is_some(), "{items}");
+        let plan = block.plan.unwrap();
+        assert_eq!((plan.id.as_deref(), plan.quantity), (Some(id), quantity), "{items}");
+    }
+}
+
+#[test]
 fn an_update_is_named_by_what_it_changed() {
     let ending = || with(subscription(), json!({ "cancel_at_period_end": true, "canceled_at": NOW }));
     let dated = || with(subscription(), json!({ "cancel_at": NOW + 86_400 }));

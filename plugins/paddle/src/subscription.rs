@@ -91,7 +91,7 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
 
 fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Plan {
     let price = item.fields("price").unwrap_or_default();
-    let unit = price.fields("unit_price").unwrap_or_default();
+    let unit = unit_price(&price, currency).unwrap_or_default();
     let cycle = price.fields("billing_cycle");
     let interval = match &cycle {
         Some(cycle) => cycle.text("interval").filter(|interval| {
@@ -116,6 +116,23 @@ fn plan(item: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Plan {
         quantity: item.whole("quantity"),
         unit_amount: notes.minor(&unit, "amount", own.as_deref().or(currency)),
     }
+}
+
+/// The price of a unit. In another currency than that of the price itself it is the override, if there is one alone: of
+/// several it is the customer's country that decides, and without any Paddle converts at a rate that it does not tell.
+fn unit_price<'a>(price: &Fields<'a>, currency: Option<&str>) -> Option<Fields<'a>> {
+    let base = price.fields("unit_price")?;
+    let own = base.text("currency_code");
+    if own.is_none() || currency.is_none() || own.as_deref() == currency {
+        return Some(base);
+    }
+    let overrides = price.get("unit_price_overrides").and_then(Json::items)?;
+    let mut fitting = overrides
+        .into_iter()
+        .filter_map(|other| other.pointer("/unit_price")?.fields())
+        .filter(|unit| unit.text("currency_code").as_deref() == currency);
+    let only = fitting.next()?;
+    fitting.next().is_none().then_some(only)
 }
 
 /// The cancellation block. Paddle tells no reason, and of an end not whether somebody wanted it.

@@ -128,6 +128,36 @@ fn a_subscription_is_read_with_what_it_brings_in_a_month() {
 }
 
 #[test]
+fn a_price_is_told_in_the_currency_of_the_subscription_or_not_at_all() {
+    let other = |currency: &str, amount: &str| json!({ "country_codes": ["US"], "unit_price": { "amount": amount, "currency_code": currency } });
+    let cases = [
+        (json!("EUR"), json!([other("EUR", "1")]), Some((4000, "EUR", 6000))),
+        (json!(null), json!([other("USD", "1")]), Some((4000, "EUR", 6000))),
+        (json!("USD"), json!([other("GBP", "1"), other("USD", "5000")]), Some((5000, "USD", 7500))),
+        (json!("USD"), json!([other("USD", "5000"), other("USD", "4500")]), None),
+        (json!("USD"), json!([other("GBP", "5000")]), None),
+        (json!("USD"), json!(["USD", {}, { "unit_price": { "amount": "1" } }]), None),
+        (json!("USD"), json!(null), None),
+    ];
+    for (currency, overrides, expected) in cases {
+        let mut object = with(subscription(), json!({ "currency_code": currency }));
+        object["items"].as_array_mut().unwrap().truncate(1);
+        object["items"][0]["price"]["unit_price_overrides"] = overrides.clone();
+        let draft = read("subscription.resumed", &object);
+        let block = draft.subscription.unwrap();
+        let unit = block.plan.unwrap().unit_amount;
+        let told = unit.as_ref().zip(block.mrr);
+        let told = told.as_ref().map(|(unit, mrr)| {
+            assert_eq!(unit.currency, mrr.currency);
+            (unit.amount_minor, unit.currency.as_str(), mrr.amount_minor)
+        });
+        assert_eq!((told, unit.is_some()), (expected, expected.is_some()), "{currency} {overrides}");
+        assert_eq!(block.mrr_source.is_some(), expected.is_some());
+        assert_eq!(draft.warnings, [""; 0], "{currency} {overrides}");
+    }
+}
+
+#[test]
 fn a_scheduled_change_tells_whether_an_update_is_a_decision_to_cancel() {
     let change = |action: &str, at: &str| {
         let change = json!({ "action": action, "effective_at": at, "resume_at": "2026-09-01T00:00:00Z" });

@@ -73,7 +73,12 @@ fn status(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Option<&'static
     // `status` is the state of Flexprice's row (`published`) in the cloud and that of the invoice in the older format.
     let word =
         object.text("invoice_status").or_else(|| object.text("status").filter(|word| !is_row_status(word)));
-    let settled = paid(object) == Some(Paid::Succeeded);
+    let settled = match paid(object) {
+        Some(Paid::Succeeded) => true,
+        // What was given back was paid before.
+        Some(Paid::Refunded | Paid::PartiallyRefunded) => !is_owed(object),
+        _ => false,
+    };
     match word.map(|word| (word.to_ascii_uppercase(), word)) {
         Some((upper, word)) => match upper.as_str() {
             "DRAFT" => Some("draft"),
@@ -94,6 +99,11 @@ fn status(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Option<&'static
             _ => None,
         },
     }
+}
+
+/// Whether something is left to pay.
+fn is_owed(object: &Fields<'_>) -> bool {
+    object.number("amount_remaining").is_some_and(|left| !left.decimal().is_zero())
 }
 
 fn is_row_status(word: &str) -> bool {

@@ -293,6 +293,16 @@ fn an_invoice_bears_its_amounts_and_state() {
     assert_eq!(state("invoice.create.drafted", json!({ "invoice_status": "DRAFT" })), "draft");
     assert_eq!(state("invoice.drafted", json!({ "invoice_status": null })), "draft");
     assert_eq!(state("invoice.update", json!({ "payment_status": "SUCCEEDED" })), "paid");
+    for (status, left, expected) in [
+        ("REFUNDED", json!("0"), "paid"),
+        ("PARTIALLY_REFUNDED", json!("0.00"), "paid"),
+        ("REFUNDED", json!(null), "paid"),
+        ("PARTIALLY_REFUNDED", json!("99.50"), "open"),
+        ("FAILED", json!("0"), "open"),
+    ] {
+        let members = json!({ "payment_status": status, "amount_remaining": left });
+        assert_eq!(state("invoice.update.payment", members), expected, "{status} {left}");
+    }
     assert_eq!(state("invoice.update", json!({ "invoice_status": "VOIDED" })), "void");
     assert_eq!(state("invoice.payment.overdue", json!({})), "overdue");
     let one_off = one(&seed("invoice.one_off_created", "invoice", &invoice())).invoice.unwrap();

@@ -222,16 +222,14 @@ fn failure(object: &Fields<'_>) -> Failure {
     Failure { code: Some(code.to_owned()), provider_code, provider_reason: None, message }
 }
 
-/// The refund block of a payment that was given back. In part, without a word how much: no amount.
+/// The refund block of a payment that was given back. In part: no amount, since `refunded_amount` is that of all refunds so
+/// far.
 pub(crate) fn refund_of_payment(payment: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Refund {
-    let stated = notes.major(payment, "refunded_amount", currency);
-    let whole = || {
-        if paid(payment) == Some(Paid::Refunded) { notes.major(payment, "amount", currency) } else { None }
-    };
+    let is_whole = paid(payment) == Some(Paid::Refunded);
     Refund {
         id: None,
         payment_id: payment.text("id"),
-        amount: stated.or_else(whole),
+        amount: if is_whole { notes.major(payment, "amount", currency) } else { None },
         status: Some("succeeded".to_owned()),
         reason: None,
         provider_reason: payment.text("refund_reason"),

@@ -339,7 +339,7 @@ fn a_refunded_payment_and_a_failed_refund_bear_a_refund() {
     let refund = draft.refund.unwrap();
     assert_eq!((refund.payment_id.as_deref(), refund.amount.unwrap().amount_minor), (Some("pay_9"), 9950));
     assert_eq!(draft.occurred_at, time("2026-03-09T00:00:00Z"));
-    let part = with(payment(), json!({ "payment_status": "PARTIALLY_REFUNDED" }));
+    let part = with(payment(), json!({ "payment_status": "PARTIALLY_REFUNDED", "refunded_amount": "40.00" }));
     assert_eq!(one(&cloud("payment.updated", "payment", &part)).refund.unwrap().amount, None);
     let failed = one(&seed("credit_note.refund_failure", "credit_note", &credit_note())).refund.unwrap();
     assert_eq!(failed.status.as_deref(), Some("failed"));

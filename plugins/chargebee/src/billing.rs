@@ -108,13 +108,22 @@ fn failure_code(text: &str) -> &'static str {
         ("insufficient_funds", &["insufficient", "not sufficient", "not enough"]),
         ("expired_card", &["expired"]),
         ("fraud_suspected", &["fraud"]),
-        ("blocked_card", &["lost", "stolen", "pick up", "pickup", "blocked", "restricted"]),
+        (
+            "blocked_card",
+            &["lost card", "stolen card", "lost or stolen", "pick up", "pickup", "blocked", "restricted"],
+        ),
         ("authentication_required", &["authentication", "3d secure", "3ds"]),
         ("payment_method_missing", &["no card", "no payment method", "not found"]),
         ("issuer_unavailable", &["issuer unavailable", "issuer not available", "issuer or switch"]),
-        ("processor_error", &["processing error", "processor", "gateway", "timeout", "timed out"]),
-        ("invalid_payment_details", &["invalid", "incorrect", "cvv", "cvc", "mismatch"]),
+        ("processor_error", &["processing error", "timeout", "timed out"]),
+        (
+            "invalid_payment_details",
+            &["cvv", "cvc", "invalid card", "invalid credit card", "invalid account"],
+        ),
         ("card_declined", &["declined", "do not honor", "not permitted", "not allowed"]),
+        // Words that refusals with a cause have too.
+        ("processor_error", &["processor", "gateway"]),
+        ("invalid_payment_details", &["invalid", "incorrect", "mismatch"]),
     ];
     let text = text.to_lowercase();
     let known = WORDS.iter().find(|(_, words)| words.iter().any(|word| text.contains(word)));

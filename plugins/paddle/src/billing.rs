@@ -152,7 +152,7 @@ pub(crate) fn refund(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Refu
     };
     Refund {
         id: object.text("id"),
-        payment_id: object.text("transaction_id"),
+        payment_id: None,
         amount: total(object, notes),
         status: Some(status.to_owned()),
         reason: None,
@@ -170,7 +170,6 @@ pub(crate) fn dispute(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Dis
     };
     Dispute {
         id: object.text("id"),
-        payment_id: object.text("transaction_id"),
         amount: total(object, notes),
         stage: Some(if is_warning { "inquiry" } else { "chargeback" }.to_owned()),
         status: Some(status.to_owned()),

@@ -2,7 +2,7 @@
 
 use crate::catalogue::kind_of;
 use crate::{billing, subscription};
-use billhook_plugin::model::{Customer, Phase, Subscription};
+use billhook_plugin::model::{Customer, Invoice, Phase, Subscription};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
 /// How the ids of Paddle begin, by the block of the draft. Those of adjustments stand in several blocks.
@@ -97,13 +97,18 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
                 draft.payment = Some(Box::new(billing::payment(object, kind, &mut notes)));
             }
         }
-        "adjustment" => match kind.split('.').next() {
-            Some("dispute") => draft.dispute = Some(Box::new(billing::dispute(object, kind, &mut notes))),
-            Some("credit_note") => {
-                draft.credit_note = Some(Box::new(billing::credit_note(object, &mut notes)))
+        "adjustment" => {
+            // It names the transaction and not which of its payments.
+            let id = object.text("transaction_id");
+            draft.invoice = id.map(|id| Box::new(Invoice { id: Some(id), ..Invoice::default() }));
+            match kind.split('.').next() {
+                Some("dispute") => draft.dispute = Some(Box::new(billing::dispute(object, kind, &mut notes))),
+                Some("credit_note") => {
+                    draft.credit_note = Some(Box::new(billing::credit_note(object, &mut notes)))
+                }
+                _ => draft.refund = Some(Box::new(billing::refund(object, kind, &mut notes))),
             }
-            _ => draft.refund = Some(Box::new(billing::refund(object, kind, &mut notes))),
-        },
+        }
         "payment_method" => draft.payment_method = Some(Box::new(billing::payment_method(object))),
         "payout" => draft.payout = Some(Box::new(billing::payout(object, &mut notes))),
         "product" | "price" => draft.product = Some(Box::new(billing::product(object, about, &mut notes))),

@@ -273,6 +273,12 @@ fn an_adjustment_is_told_by_action_and_status() {
     for (verb, action, status, expected) in cases {
         let drafts = normalize(event(&format!("adjustment.{verb}"), &adjustment(action, status))).unwrap();
         let told = drafts.into_iter().map(|draft| {
+            assert_eq!(draft.invoice.unwrap().id.as_deref(), Some("txn_1"), "{verb} {action} {status}");
+            let payments = [
+                draft.refund.as_ref().map(|refund| &refund.payment_id),
+                draft.dispute.as_ref().map(|dispute| &dispute.payment_id),
+            ];
+            assert!(payments.into_iter().flatten().all(Option::is_none), "{verb} {action} {status}");
             let of_refund = draft.refund.and_then(|refund| refund.status);
             let of_dispute = draft.dispute.and_then(|dispute| dispute.status);
             let of_note = draft.credit_note.and_then(|note| note.amount).map(|money| money.original);

@@ -101,6 +101,12 @@ pub(crate) fn payment_of(object: &Fields<'_>) -> Option<String> {
     of("payment_intent").or_else(|| of("charge"))
 }
 
+/// Whether money was moved by Stripe to pay an invoice; else there was nothing to pay, or it was paid elsewhere.
+pub(crate) fn is_paid_here(object: &Fields<'_>) -> bool {
+    let is_outside = object.flag("paid_out_of_band") == Some(true);
+    !is_outside && object.whole::<i64>("amount_paid").is_some_and(|paid| paid > 0)
+}
+
 /// The payment block of an event about an invoice. Why a payment failed is told by the charge alone.
 pub(crate) fn payment_of_invoice(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Payment {
     let field = match kind {

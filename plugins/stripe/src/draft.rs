@@ -196,6 +196,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
     let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
     let key = |id: Option<String>| Some(format!("{kind}:{}", id?));
     match (envelope.about(), kind) {
+        ("invoice", "invoice.paid") if !billing::is_paid_here(object) => key(id),
         (_, "payment.succeeded") | ("invoice", "invoice.paid") => {
             let payment = match envelope.about() {
                 "invoice" => billing::payment_of(object),
@@ -206,10 +207,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
                 "charge" => id_of(object, "payment_intent"),
                 _ => None,
             };
-            match payment {
-                Some(payment) => Some(format!("payment.succeeded:{payment}")),
-                None => key(id),
-            }
+            Some(format!("payment.succeeded:{}", payment.or(id)?))
         }
         ("charge", "payment.canceled") => key(id_of(object, "payment_intent").or(id)),
         // Each attempt has a charge of its own.

@@ -451,10 +451,25 @@ fn one_payment_has_one_key_in_all_the_events_that_tell_it() {
     ] {
         assert_eq!(read(&body).semantic_key.as_deref(), Some("payment.succeeded:pi_1"), "{body}");
     }
-    let outside = with(invoice(), json!({ "status": "paid", "amount_paid": 1200, "paid_out_of_band": true }));
-    let draft = read(&event("invoice.paid", &outside));
-    assert_eq!(draft.payment.unwrap().method.as_deref(), Some("out_of_band"));
-    assert_eq!(draft.semantic_key.as_deref(), Some("invoice.paid:in_1"));
+    let unnamed = with(invoice(), json!({ "status": "paid", "amount_paid": 1200 }));
+    for name in ["invoice.paid", "invoice.payment_succeeded"] {
+        let draft = read(&event(name, &unnamed));
+        assert_eq!(draft.semantic_key.as_deref(), Some("payment.succeeded:in_1"), "{name}");
+    }
+}
+
+#[test]
+fn an_invoice_that_no_money_paid_has_the_key_of_no_payment() {
+    let outside = json!({ "status": "paid", "amount_paid": 1200, "paid_out_of_band": true });
+    let tried = json!({
+        "status": "paid", "amount_paid": 1200, "paid_out_of_band": true, "payment_intent": "pi_1",
+    });
+    let free = json!({ "status": "paid", "amount_paid": 0 });
+    for (more, method) in [(outside, Some("out_of_band")), (tried, Some("out_of_band")), (free, None)] {
+        let draft = read(&event("invoice.paid", &with(invoice(), more.clone())));
+        assert_eq!(draft.payment.and_then(|payment| payment.method).as_deref(), method, "{more}");
+        assert_eq!(draft.semantic_key.as_deref(), Some("invoice.paid:in_1"), "{more}");
+    }
 }
 
 #[test]

@@ -212,10 +212,14 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
         ("charge", "payment.canceled") => key(id_of(object, "payment_intent").or(id)),
         // Each attempt has a charge of its own.
         (about, "payment.failed") => {
-            let error = object.fields("last_payment_error").unwrap_or_default();
+            // The latest charge may be that of an attempt before.
+            let of_intent = || match object.fields("last_payment_error") {
+                Some(error) => id_of(&error, "charge"),
+                None => id_of(object, "latest_charge"),
+            };
             let charge = match about {
                 "charge" => id,
-                "payment_intent" => id_of(object, "latest_charge").or_else(|| error.text("charge")),
+                "payment_intent" => of_intent(),
                 _ => id_of(object, "charge")
                     .or_else(|| Some(format!("{}:{}", id?, object.whole::<u32>("attempt_count")?))),
             };

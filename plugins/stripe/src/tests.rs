@@ -459,6 +459,25 @@ fn one_payment_has_one_key_in_all_the_events_that_tell_it() {
 }
 
 #[test]
+fn a_failed_attempt_of_an_intent_has_the_key_of_its_own_charge() {
+    let cases = [
+        (json!({ "last_payment_error": { "charge": "ch_2" }, "latest_charge": "ch_1" }), Some("ch_2")),
+        (
+            json!({ "last_payment_error": { "code": "authentication_required" }, "latest_charge": "ch_1" }),
+            None,
+        ),
+        (json!({ "last_payment_error": null, "latest_charge": "ch_1" }), Some("ch_1")),
+        (json!({ "latest_charge": { "id": "ch_1" } }), Some("ch_1")),
+        (json!({}), None),
+    ];
+    for (more, charge) in cases {
+        let intent = with(json!({ "id": "pi_1", "amount": 1200, "currency": "usd" }), more.clone());
+        let key = read(&event("payment_intent.payment_failed", &intent)).semantic_key;
+        assert_eq!(key, charge.map(|charge| format!("payment.failed:{charge}")), "{more}");
+    }
+}
+
+#[test]
 fn an_invoice_that_no_money_paid_has_the_key_of_no_payment() {
     let outside = json!({ "status": "paid", "amount_paid": 1200, "paid_out_of_band": true });
     let tried = json!({

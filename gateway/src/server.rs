@@ -13,6 +13,7 @@ use crate::dispatch::rehearsal::Rehearsal;
 use crate::dispatch::{Dispatcher, Lines};
 use crate::ingest::{self, Ingest};
 use crate::model::endpoint::Endpoint;
+use crate::model::id::WebhookId;
 use crate::outbound::Outbound;
 use crate::outbound::address::Policy;
 use crate::plugins::Compiler;
@@ -27,6 +28,7 @@ use crate::worker::{Patience, Stop, Stopper, Wake, supervise};
 use anyhow::{Context, anyhow, bail};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -113,31 +115,17 @@ pub async fn start(
     let roster = loaded.roster;
     let store = open_store(&config).await?;
 
-    let in_flight = dir.join("in-flight");
-    let (in_flight, left) =
-        InFlight::open(&in_flight).with_context(|| format!("cannot open {}", in_flight.display()))?;
-    let suspects = if store.was_clean() { Vec::new() } else { left };
-    if !store.was_clean() {
-        tracing::warn!(
-            suspects = suspects.len(),
-            "the gateway did not stop in order: what was under way runs again"
-        );
-    }
-    crash_point(Point::InRecovery);
-    store.suspect(suspects.clone(), clock.now()).await?;
+    let (in_flight, suspects) = recover(dir, &store, &clock).await?;
 
     let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?.with_steps(loaded.steps));
     let (dispatch, dispatch_woken) = Wake::new();
     let (deliver, deliver_woken) = Wake::new();
     let (replay, replay_woken) = Wake::new();
-    let (failing, failed) = watch::channel(None);
 
     let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
     let ingest =
         Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));
 
-    let (stopper, stop) = Stop::new();
-    let mut tasks = JoinSet::new();
     let lines = Arc::new(Lines { lines: loaded.lines, endpoints: config.endpoints.clone() });
     let dispatcher = Arc::new(Dispatcher::new(
         Arc::clone(&store),
@@ -157,51 +145,30 @@ pub async fn start(
         }
     });
     let shadows = dispatcher.shadows();
-    let watching = config.watch.clone().map(|dir| Watcher::new(dir, Arc::clone(&roster), clock.clone()));
     let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints);
-    let dispatching = {
-        let stop = stop.clone();
-        supervise("dispatch", Patience::default(), move || {
-            let (dispatcher, woken, stop) = (Arc::clone(&dispatcher), dispatch_woken.clone(), stop.clone());
-            async move { dispatcher.run(woken, stop).await }
-        })
-    };
-    let delivering = {
-        let stop = stop.clone();
-        supervise("deliver", Patience::default(), move || {
-            delivery.clone().run(deliver_woken.clone(), stop.clone())
-        })
-    };
-    let replaying = {
-        let (replay, stop) =
-            (Replay::new(Arc::clone(&store), clock.clone(), dispatch.clone(), deliver.clone()), stop.clone());
-        supervise("replay", Patience::default(), move || {
-            replay.clone().run(replay_woken.clone(), stop.clone())
-        })
-    };
-    let pulses = Pulses::default();
-    let watch = watching.map(|watcher| {
+    let replaying = Replay::new(Arc::clone(&store), clock.clone(), dispatch.clone(), deliver.clone());
+    let mut passes = Passes::new();
+    passes.keep("dispatch", &dispatch, move |stop| {
+        let (dispatcher, woken) = (Arc::clone(&dispatcher), dispatch_woken.clone());
+        async move { dispatcher.run(woken, stop).await }
+    });
+    passes.keep("deliver", &deliver, move |stop| delivery.clone().run(deliver_woken.clone(), stop));
+    passes.keep("replay", &replay, move |stop| replaying.clone().run(replay_woken.clone(), stop));
+    let refusing = Arc::clone(&ingest);
+    passes.keep("refused", &ingest.refused_wake(), move |stop| {
+        let ingest = Arc::clone(&refusing);
+        async move { ingest.keep_refused(stop).await }
+    });
+    let watch = config.watch.clone().map(|dir| {
+        let watcher = Arc::new(Watcher::new(dir, Arc::clone(&roster), clock.clone()));
         let (watch, woken) = Wake::new();
-        let (watcher, stop) = (Arc::new(watcher), stop.clone());
-        let watching = supervise("watch", Patience::default(), move || {
-            let (watcher, woken, stop) = (Arc::clone(&watcher), woken.clone(), stop.clone());
+        passes.keep("watch", &watch, move |stop| {
+            let (watcher, woken) = (Arc::clone(&watcher), woken.clone());
             async move { watcher.run(woken, stop).await }
         });
-        tasks.spawn(watched(failing.clone(), pulses.begin("watch", &watch), watching));
         watch
     });
-    let refusing = {
-        let ingest = Arc::clone(&ingest);
-        supervise("refused", Patience::default(), move || {
-            let (ingest, stop) = (Arc::clone(&ingest), stop.clone());
-            async move { ingest.keep_refused(stop).await }
-        })
-    };
-    tasks.spawn(watched(failing.clone(), pulses.begin("dispatch", &dispatch), dispatching));
-    tasks.spawn(watched(failing.clone(), pulses.begin("deliver", &deliver), delivering));
-    tasks.spawn(watched(failing.clone(), pulses.begin("replay", &replay), replaying));
-    tasks.spawn(watched(failing, pulses.begin("refused", &ingest.refused_wake()), refusing));
-    let passes = (stopper, tasks);
+    let Passes { stopper, tasks, failed, pulses, .. } = passes;
 
     let (phase, phase_seen) = watch::channel(Phase::Up);
     let readmitting = Arc::clone(&ingest);
@@ -225,12 +192,10 @@ pub async fn start(
         phase: phase_seen,
         pulses,
     });
-    let mut ingest_face = face();
-    let (serving, stop) = (Arc::clone(&ingest), ingest_face.1);
-    ingest_face.0.1.spawn(async move { serving.serve(listeners.ingest, stop.stopped()).await });
-    let mut admin_face = face();
-    let stop = admin_face.1;
-    admin_face.0.1.spawn(async move { admin::serve(router, listeners.admin, stop.stopped()).await });
+    let serving = Arc::clone(&ingest);
+    let ingest_face = face(move |stop| async move { serving.serve(listeners.ingest, stop.stopped()).await });
+    let admin_face =
+        face(move |stop| async move { admin::serve(router, listeners.admin, stop.stopped()).await });
 
     dispatch.wake();
     deliver.wake();
@@ -243,9 +208,9 @@ pub async fn start(
         deliver,
         replay,
         watch,
-        ingest_face: ingest_face.0,
-        passes,
-        admin_face: admin_face.0,
+        ingest_face,
+        passes: (stopper, tasks),
+        admin_face,
         phase,
         failed,
     })
@@ -320,10 +285,65 @@ impl Running {
     }
 }
 
-/// A face that serves nothing yet, and what stops it.
-fn face() -> ((Stopper, JoinSet<()>), Stop) {
+/// Looks at what was in the pipeline when the process died, if it did: those webhooks are suspected.
+async fn recover(
+    dir: &Path,
+    store: &Shared,
+    clock: &Clock,
+) -> anyhow::Result<(Arc<InFlight>, Vec<WebhookId>)> {
+    let path = dir.join("in-flight");
+    let (in_flight, left) =
+        InFlight::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let suspects = if store.was_clean() { Vec::new() } else { left };
+    if !store.was_clean() {
+        tracing::warn!(
+            suspects = suspects.len(),
+            "the gateway did not stop in order: what was under way runs again"
+        );
+    }
+    crash_point(Point::InRecovery);
+    store.suspect(suspects.clone(), clock.now()).await?;
+    Ok((in_flight, suspects))
+}
+
+/// The loops, which end together, and what tells how they are.
+struct Passes {
+    stopper: Stopper,
+    stop: Stop,
+    tasks: JoinSet<()>,
+    failing: watch::Sender<Option<String>>,
+    failed: watch::Receiver<Option<String>>,
+    pulses: Pulses,
+}
+
+impl Passes {
+    fn new() -> Passes {
+        let (stopper, stop) = Stop::new();
+        let (failing, failed) = watch::channel(None);
+        Passes { stopper, stop, tasks: JoinSet::new(), failing, failed, pulses: Pulses::default() }
+    }
+
+    /// Keeps the loop going that `start` gives and `wake` wakes.
+    fn keep<F, E>(&mut self, name: &'static str, wake: &Wake, start: impl Fn(Stop) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        let pass = supervise(name, Patience::default(), move || start(stop.clone()));
+        self.tasks.spawn(watched(self.failing.clone(), self.pulses.begin(name, wake), pass));
+    }
+}
+
+/// What serves a listener, and what stops it.
+fn face<F>(serve: impl FnOnce(Stop) -> F) -> (Stopper, JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let (stopper, stop) = Stop::new();
-    ((stopper, JoinSet::new()), stop)
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve(stop));
+    (stopper, tasks)
 }
 
 /// Runs a pass to its end and tells if that was not by being stopped.

@@ -1,6 +1,6 @@
 //! A real event from a provider to a verified delivery.
 
-use crate::cli::ask;
+use crate::cli::{ask, text};
 use billhook_tests::Gateway;
 use billhook_tests::START_SECS;
 use billhook_tests::receiver::Receiver;
@@ -167,6 +167,11 @@ async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
     let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
     let recovers: Vec<_> = received.iter().map(|event| event["recovers"].as_str()).collect();
     assert_eq!(recovers, [None, None, received[1]["id"].as_str(), None]);
+    let shown = ask(&gateway, &["event", "show", received[2]["id"].as_str().unwrap()]).await;
+    let failed = format!("recovers     {}", received[1]["id"].as_str().unwrap());
+    assert!(text(&shown.stdout).contains(&failed), "{}", text(&shown.stdout));
+    let none = ask(&gateway, &["event", "ls", "--type", "payment.recoverd"]).await;
+    assert!(text(&none.stderr).contains("no canonical type"), "{}", text(&none.stderr));
     assert_eq!(received[1]["retention"]["kind"], "dunning");
     gateway.stop().await;
 }

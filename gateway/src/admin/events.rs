@@ -2,6 +2,7 @@
 
 use crate::admin::cursor::List;
 use crate::admin::error::ApiError;
+use crate::admin::jobs::check_type;
 use crate::admin::params::{Id, Params, rows};
 use crate::admin::{Admin, view, webhooks};
 use crate::api::Story;
@@ -18,6 +19,7 @@ pub(crate) async fn list(
     State(admin): State<Arc<Admin>>,
     Params(query): Params<EventQuery>,
 ) -> Result<Json<Page<Event>>, ApiError> {
+    check_type(query.kind.as_deref()).map_err(ApiError::BadQuery)?;
     let list = List::new("events", &[query.kind.as_deref(), query.source.as_deref()]);
     let page = StorePage { after: list.key(query.after.as_deref())?, n: rows(query.limit)? };
     let filter = EventFilter { kind: query.kind, source: query.source };

@@ -134,7 +134,12 @@ pub(crate) fn check(select: &job::Select) -> Result<(), String> {
     {
         return Err(format!("`since` ({since}) is after `until` ({until})"));
     }
-    match select.kind.as_ref().filter(|kind| !kind::is_known(kind)) {
+    check_type(select.kind.as_deref())
+}
+
+/// Refuses a type that no event has.
+pub(crate) fn check_type(kind: Option<&str>) -> Result<(), String> {
+    match kind.filter(|kind| !kind::is_known(kind)) {
         Some(kind) => Err(format!("`type` is `{kind}`, which is no canonical type")),
         None => Ok(()),
     }

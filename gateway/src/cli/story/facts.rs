@@ -23,6 +23,7 @@ pub(super) fn of(event: &Event) -> Vec<Node> {
     facts.extend(event.cancellation.as_ref().map(reason));
     facts.extend(event.invoice.as_deref().map(invoice));
     facts.extend(event.payment.as_deref().map(payment));
+    facts.push(Fact::line("recovers", vec![event.recovers.clone()]));
     facts.extend(event.refund.as_deref().map(refund));
     facts.extend(event.dispute.as_deref().map(dispute));
     facts.extend(event.credit_note.as_deref().map(credit_note));

@@ -193,7 +193,7 @@ impl Dispatcher {
             tokio::select! {
                 Some(_) = runs.join_next() => while runs.try_join_next().is_some() {},
                 () = woken.woken(), if runs.len() < CONCURRENCY => {}
-                () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if runs.len() < CONCURRENCY => {}
+                () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if due.is_some() => {}
                 () = &mut stopped => break,
             }
         }

@@ -8,7 +8,7 @@ use crate::deliver;
 use crate::dispatch::{Line, Step};
 use crate::ingest::{Inlet, Inlets};
 use crate::model::endpoint::Endpoint;
-use crate::model::source::{Auth, Source};
+use crate::model::source::{Auth, Place, Source};
 use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
@@ -52,7 +52,12 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         let line = line.now();
         let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
         let steps = if steps.is_empty() { String::new() } else { format!(", then {}", steps.join(", ")) };
-        format!("source `{source}` is normalized by `{}`{steps}", line.normalizer.name())
+        let providers = &line.normalizer.manifest().providers;
+        let facts = providers.iter().find(|provider| provider.name == line.provider);
+        let own = config.sources.iter().find(|own| own.name == *source);
+        let in_path = own.is_some_and(|own| inlet(own, facts).event_name.contains(&Place::Path));
+        let path = if in_path { format!("; posted to /in/{source}/EVENT") } else { String::new() };
+        format!("source `{source}` is normalized by `{}`{steps}{path}", line.normalizer.name())
     };
     let judged = config.sources.iter().filter_map(|source| match &source.auth {
         Auth::Plugin { plugin } => Some(format!("source `{}` is judged by `{plugin}`", source.name)),

@@ -179,8 +179,11 @@ impl Staging {
 }
 
 impl Kv {
-    /// The entry at `key`, as the run has it.
+    /// The entry at `key`, as the run has it. Nothing is at a key that is too long to be written.
     pub(super) async fn get(&self, key: &KvKey, now: Time) -> Result<Option<KvEntry>, StoreError> {
+        if key.key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
         match self {
             Kv::None => Ok(None),
             Kv::ReadOnly(store) => store.kv(key, now).await,
@@ -217,6 +220,7 @@ impl Kv {
         now: Time,
     ) -> Result<(), KvRefused> {
         let Kv::Staged(staging) = self else { return Err(KvRefused::ReadOnly) };
+        check(&key, Some(&value))?;
         let (is_own, seen) = {
             let stage = staging.stage();
             (stage.writes.contains_key(&key), stage.seen.get(&key).copied())

@@ -35,8 +35,12 @@ const REFUSED_V4: [&str; 17] = [
     "240.0.0.0/4",
     "255.255.255.255/32",
 ];
-/// The same for IPv6, beside what carries an IPv4 address. `2001::/23` has Teredo in it.
-const REFUSED_V6: [&str; 12] = [
+/// The same for IPv6, beside what carries an IPv4 address. `2001::/23` has Teredo in it. Of the first three, which leave
+/// only `2000::/3`, some parts are there once more: their edges are looked at.
+const REFUSED_V6: [&str; 15] = [
+    "::/3",
+    "4000::/2",
+    "8000::/1",
     "::/8",
     "64:ff9b:1::/48",
     "100::/64",

@@ -86,7 +86,8 @@ fn denied(ip: IpAddr) -> Option<(IpNet, &'static str)> {
             DENIED_V4.iter().find(|(net, _)| net.contains(&ip)).map(|(net, what)| (IpNet::V4(*net), *what))
         }
         IpAddr::V6(ip) => {
-            DENIED_V6.iter().find(|(net, _)| net.contains(&ip)).map(|(net, what)| (IpNet::V6(*net), *what))
+            let mut denied = DENIED_V6.iter().chain(ABOVE_AND_BELOW.iter());
+            denied.find(|(net, _)| net.contains(&ip)).map(|(net, what)| (IpNet::V6(*net), *what))
         }
     }
 }
@@ -135,6 +136,13 @@ const DENIED_V6: [(Ipv6Net, &str); 11] = [
     (v6(0xfc00, 0, 0, 7), "private"),
     (v6(0xfe80, 0, 0, 10), "link-local"),
     (v6(0xff00, 0, 0, 8), "multicast"),
+];
+
+/// Everything outside `2000::/3`, the only addresses that are given out to the public.
+const ABOVE_AND_BELOW: [(Ipv6Net, &str); 3] = [
+    (v6(0, 0, 0, 3), "not for the public"),
+    (v6(0x4000, 0, 0, 2), "not for the public"),
+    (v6(0x8000, 0, 0, 1), "not for the public"),
 ];
 
 #[cfg(test)]
@@ -213,6 +221,8 @@ mod tests {
             "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::1",
             "100::1",
+            "200::1",
+            "1fff:ffff::1",
             "2001::1",
             "2001:0:4136:e378:8000:63bf:3fff:fdd2",
             "2001:1ff:ffff::",
@@ -220,11 +230,15 @@ mod tests {
             "2002:808:808::1",
             "2002:7f00:1::",
             "3fff::1",
+            "4000::1",
             "5f00::1",
+            "8000::1",
+            "bfff::1",
             "fc00::1",
             "fd00:ec2::254",
             "fe80::1",
             "febf::1",
+            "fec0::1",
             "ff02::1",
         ];
         let policy = Policy::default();
@@ -293,16 +307,8 @@ mod tests {
                 let protocols = a == 0x2001 && b < 0x200;
                 let special =
                     protocols || a == 0x2002 || (a, b) == (0x2001, 0xdb8) || (a == 0x3fff && b & 0xf000 == 0);
-                let refused = a >> 8 == 0
-                    || a == 0x5f00
-                    || a >> 9 == 0x7e
-                    || a >> 6 == 0x3fa
-                    || a >> 8 == 0xff
-                    || special;
-                if a == 0x100 {
-                    continue;
-                }
-                assert_eq!(policy.check(IpAddr::V6(ip), 443).is_err(), refused, "{ip}");
+                let is_global = a >> 13 == 1;
+                assert_eq!(policy.check(IpAddr::V6(ip), 443).is_ok(), is_global && !special, "{ip}");
             }
         }
     }

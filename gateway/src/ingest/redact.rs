@@ -58,14 +58,21 @@ pub(super) fn body(inlet: &Inlet, arrival: &Arrival) -> Bytes {
     paths.fold(arrival.body.clone(), |body, path| replace(&body, path).unwrap_or(body))
 }
 
-/// `body`, which is JSON, with the value at `path` replaced, if there is one.
+/// `body`, which is JSON, with every value that `path` may mean replaced, if there is one: nothing says which member of
+/// a key that stands twice a reader takes, and some providers send many objects in one array.
 fn replace(body: &Bytes, path: &str) -> Option<Bytes> {
     let json = std::str::from_utf8(body).ok()?;
-    let value = pointer::find(json, path)?;
-    // `find` promises a slice of `json`, so the difference of their addresses is where it begins.
-    let start = value.as_ptr().addr().checked_sub(json.as_ptr().addr())?;
-    let (before, after) = (body.get(..start)?, body.get(start + value.len()..)?);
-    Some([before, REDACTED, after].concat().into())
+    let values = pointer::find_all(json, path);
+    let (mut redacted, mut copied) = (Vec::with_capacity(body.len()), 0);
+    for value in &values {
+        // A slice of `json`, so the difference of their addresses is where it begins.
+        let start = value.as_ptr().addr().checked_sub(json.as_ptr().addr())?;
+        redacted.extend_from_slice(body.get(copied..start)?);
+        redacted.extend_from_slice(REDACTED);
+        copied = start + value.len();
+    }
+    redacted.extend_from_slice(body.get(copied..)?);
+    (!values.is_empty()).then(|| redacted.into())
 }
 
 #[cfg(test)]
@@ -123,6 +130,11 @@ mod tests {
             ),
             (r#"{"destination":{"token":"s"},"é":"\u00e9"}"#, r#"{"destination":"***","é":"\u00e9"}"#),
             (r#"{"deep":[{"key":["s"]}],"a":1}"#, r#"{"deep":[{"key":"***"}],"a":1}"#),
+            (r#"{"destination":"s","destination":"t"}"#, r#"{"destination":"***","destination":"***"}"#),
+            (
+                r#"[ {"destination":1}, 2, {"destination":3} ]"#,
+                r#"[ {"destination":"***"}, 2, {"destination":"***"} ]"#,
+            ),
             (r#"{"other":"destination"}"#, r#"{"other":"destination"}"#),
             (r#"{"destination":"s""#, r#"{"destination":"s""#),
             ("destination=s", "destination=s"),

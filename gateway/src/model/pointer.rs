@@ -40,6 +40,40 @@ pub fn find<'a>(json: &'a str, pointer: &str) -> Option<&'a str> {
     Some(value)
 }
 
+/// The JSON texts of all values that a pointer may be taken to mean, slices of `json` in its order: along its path every
+/// member of a key that stands twice, and in an array, where a step is no index, that step of every element.
+pub fn find_all<'a>(json: &'a str, pointer: &str) -> Vec<&'a str> {
+    let mut found = vec![json.trim_matches(is_space)];
+    if pointer.is_empty() {
+        return found;
+    }
+    let Some(path) = pointer.strip_prefix('/') else { return Vec::new() };
+    for token in path.split('/') {
+        let token = unescape(token);
+        found = found.into_iter().flat_map(|value| step(value, &token)).collect();
+    }
+    found
+}
+
+/// What a step leads to from `value`.
+fn step<'a>(value: &'a str, token: &str) -> Vec<&'a str> {
+    let Some(mut children) = Children::of(value, DEPTH_MAX) else { return Vec::new() };
+    if children.is_object {
+        return members(value, token).collect();
+    }
+    match index(token) {
+        Some(at) => children.nth(at).into_iter().map(|child| child.value).collect(),
+        None => children.flat_map(|child| members(child.value, token)).collect(),
+    }
+}
+
+/// The members of an object that are called `name`.
+fn members<'a>(object: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let children = Children::of(object, DEPTH_MAX).filter(|children| children.is_object);
+    let called = children.into_iter().flatten().filter(move |child| child.is_called(name));
+    called.map(|child| child.value)
+}
+
 /// The scalar at an RFC 6901 pointer; `None` if there is nothing, an array or an object.
 pub fn scalar(json: &str, pointer: &str) -> Option<Scalar> {
     let text = find(json, pointer)?;
@@ -226,6 +260,26 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
 mod tests {
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn all_that_a_pointer_may_mean_is_found_through_arrays_and_repeated_keys() {
+        let json = r#"[{"a": {"b": 1}, "a": [{"b": 2}, 7, {"b": [3], "b": 4}]}, {"c": 0}, [{"a": 5}], {"a": {"b": "x"}}]"#;
+        let cases: [(&str, &[&str]); 8] = [
+            ("/a/b", &["1", "2", "[3]", "4", "\"x\""]),
+            ("/0/a/b", &["1", "2", "[3]", "4"]),
+            ("/a/0/b", &["2"]),
+            ("/2/0/a", &["5"]),
+            ("/a/9", &[]),
+            ("/none", &[]),
+            ("a", &[]),
+            ("/c", &["0"]),
+        ];
+        for (pointer, expected) in cases {
+            assert_eq!(find_all(json, pointer), expected, "{pointer}");
+        }
+        assert_eq!(find_all(" 1 ", ""), ["1"]);
+        assert!(find_all("[{\"a\":", "/a").is_empty());
+    }
 
     #[test]
     fn values_are_found_as_they_are_written() {

@@ -62,6 +62,8 @@ pub(super) struct State {
     /// What the plugin has opened.
     opened: ResourceTable,
     http_calls: u32,
+    /// Bytes of the requests that are open.
+    http_bytes: usize,
     calls: u32,
     memory: usize,
     table_elements: usize,
@@ -90,6 +92,7 @@ impl State {
             kv: call.kv.clone(),
             opened,
             http_calls: 0,
+            http_bytes: 0,
             calls: 0,
             memory: 0,
             table_elements: 0,

@@ -12,7 +12,7 @@ use gateway::model::secret::Secret;
 use gateway::model::webhook::WebhookState;
 use gateway::outbound::Outbound;
 use gateway::outbound::address::Policy;
-use gateway::plugins::{Options, Plugins, Spec};
+use gateway::plugins::{Limits, Options, Plugins, Spec};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -112,6 +112,59 @@ async fn a_flood_of_opened_secrets_ends() {
     assert!(told.starts_with("over its limit: ") && told.contains("handles at one time"), "{told}");
     assert!(is_readable(&told) && !VALUES.iter().any(|value| told.contains(value)), "{told}");
     assert_eq!(plugins.in_use(), Some(0));
+}
+
+/// A guest that opens requests until it is stopped, each with a body of so many bytes.
+fn hoarder(body: usize) -> Guest {
+    let normalize = format!(
+        "(loop $more
+           (call $set_body
+             (call $request (i32.const 512) (i32.const 4) (i32.const 520) (i32.const 10))
+             (i32.const 0) (i32.const {body}))
+           (br $more))
+         (i32.const 0)"
+    );
+    Guest {
+        memory: "8",
+        imports: r#"
+          (import "billhook:plugin/http@0.1.0" (instance $http
+            (export "request" (type $request (sub resource)))
+            (export "[constructor]request"
+              (func (param "method" string) (param "url" string) (result (own $request))))
+            (export "[method]request.set-body"
+              (func (param "self" (borrow $request)) (param "body" (list u8))))))
+          (alias export $http "[constructor]request" (func $request))
+          (alias export $http "[method]request.set-body" (func $set_body))"#,
+        lowered: "
+          (core func $request (canon lower (func $request) (memory $memory)))
+          (core func $set_body (canon lower (func $set_body) (memory $memory)))",
+        with: r#"(with "more" (instance
+            (export "request" (func $request)) (export "set-body" (func $set_body))))"#,
+        items: r#"
+          (import "more" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+          (import "more" "set-body" (func $set_body (param i32 i32 i32)))
+          (data (i32.const 512) "POST    https://a/")"#,
+        normalize: normalize.leak(),
+        manifest: "grants = [\"http:a\"]\n",
+        ..WELL
+    }
+}
+
+#[tokio::test]
+async fn the_bytes_of_all_open_requests_count() {
+    let plugins = engine(1);
+    // One that is too large is dropped at once: then only the number of handles ends it.
+    for (body, expected) in
+        [(200_000, "1048576 bytes of requests that are open"), (300_000, "handles at one time")]
+    {
+        let grants = vec!["http:a".to_owned()];
+        let spec = spec("hoarder", hoarder(body).component());
+        let limits = Limits { handles: 20, cpu: Limits::CPU_MAX, ..spec.limits };
+        let hoarder = plugins.load(Spec { grants, limits, ..spec });
+        let told = said(&hoarder.unwrap_or_else(|error| panic!("{error}"))).await.unwrap_err();
+        assert!(told.starts_with("over its limit: ") && told.contains(expected), "{told}");
+        assert_eq!(plugins.in_use(), Some(0));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Requests to hosts that were granted: through the gateway's own client and its address policy, without redirects.
 
-use super::State;
+use super::{LimitReached, State};
 use crate::model::attempt::Failure;
 use crate::model::header;
 use crate::outbound::{Fetch, Fetched};
@@ -10,8 +10,8 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
 use std::time::Duration;
 use url::Url;
-use wasmtime::Result;
 use wasmtime::component::Resource;
+use wasmtime::{Error, Result};
 
 /// Requests that one call may send.
 const REQUESTS_MAX: u32 = 10;
@@ -22,6 +22,8 @@ const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// The most headers of a request, and the bytes of their names and values.
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
+/// The bytes of all requests that a call has open: they are the host's memory, not the plugin's.
+const OPEN_BYTES_MAX: usize = 1 << 20;
 /// The longest URL as it is sent: the client takes 64 KiB.
 const URL_BYTES_MAX: usize = 8 << 10;
 /// How long a request may take unless the plugin says so; the call's own time ends it sooner.
@@ -52,26 +54,33 @@ impl http::HostRequest for State {
         self.count_call()?;
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let request = HttpRequest { method, url, headers, body, timeout: TIMEOUT, wrong: None };
+        self.weigh(0, request.bytes())?;
         Ok(self.opened.push(request)?)
     }
 
     fn set_header(&mut self, request: Resource<HttpRequest>, name: String, value: Vec<u8>) -> Result<()> {
         self.count_call()?;
         let request = self.opened.get_mut(&request)?;
+        let before = request.bytes();
         if let Err(wrong) = request.set_header(&name, &value) {
             request.wrong.get_or_insert(wrong);
         }
-        Ok(())
+        let after = request.bytes();
+        self.weigh(before, after)
     }
 
     fn set_body(&mut self, request: Resource<HttpRequest>, body: Vec<u8>) -> Result<()> {
         self.count_call()?;
         let request = self.opened.get_mut(&request)?;
+        let before = request.bytes();
         if body.len() > REQUEST_BYTES_MAX {
             request.wrong.get_or_insert(http::HttpError::TooLarge(REQUEST_BYTES_MAX as u64));
+            request.body = Bytes::new();
+        } else {
+            request.body = body.into();
         }
-        request.body = body.into();
-        Ok(())
+        let after = request.bytes();
+        self.weigh(before, after)
     }
 
     fn set_timeout_ms(&mut self, request: Resource<HttpRequest>, timeout: u32) -> Result<()> {
@@ -113,12 +122,32 @@ impl http::HostRequest for State {
     }
 
     fn drop(&mut self, request: Resource<HttpRequest>) -> Result<()> {
-        self.opened.delete(request)?;
+        let bytes = self.opened.delete(request)?.bytes();
+        self.weigh(bytes, 0)
+    }
+}
+
+impl State {
+    /// Notes that a request which is open has `after` bytes instead of `before`.
+    fn weigh(&mut self, before: usize, after: usize) -> Result<()> {
+        self.http_bytes = self.http_bytes.saturating_sub(before).saturating_add(after);
+        if self.http_bytes > OPEN_BYTES_MAX {
+            let bound = format!("{OPEN_BYTES_MAX} bytes of requests that are open at one time");
+            return Err(Error::new(LimitReached(bound)));
+        }
         Ok(())
     }
 }
 
 impl HttpRequest {
+    fn bytes(&self) -> usize {
+        self.method.len() + self.url.len() + self.header_bytes() + self.body.len()
+    }
+
+    fn header_bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    }
+
     fn set_header(&mut self, name: &str, value: &[u8]) -> Result<(), http::HttpError> {
         let other = |why: String| http::HttpError::Other(one_line(&why, WHY_BYTES_MAX));
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -128,11 +157,13 @@ impl HttpRequest {
         }
         let value = HeaderValue::from_bytes(value)
             .map_err(|_| other(format!("the value of `{name}` has a control character")))?;
-        self.headers.insert(name, value);
-        let bytes: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if self.headers.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        let replaced = self.headers.get(&name).map(|old| name.as_str().len() + old.len());
+        let bytes = self.header_bytes() - replaced.unwrap_or(0) + name.as_str().len() + value.len();
+        let count = self.headers.len() + usize::from(replaced.is_none());
+        if count > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
             return Err(http::HttpError::TooLarge(HEADER_BYTES_MAX as u64));
         }
+        self.headers.insert(name, value);
         Ok(())
     }
 

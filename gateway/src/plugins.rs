@@ -1,7 +1,7 @@
 //! Plugins: WebAssembly components that normalize, filter and annotate, each in a sandbox of its own.
 //!
 //! [`Plugins::start`] makes the engine. [`Plugins::load`] turns a component into a [`Plugin`]: its manifest is read
-//! ([`manifest`]), its configuration is held against its schema, it is compiled or found in the cache ([`compile`]),
+//! ([`manifest`]), its configuration is held against its schema (`config`, `schema`), it is compiled or found in the cache ([`compile`]),
 //! what it begins with is held against its limits (`size`), and its imports are linked (`link`, `imports`, `wasi`). A
 //! call (`call`) takes a fresh instance from the pool, so that no call sees what another left behind, runs it within
 //! [`Limits`] and checks what it gave (`output`).
@@ -18,6 +18,7 @@ mod bindings;
 mod call;
 pub mod compile;
 mod component;
+mod config;
 mod engine;
 mod failed;
 mod grants;
@@ -28,6 +29,7 @@ mod link;
 pub mod manifest;
 mod output;
 pub mod roster;
+mod schema;
 pub mod shipped;
 mod size;
 mod slot;
@@ -264,7 +266,7 @@ impl Plugins {
 fn describe(spec: &Spec) -> Result<(Manifest, Bytes), LoadError> {
     let sections = component::read(&spec.name, &spec.component)?;
     let manifest = Manifest::read(&spec.name, sections.manifest)?;
-    let config = manifest::check_config(&spec.name, sections.config_schema, &spec.config)?;
+    let config = config::check(&spec.name, sections.config_schema, &spec.config)?;
     Ok((manifest, config))
 }
 

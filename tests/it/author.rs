@@ -140,7 +140,7 @@ fn a_fixture_that_is_answered_otherwise_is_shown_and_can_be_blessed() {
 #[test]
 fn what_keeps_a_fixture_from_being_played_is_told() {
     let cases = [
-        (PAID, "dorp = []", "'dorp'"),
+        (PAID, "dorp = []", "`config.dorp`: there is no such key: there are "),
         (r#"{"kind": "map", "event": {}}"#, RULES, "it is for `map`, which `event-filter` does not export"),
     ];
     for (input, config, expected) in cases {

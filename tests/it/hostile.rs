@@ -42,6 +42,8 @@ const GRANTS: &str = "gateway/src/plugins/grants.rs";
 const LINE: &str = "tests/it/plugins.rs";
 const HOST: &str = "gateway/src/plugins/tests.rs";
 const LINK: &str = "gateway/src/plugins/link.rs";
+const SCHEMA: &str = "gateway/src/plugins/schema.rs";
+const CONFIG: &str = "gateway/src/plugins/config.rs";
 const BREAKER: &str = "gateway/src/model/rest.rs";
 
 /// Its number, what is tried, and the tests that see it.
@@ -49,7 +51,7 @@ type Row = (u8, &'static str, &'static [Seen]);
 /// A test: its file and its name.
 type Seen = (&'static str, &'static str);
 
-const MATRIX: [Row; 18] = [
+const MATRIX: [Row; 20] = [
     (
         1,
         "endless loops: export, start, destructor, post-return, realloc",
@@ -188,6 +190,20 @@ const MATRIX: [Row; 18] = [
             (GRANTED, "a_call_that_waits_for_a_host_ends_when_its_time_is_up"),
             (HOST, "time_on_the_clock_is_limited_too"),
         ],
+    ),
+    (
+        19,
+        "config schemas that take all stack, time or memory of who checks a configuration",
+        &[
+            (HERE, "what_can_never_run_is_refused_when_it_is_loaded"),
+            (SCHEMA, "a_schema_that_could_take_all_stack_or_time_is_refused"),
+            (CONFIG, "a_pattern_that_takes_much_memory_is_refused"),
+        ],
+    ),
+    (
+        20,
+        "requests to hosts that are opened with large bodies and not sent",
+        &[(GRANTED, "the_bytes_of_all_open_requests_count")],
     ),
 ];
 
@@ -427,10 +443,20 @@ async fn no_call_finds_what_another_left_in_the_same_slot() {
     }
 }
 
+/// A schema of which each of 40 parts is twice the next.
+fn doubling() -> String {
+    let part = |n: usize| {
+        let next = format!(r##"{{ "$ref": "#/$defs/a{}" }}"##, n + 1);
+        format!(r#""a{n}": {{ "allOf": [{next}, {next}] }}"#)
+    };
+    let parts: Vec<String> = (0..40).map(part).collect();
+    format!(r##"{{ "$ref": "#/$defs/a0", "$defs": {{ {}, "a40": {{}} }} }}"##, parts.join(", "))
+}
+
 #[test]
 fn what_can_never_run_is_refused_when_it_is_loaded() {
     let plugins = engine(4);
-    let cases: [(&str, Guest); 13] = [
+    let cases: [(&str, Guest); 15] = [
         ("begins with 134217728 bytes of memory, but may have 67108864", Guest { memory: "2048", ..WELL }),
         ("minimum byte size of 4294967296 which exceeds the limit", Guest { memory: "65536", ..WELL }),
         (
@@ -464,6 +490,14 @@ fn what_can_never_run_is_refused_when_it_is_loaded() {
         (
             "has a configuration schema that ",
             Guest { schema: r#"{ "$ref": "file:///etc/hostname" }"#, ..WELL },
+        ),
+        (
+            "a configuration schema that is too large once its references are followed",
+            Guest { schema: doubling().leak(), ..WELL },
+        ),
+        (
+            "a configuration schema that is too large once its references are followed",
+            Guest { schema: r##"{ "allOf": [{ "$ref": "#" }] }"##, ..WELL },
         ),
     ];
     // Code from the cache meets the pool later than code that was just compiled.

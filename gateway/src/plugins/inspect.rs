@@ -1,7 +1,7 @@
 //! What a component says of itself and what it is, without compiling or running it.
 
 use crate::plugins::manifest::Manifest;
-use crate::plugins::{Component, LoadError, component};
+use crate::plugins::{Component, LoadError, component, config};
 use serde_json::Value;
 
 /// What there is to know about a component.
@@ -34,9 +34,7 @@ pub fn inspect(plugin: &str, component: &Component) -> Result<Inspection, LoadEr
     let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
     let text = String::from_utf8_lossy(sections.manifest);
     let written = toml::from_str(&text).map_err(|error| wrong(format!("is wrong: {error}")))?;
-    let schema = sections.config_schema.map(serde_json::from_slice).transpose();
-    let config_schema =
-        schema.map_err(|error| wrong(format!("has a configuration schema that is not JSON: {error}")))?;
+    let config_schema = sections.config_schema.map(|bytes| config::schema(plugin, bytes)).transpose()?;
     let contract =
         sections.exports.iter().find_map(|export| export.strip_prefix("billhook:plugin/")?.split_once('@'));
     Ok(Inspection {

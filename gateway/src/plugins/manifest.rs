@@ -4,9 +4,6 @@ use crate::model::source::Place;
 use crate::model::webhook::DedupeKey;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, component, grants};
-use bytes::Bytes;
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -18,12 +15,8 @@ use std::time::Duration;
 const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// A name or version longer than this is refused: every event carries them.
 const WORD_BYTES_MAX: usize = 128;
-/// A configuration that is larger than this as JSON is refused: every call that asks for it copies it.
-const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// At most this many calls are tried before a version takes the place of another.
 const SMOKE_MAX: usize = 16;
-/// At most this many mistakes of a configuration are told.
-const MISTAKES_MAX: usize = 20;
 
 /// What a plugin says of itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -284,74 +277,6 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// Holds a configuration against the plugin's schema and gives the JSON that the plugin sees. Null counts as `{}`;
-/// without a schema only `{}` fits. Values are not told: they may be secrets.
-pub(super) fn check_config(plugin: &str, schema: Option<&[u8]>, config: &Value) -> Result<Bytes, LoadError> {
-    let refuse = |mistakes: Vec<String>| LoadError::Config { plugin: plugin.to_owned(), mistakes };
-    let wrong_schema = |why: String| LoadError::Manifest {
-        plugin: plugin.to_owned(),
-        why: one_line(&format!("has a configuration schema that {why}"), SHOWN_MAX),
-    };
-    let config = match config {
-        Value::Null => Value::Object(serde_json::Map::new()),
-        Value::Object(_) => config.clone(),
-        _ => return Err(refuse(vec!["`config` must be a table".to_owned()])),
-    };
-    let json = Bytes::from(config.to_string());
-    if json.len() > CONFIG_BYTES_MAX {
-        let len = json.len();
-        return Err(refuse(vec![format!(
-            "`config`: {len} bytes as JSON are too many: at most {CONFIG_BYTES_MAX}"
-        )]));
-    }
-    match schema {
-        Some(schema) => {
-            let schema: Value = serde_json::from_slice(schema)
-                .map_err(|error| wrong_schema(format!("is not JSON: {error}")))?;
-            let validator = jsonschema::validator_for(&schema)
-                .map_err(|error| wrong_schema(format!("is not a JSON Schema: {error}")))?;
-            let mistakes: Vec<String> =
-                validator.iter_errors(&config).take(MISTAKES_MAX).map(|error| mistake(&error)).collect();
-            if !mistakes.is_empty() {
-                return Err(refuse(mistakes));
-            }
-        }
-        None => {
-            let keys = config.as_object().into_iter().flat_map(|object| object.keys());
-            let mistakes: Vec<String> =
-                keys.map(|key| format!("`config.{key}`: it takes no configuration")).collect();
-            if !mistakes.is_empty() {
-                return Err(refuse(mistakes));
-            }
-        }
-    }
-    Ok(json)
-}
-
-/// One mistake: the key as it stands in the configuration file, and what is wrong with its value.
-fn mistake(error: &ValidationError<'_>) -> String {
-    let key = error.instance_path().to_string().replace('/', ".");
-    let why = match choices(error.kind()) {
-        Some(choices) => format!("the value is none of {choices}"),
-        None => error.masked_with("the value").to_string(),
-    };
-    // The plugin wrote the schema, and may have chosen its words to look like something else.
-    one_line(&format!("`config{key}`: {why}"), SHOWN_MAX)
-}
-
-/// What the value may be, where it is one of several constants: a schema made from an `enum` of Rust says so.
-fn choices(kind: &ValidationErrorKind) -> Option<String> {
-    let (ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context }) = kind
-    else {
-        return None;
-    };
-    let constants = context.iter().map(|errors| match errors.first()?.kind() {
-        ValidationErrorKind::Constant { expected_value } => Some(expected_value.to_string()),
-        _ => None,
-    });
-    Some(constants.collect::<Option<Vec<_>>>()?.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,52 +373,5 @@ mod tests {
         assert!(told("body='{}'").contains("the plugin is no normalizer"));
         assert!(told("event='[]'").contains("is no JSON object"));
         assert!(told(&"event='{}'\n[[smoke]]\n".repeat(20)).contains("more than 16"));
-    }
-
-    #[test]
-    fn mistakes_of_a_configuration_name_the_key_and_hide_the_value() {
-        let schema = br#"{"type": "object", "additionalProperties": false, "required": ["currency"],
-            "properties": {"currency": {"type": "string"}, "offers": {"items": {"type": "integer"}}}}"#;
-        let check = |schema: Option<&[u8]>, config: &str| {
-            let config = serde_json::from_str(config).unwrap();
-            check_config("p", schema, &config)
-                .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
-                .map_err(|error| error.to_string())
-        };
-        assert_eq!(check(Some(schema), r#"{"currency": "USD"}"#).unwrap(), r#"{"currency":"USD"}"#);
-        assert_eq!(check(None, "null").unwrap(), "{}");
-        let cases = [
-            (
-                Some(&schema[..]),
-                r#"{"currency": "USD", "offers": [1, "hush"]}"#,
-                "`config.offers.1`: the value is not of type \"integer\"",
-            ),
-            (Some(schema), r#"{"currency": "USD", "colour": "hush"}"#, "'colour'"),
-            (
-                Some(br#"{"properties": {"offer": {"oneOf": [{"const": "discount"}, {"const": "pause"}]}}}"#),
-                r#"{"offer": "hush"}"#,
-                "`config.offer`: the value is none of \"discount\", \"pause\"",
-            ),
-            (Some(schema), "{}", "\"currency\" is a required property"),
-            (Some(schema), r#""hush""#, "`config` must be a table"),
-            (Some(b"{"), "{}", "is not JSON"),
-            (Some(br#"{"type": "objekt"}"#), "{}", "is not a JSON Schema"),
-            (None, r#"{"currency": "hush"}"#, "`config.currency`: it takes no configuration"),
-            (
-                Some(br#"{"required": ["\u001b[31m\u2028"]}"#),
-                "{}",
-                r#"`config`: "\u001b[31m\u{2028}" is a required property"#,
-            ),
-            (
-                None,
-                &format!(r#"{{"hush": "{}"}}"#, "x".repeat(1 << 20)),
-                "`config`: 1048587 bytes as JSON are too many: at most 1048576",
-            ),
-        ];
-        for (schema, config, expected) in cases {
-            let error = check(schema, config).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-            assert!(!error.contains("hush"), "{error}");
-        }
     }
 }

@@ -590,17 +590,18 @@ impl Roster {
         Ok(plugin)
     }
 
-    /// Removes the components and the machine code that nobody goes back to.
+    /// Removes the components and the machine code that nobody goes back to. The records on disk say who does: a plugin
+    /// that did not load at this start may at the next. While one of them cannot be read, nothing is removed.
     fn tidy(&self) {
-        let wanted: BTreeSet<String> = {
-            let members = self.members();
-            let records = members.values().map(|member| &member.record);
-            let of = |record: &Record| {
-                let own = record.before.iter().chain(&record.base).cloned();
-                own.chain(record.current().map(str::to_owned)).collect::<Vec<_>>()
-            };
-            records.flat_map(of).collect()
+        let records = match self.kept.records() {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::warn!(%error, "a record of a plugin cannot be read: components that nobody needs are left where they are");
+                return;
+            }
         };
+        let members: Vec<Record> = self.members().values().map(|member| member.record.clone()).collect();
+        let wanted: BTreeSet<String> = records.iter().chain(&members).flat_map(Record::wanted).collect();
         for digest in self.kept.remove_others(&wanted) {
             let mut bytes = [0; 32];
             if hex::decode_to_slice(&digest, &mut bytes).is_ok() {

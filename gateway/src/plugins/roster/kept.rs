@@ -45,6 +45,12 @@ impl Record {
         self.turns.last().map(|turn| turn.digest.as_str())
     }
 
+    /// The digests of the components that it needs.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = String> {
+        let kept = self.before.iter().chain(&self.base).map(String::as_str);
+        kept.chain(self.current()).map(str::to_owned)
+    }
+
     /// Notes that another version serves. One can roll back from it to the one before, unless it is the roll back.
     pub(super) fn turn(&mut self, turn: Turn, is_rollback: bool) {
         let left = self.current().filter(|left| *left != turn.digest).map(str::to_owned);
@@ -80,11 +86,25 @@ impl Kept {
 
     /// The plugins that an operator loaded while a gateway ran, by name. What cannot be read is none.
     pub fn loaded(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| {
-            entry.file_name().to_str().and_then(|name| Some(name.strip_suffix(".json")?.to_owned()))
-        });
-        names.filter(|name| matches!(self.record(name), Ok(Some(Record { loaded: Some(_), .. })))).collect()
+        let is_loaded = |name: &String| matches!(self.record(name), Ok(Some(Record { loaded: Some(_), .. })));
+        self.names().unwrap_or_default().into_iter().filter(is_loaded).collect()
+    }
+
+    /// The records of all plugins.
+    pub(super) fn records(&self) -> io::Result<Vec<Record>> {
+        let records = self.names()?.into_iter().map(|name| self.record(&name));
+        Ok(records.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The names of the plugins that have a record.
+    fn names(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries.collect::<io::Result<Vec<_>>>()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let name = |entry: fs::DirEntry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned());
+        Ok(entries.into_iter().filter_map(name).collect())
     }
 
     pub(super) fn record(&self, name: &str) -> io::Result<Option<Record>> {
@@ -208,6 +228,9 @@ mod tests {
         record.loaded = Some(Terms::default());
         kept.write_record("a", &record).unwrap();
         assert_eq!(kept.loaded(), BTreeSet::from(["a".to_owned()]));
+        assert_eq!(kept.records().unwrap(), [record.clone()]);
+        fs::write(kept.record_path("b"), b"{").unwrap();
+        assert!(kept.records().is_err(), "what it needs is not known");
 
         let code = Component::new("code");
         let digest = code.digest_hex();

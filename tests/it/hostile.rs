@@ -319,7 +319,10 @@ async fn two_hundred_others_are_delivered_before_any_hostile_call_ends() {
     let receiver = Receiver::start().await;
     let dir = tempfile::tempdir().unwrap();
     let mut config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
-    let attempts = attempts();
+    // A start refuses those of which no instance can be made.
+    let refused = ["loop-in-start", "two-memories-at-once", "data-beyond-memory"];
+    let attempts: Vec<_> =
+        attempts().into_iter().filter(|attempt| !refused.contains(&attempt.name)).collect();
     for Attempt { name, guest, .. } in &attempts {
         let path = dir.path().join(format!("{name}.wasm"));
         fs::write(&path, guest.component()).unwrap();

@@ -291,6 +291,55 @@ async fn a_swap_and_a_rollback_outlive_a_restart_until_the_file_changes() {
     gateway.stop().await;
 }
 
+/// The second version, which fails its own smoke test.
+fn broken() -> Vec<u8> {
+    second_with("'''{\"do\":\"work\"}'''", "'''{\"do\":\"trap\"}'''")
+}
+
+#[tokio::test]
+async fn a_version_that_fails_its_smoke_test_does_not_serve_after_a_restart_either() {
+    let (dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let watched = format!("[plugins]\nwatch = {:?}\n{SOURCE}", dir.path());
+    let mut gateway = Gateway::start(&watched).await;
+    std::fs::write(&path, broken()).unwrap();
+    gateway.settle().await;
+    gateway.settle().await;
+    assert_eq!(serves(&gateway).await, "1.0.0");
+    for _ in 0..2 {
+        gateway = gateway.restart().await;
+        assert_eq!(serves(&gateway).await, "1.0.0");
+    }
+    gateway.stop().await;
+
+    // As the configured component it keeps a gateway from starting.
+    let (data, config) = (tempfile::tempdir().unwrap(), config(&path, &receiver));
+    let file = data.path().join("billhook.toml");
+    std::fs::write(&file, billhook_tests::configuration(data.path(), &config)).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_billhook"));
+    let output = check.arg("check").arg("--config").arg(&file).output().unwrap();
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(!output.status.success() && told.contains("version 2.0.0 does not work"), "{told}");
+}
+
+#[tokio::test]
+async fn the_components_of_a_plugin_that_did_not_load_are_kept() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    let query = LoadQuery { config: Some(r#"{"tone":"high"}"#.to_owned()), ..LoadQuery::default() };
+    gateway.client().load_plugin("mine", second(), &query).await.unwrap();
+    let (kept, config, clock) = gateway.stop().await;
+    let (data, third) = (kept.path().join("data/plugins"), second_with("\"2.0.0\"", "\"3.0.0\""));
+    let record = std::fs::read_to_string(data.join("mine.json")).unwrap();
+    std::fs::write(data.join("mine.json"), record.replace(r#"{"tone":"high"}"#, r#"{"tone":7}"#)).unwrap();
+    let gateway = Gateway::start_in(kept, &config, clock).await;
+    assert!(gateway.client().plugin("mine").await.is_err(), "it does not load");
+    swap(&gateway, third).await.unwrap();
+    assert!(data.join(format!("components/{}.wasm", digest(&second()))).is_file());
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_swap_that_was_answered_outlives_the_death_of_the_process() {
     let (_dir, path) = directory();

@@ -191,19 +191,19 @@ impl Roster {
         let _ = self.changed.set(Box::new(changed));
     }
 
-    /// Loads a plugin at the start: the configured version, or what an operator put in its place since. Blocks while it
-    /// compiles.
+    /// Loads a plugin at the start: the configured version, or what an operator put in its place since. One that did not
+    /// serve last must pass its smoke test, as in a swap. Blocks while it compiles and is tried.
     ///
     /// # Errors
-    /// When neither loads. One that an operator brought and that no longer does gives way to the configured one, with a
-    /// line in the log; so does one in the watched directory to the one that served before.
-    pub fn enlist(&self, enlisted: Enlisted) -> Result<Slot, LoadError> {
+    /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
+    /// a line in the log; so does one in the watched directory to the one that served before.
+    pub fn enlist(&self, enlisted: Enlisted) -> Result<Slot, RosterError> {
         let Enlisted { spec, origin, pinned } = enlisted;
         let name = spec.name.clone();
         let digest = spec.component.digest_hex();
         if !pinned.is_empty() && !pinned.contains(&spec.component.digest()) {
             let expected = pinned.iter().map(hex::encode).collect::<Vec<_>>().join(" or ");
-            return Err(LoadError::Digest { plugin: name, expected, found: digest });
+            return Err(LoadError::Digest { plugin: name, expected, found: digest }.into());
         }
         let before = self.kept.record(&name).unwrap_or_else(|error| {
             tracing::error!(plugin = name, %error, "what is kept of the plugin cannot be read: its history begins anew");
@@ -213,17 +213,16 @@ impl Roster {
         if origin != Origin::Loaded {
             record.loaded = None;
         }
-        let stands = self.standing(&spec, &record, &digest, &pinned);
-        let plugin = match stands {
+        let plugin = match self.standing(&spec, &record, &digest, &pinned) {
             Some(plugin) => plugin,
-            None => match self.plugins.load(Spec { sha256: None, ..spec.clone() }) {
+            None => match self.given(&spec, &record, origin) {
                 Ok(plugin) => plugin,
                 Err(error) if origin == Origin::Watched => {
                     let served = record.current().filter(|current| *current != digest);
                     let Some(plugin) = served.and_then(|served| self.load_kept(&spec, served)) else {
                         return Err(error);
                     };
-                    tracing::error!(plugin = name, %error, "the file in the watched directory does not load: what served before goes on");
+                    tracing::error!(plugin = name, %error, "the file in the watched directory is refused: what served before goes on");
                     plugin
                 }
                 Err(error) => return Err(error),
@@ -262,6 +261,16 @@ impl Roster {
                 record,
             },
         ))
+    }
+
+    /// What the configuration, the gateway or the watched directory gives; tried, unless it served last or is our own.
+    fn given(&self, spec: &Spec, record: &Record, origin: Origin) -> Result<Plugin, RosterError> {
+        let plugin = self.plugins.load(Spec { sha256: None, ..spec.clone() })?;
+        let served_last = record.current() == Some(&plugin.reference().digest);
+        if served_last || origin == Origin::Shipped {
+            return Ok(plugin);
+        }
+        smoke::blocking(self.smoke(plugin))
     }
 
     /// What an operator loaded under this name while an earlier gateway ran: the version that served last.

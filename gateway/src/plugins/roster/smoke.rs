@@ -31,6 +31,11 @@ pub(super) async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
     Ok(())
 }
 
+/// Waits for a trial in a thread of a runtime that may block.
+pub(super) fn blocking<T>(trial: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(trial)
+}
+
 async fn normalize(plugin: &Plugin, call: &Call, smoke: &Smoke) -> Result<(), String> {
     let webhook = webhook(plugin, smoke, call.now);
     let drafts = plugin.normalize(call, &webhook).await.map_err(|error| error.to_string())?;

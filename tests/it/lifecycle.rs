@@ -503,6 +503,14 @@ async fn a_plugin_is_loaded_and_turned_by_hand_while_the_gateway_runs() {
     assert!(told.contains("1.0.0, loaded by an operator") && told.contains("nobody"), "{told}");
     let again = ask(&gateway, &["plugin", "load", "mine", one]).await;
     assert!(text(&again.stderr).contains("there is a plugin `mine` already: swap it"));
+    let shipped = gateway.client().load_plugin("event-filter", first(), &LoadQuery::default()).await;
+    let (status, code, why) = refusal(shipped);
+    assert_eq!((status, code.as_str()), (409, "plugin_exists"));
+    assert!(why.contains("which the gateway brings along: swap it, or choose another name"), "{why}");
+    let grants = Some("secret:none".to_owned());
+    let query = LoadQuery { grants, ..LoadQuery::default() };
+    let why = refusal(gateway.client().load_plugin("other", first(), &query).await).2;
+    assert!(why.contains("granted `secret:none`, but there is no such secret: add it to [secrets]"), "{why}");
     let bad = ask(&gateway, &["plugin", "load", "../mine", one]).await;
     assert!(!bad.status.success());
     let bad = gateway.client().load_plugin("Mine", first(), &LoadQuery::default()).await;

@@ -85,6 +85,11 @@ pub(super) fn problem(grant: &str) -> Option<String> {
     })
 }
 
+/// The secret that a grant names, if it is for one.
+pub(super) fn secret(grant: &str) -> Option<&str> {
+    grant.strip_prefix("secret:").or_else(|| grant.strip_prefix("reveal:"))
+}
+
 /// What a manifest must ask for, for a component to import the interface `name`.
 pub(super) fn example(name: &str) -> String {
     let word =

@@ -15,9 +15,10 @@ pub use kept::Kept;
 
 use crate::api::plugin::{By, Failure, Origin, Plugin as Shown, PluginDetail, Turn};
 use crate::clock::Clock;
+use crate::model::secret::Secret;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
-use crate::plugins::{Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, shipped};
+use crate::plugins::{Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, grants, shipped};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -40,6 +41,8 @@ pub struct Roster {
     /// Held by who brings a version: one at a time.
     changing: tokio::sync::Mutex<()>,
     changed: OnceLock<Changed>,
+    /// What plugins that are loaded while the gateway runs may be granted, as [`Spec::secrets`].
+    secrets: BTreeMap<String, Vec<Secret>>,
 }
 
 /// A plugin.
@@ -98,8 +101,11 @@ pub enum RosterError {
         /// Those there are.
         known: Vec<String>,
     },
-    /// There is one already.
-    #[error("there is a plugin `{0}` already: swap it")]
+    /// There is one already, which may be one that the gateway brings along and nobody uses.
+    #[error(
+        "there is a plugin `{0}` already{origin}: swap it, or choose another name",
+        origin = origin_of(.0)
+    )]
     Exists(String),
     /// It cannot be called so.
     #[error("`{0}` is not a name: use 1 to {NAME_CHARS_MAX} of a-z, 0-9, `-` and `_`")]
@@ -182,7 +188,13 @@ impl Roster {
     /// A roster without plugins. `kept` is where it writes down which version serves.
     pub fn new(plugins: Plugins, kept: Kept, clock: Clock) -> Roster {
         let (members, changing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Roster { plugins, kept, clock, members, changing, changed: OnceLock::new() }
+        let (changed, secrets) = (OnceLock::new(), BTreeMap::new());
+        Roster { plugins, kept, clock, members, changing, changed, secrets }
+    }
+
+    /// The same, with the configured secrets for the plugins that are loaded while the gateway runs.
+    pub fn with_secrets(self, secrets: BTreeMap<String, Vec<Secret>>) -> Roster {
+        Roster { secrets, ..self }
     }
 
     /// Has `changed` called with the name of each plugin that has another version from then on. Once only.
@@ -280,7 +292,7 @@ impl Roster {
         let component = self.kept.component(record.current()?).inspect_err(|error| {
             tracing::error!(plugin = name, %error, "the component of a plugin that was loaded before is gone");
         });
-        Some((Spec { component: component.ok()?, ..bare(name, config, grants) }, Origin::Loaded))
+        Some((Spec { component: component.ok()?, ..self.bare(name, config, grants) }, Origin::Loaded))
     }
 
     /// The version that an operator put in the place of the configured one, if that is still in force.
@@ -397,11 +409,13 @@ impl Roster {
         let (roster, owned) = (Arc::clone(self), name.to_owned());
         self.change(name, async move {
             let name = owned.as_str();
-            if roster.slot(name).is_some() {
+            // A start would take the one that the gateway brings along.
+            if roster.slot(name).is_some() || shipped::component(name).is_some() {
                 return Err(RosterError::Exists(name.to_owned()));
             }
             let component = meant(name, component, &errand)?;
-            let spec = bare(name, config, grants);
+            let spec = roster.bare(name, config, grants);
+            roster.has_secrets(&spec)?;
             roster.add(spec, component, Origin::Loaded, By::Load, errand.why).await
         })
         .await
@@ -415,7 +429,7 @@ impl Roster {
         self.change(name, async move {
             let (name, component) = (owned.as_str(), Component::new(component));
             let Ok(member) = roster.member(name) else {
-                let spec = bare(name, serde_json::Value::Null, Vec::new());
+                let spec = roster.bare(name, serde_json::Value::Null, Vec::new());
                 return roster.add(spec, component, Origin::Watched, By::Directory, None).await;
             };
             let is_known = member.record.base.as_deref() == Some(&component.digest_hex());
@@ -443,6 +457,27 @@ impl Roster {
         let candidate = self.load_only(Spec { component, ..spec }).await?;
         self.tidy();
         Ok(candidate)
+    }
+
+    /// What a plugin of these terms is loaded with, without its component: the same as at the next start.
+    fn bare(&self, name: &str, config: serde_json::Value, grants: Vec<String>) -> Spec {
+        let (name, component, limits) = (name.to_owned(), Component::default(), Limits::of(&grants));
+        Spec { name, component, sha256: None, config, grants, secrets: self.secrets.clone(), limits }
+    }
+
+    /// Whether there are the secrets that a plugin is granted.
+    fn has_secrets(&self, spec: &Spec) -> Result<(), LoadError> {
+        let missing =
+            |grant: &&String| grants::secret(grant).is_some_and(|secret| !self.secrets.contains_key(secret));
+        match spec.grants.iter().find(missing) {
+            Some(grant) => Err(LoadError::Grant {
+                plugin: spec.name.clone(),
+                why: format!(
+                    "is granted `{grant}`, but there is no such secret: add it to [secrets] in the configuration and start anew"
+                ),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Makes a change when no other is under way, in a task of its own, so that it is made whole or not at all.
@@ -647,11 +682,6 @@ impl Roster {
     }
 }
 
-fn bare(name: &str, config: serde_json::Value, grants: Vec<String>) -> Spec {
-    let (name, component, limits) = (name.to_owned(), Component::default(), Limits::of(&grants));
-    Spec { name, component, sha256: None, config, grants, secrets: BTreeMap::new(), limits }
-}
-
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(allowed)
@@ -684,6 +714,10 @@ fn lost(user: &User, old: &Plugin, new: &Plugin) -> Option<String> {
 
 fn facts(plugin: &Plugin) -> Vec<Provider> {
     plugin.manifest().providers.clone()
+}
+
+fn origin_of(name: &str) -> &'static str {
+    if shipped::component(name).is_some() { ", which the gateway brings along" } else { "" }
 }
 
 /// The component that the gateway brings along under this name, if it has this digest.

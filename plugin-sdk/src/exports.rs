@@ -40,7 +40,7 @@ fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T
             Some(plugin) => plugin,
             None => {
                 crate::logger::install();
-                let built = P::new(config()?)?;
+                let built = crate::plugin::build(&imports::config::json())?;
                 place.get_or_init(|| built)
             }
         };
@@ -51,10 +51,6 @@ fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T
         Failure::Unavailable(why) => imports::types::Failure::Unavailable(cut(why, FAILURE_BYTES_MAX)),
         Failure::Other(why) => imports::types::Failure::Other(cut(why, FAILURE_BYTES_MAX)),
     })
-}
-
-fn config<C: serde::de::DeserializeOwned>() -> Result<C, Failure> {
-    crate::plugin::read_config(&imports::config::json())
 }
 
 /// JSON for the gateway. A document that cannot be written is a defect of the plugin.

@@ -11,7 +11,8 @@ pub trait Plugin: Sized {
     /// holds it against `config.schema.json`.
     type Config: DeserializeOwned;
 
-    /// Builds the plugin. An error is the answer to every call of this instance.
+    /// Builds the plugin. An error is the answer to the call. [`Failure::Invalid`] counts as [`Failure::Other`] here:
+    /// nothing is wrong with the input, which is tried again once the configuration is right.
     fn new(config: Self::Config) -> Result<Self, Failure>;
 }
 
@@ -152,6 +153,15 @@ impl<E: std::error::Error> From<E> for Failure {
         }
         Failure::Other(cut(text, FAILURE_BYTES_MAX))
     }
+}
+
+/// Builds a plugin from its configuration. The input of a call is not at fault where that fails, and must not be given up
+/// for it.
+pub(crate) fn build<P: Plugin>(config: &[u8]) -> Result<P, Failure> {
+    read_config(config).and_then(P::new).map_err(|failure| match failure {
+        Failure::Invalid(why) => Failure::Other(why),
+        Failure::Unavailable(_) | Failure::Other(_) => failure,
+    })
 }
 
 /// Reads a plugin's configuration; what does not fit is [`Failure::Invalid`] and names the key.

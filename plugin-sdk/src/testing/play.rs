@@ -1,7 +1,7 @@
 //! Fixture folders, played natively.
 
 use crate::check::BLESS;
-use crate::plugin::read_config;
+use crate::plugin::build;
 use crate::{
     Event, Failure, Filter, Judgement, Map, Normalize, Outgoing, Plugin, Request, Secret, Sending, Transform,
     Verdict, Verify, Webhook,
@@ -84,6 +84,13 @@ impl Fixture {
                     extra: proof.extra.into_iter().collect(),
                 }),
                 Judgement::Refused(why) => Answer::Refused(why),
+                // As the gateway has it.
+                Judgement::Answer(reply) if !matches!(reply.status, 200..=299 | 400..=499) => {
+                    Answer::Invalid(format!(
+                        "its output is wrong: a reply of status {}, which is neither 2xx nor 4xx",
+                        reply.status
+                    ))
+                }
                 Judgement::Answer(reply) => Answer::Answer(Reply {
                     status: reply.status,
                     content_type: reply.content_type,
@@ -147,9 +154,11 @@ impl Fixture {
         crate::host::set_now(self.0.now);
         for (name, values) in &self.0.secrets {
             Secret::grant(name, values);
+            // In the sandbox the manifest says whether it may: it is not known here.
+            Secret::grant_reveal(name);
         }
         crate::logger::install();
-        P::new(read_config(self.0.config.to_string().as_bytes())?)
+        build(self.0.config.to_string().as_bytes())
     }
 
     fn event(&self, kind: Kind) -> Event<'static> {
@@ -221,7 +230,7 @@ fn webhook(given: &Post) -> Webhook<'static> {
 mod tests {
     use super::fixtures;
     use crate::{
-        Draft, Event, Failure, Filter, Judgement, Normalize, Plugin, Request, Secret, Verdict, Verify,
+        Draft, Event, Failure, Filter, Judgement, Normalize, Plugin, Reply, Request, Secret, Verdict, Verify,
         Webhook,
     };
     use std::fs;
@@ -240,6 +249,9 @@ mod tests {
         type Config = Config;
         fn new(Config { least }: Config) -> Result<Acme, Failure> {
             log::info!("built with {least}");
+            if least == 0 {
+                return Err(Failure::invalid("`least` is nothing"));
+            }
             Ok(Acme { least })
         }
     }
@@ -260,7 +272,11 @@ mod tests {
 
     impl Verify for Acme {
         fn verify(&self, request: &Request<'_>) -> Result<Judgement, Failure> {
+            if let Some(status) = request.header("x-status").and_then(|status| status.parse().ok()) {
+                return Ok(Judgement::Answer(Reply { status, content_type: "a/b".into(), body: Vec::new() }));
+            }
             let secret = Secret::open("acme").ok_or_else(|| Failure::other("not granted"))?;
+            assert!(secret.reveal().is_some_and(|values| values == [b"s"]), "it is revealed too");
             Ok(Judgement::refused(format!("{}", secret.equals(request.body()))))
         }
     }
@@ -271,11 +287,20 @@ mod tests {
         expected: Option<&str>,
         play: impl Fn(&super::Fixture) + std::panic::RefUnwindSafe,
     ) -> Option<String> {
+        configured("least = 2", input, expected, play)
+    }
+
+    fn configured(
+        config: &str,
+        input: &str,
+        expected: Option<&str>,
+        play: impl Fn(&super::Fixture) + std::panic::RefUnwindSafe,
+    ) -> Option<String> {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("one");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("input.json"), input).unwrap();
-        fs::write(folder.join("config.toml"), "least = 2").unwrap();
+        fs::write(folder.join("config.toml"), config).unwrap();
         if let Some(expected) = expected {
             fs::write(folder.join("expected.json"), expected).unwrap();
         }
@@ -313,5 +338,19 @@ mod tests {
         let verify = |fixture: &super::Fixture| fixture.verify::<Acme>();
         assert_eq!(played(request, Some(r#"{"refused":"true"}"#), verify), None);
         assert!(Secret::open("acme").is_none(), "it is taken back");
+        // A plugin that cannot be built is no fault of the input.
+        for (config, why) in
+            [("least = 0", "`least` is nothing"), ("", "config: missing field `least` at line 1 column 2")]
+        {
+            let told = serde_json::json!({ "other": why }).to_string();
+            assert_eq!(configured(config, event, Some(&told), filter), None, "{config}");
+        }
+        let asked = |status: u16| {
+            format!(r#"{{"kind":"verify","request":{{"headers":{{"x-status":"{status}"}},"body":""}}}}"#)
+        };
+        let refused =
+            r#"{"invalid":"its output is wrong: a reply of status 302, which is neither 2xx nor 4xx"}"#;
+        assert_eq!(played(&asked(302), Some(refused), verify), None);
+        assert_ne!(played(&asked(204), Some(refused), verify), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What a component says of itself and what it is, without compiling or running it.
 
 use crate::plugins::manifest::Manifest;
-use crate::plugins::{Component, LoadError, component, config};
+use crate::plugins::{Component, LoadError, component, config, link};
 use serde_json::Value;
 
 /// What there is to know about a component.
@@ -27,11 +27,13 @@ pub struct Inspection {
     pub sha256: String,
 }
 
-/// Looks at a component, which `plugin` names in errors.
+/// Looks at a component, which `plugin` names in errors. One that exports other kinds than its manifest claims is refused,
+/// as by every gateway.
 pub fn inspect(plugin: &str, component: &Component) -> Result<Inspection, LoadError> {
     let sections = component::read(plugin, component)?;
     let manifest = Manifest::read(plugin, sections.manifest)?;
-    let wrong = |why: String| LoadError::Manifest { plugin: plugin.to_owned(), why };
+    let wrong = |why| LoadError::Manifest { plugin: plugin.to_owned(), why };
+    link::exported(sections.exports.iter().copied(), &manifest.kinds).map_err(wrong)?;
     let text = String::from_utf8_lossy(sections.manifest);
     let written = toml::from_str(&text).map_err(|error| wrong(format!("is wrong: {error}")))?;
     let config_schema = sections.config_schema.map(|bytes| config::schema(plugin, bytes)).transpose()?;
@@ -48,4 +50,22 @@ pub fn inspect(plugin: &str, component: &Component) -> Result<Inspection, LoadEr
         bytes: component.len(),
         sha256: component.digest_hex(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::shipped;
+
+    #[test]
+    fn a_component_that_does_not_export_what_its_manifest_claims_is_refused() {
+        let component = shipped::component("event-filter").unwrap();
+        assert!(inspect("p", &component).is_ok());
+        let (from, to) = (b"kinds = [\"filter\"]", b"kinds = [\"verify\"]");
+        let at = component.windows(from.len()).position(|window| window == from).unwrap();
+        let mut lies = component.to_vec();
+        lies[at..at + to.len()].copy_from_slice(to);
+        let told = inspect("p", &Component::new(lies)).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(told, "plugin `p`: its manifest claims `verify`, but the component does not export it");
+    }
 }

@@ -48,8 +48,7 @@ pub(super) fn link(
     for import in &imports {
         check_import(import, &grants).map_err(|why| LoadError::Import { plugin: plugin.to_owned(), why })?;
     }
-    let kinds = kinds(ty.exports(&host.engine).map(|(name, _)| name))
-        .and_then(|kinds| same_kinds(kinds, &manifest.kinds));
+    let kinds = exported(ty.exports(&host.engine).map(|(name, _)| name), &manifest.kinds);
     let kinds = kinds.map_err(|why| LoadError::Manifest { plugin: plugin.to_owned(), why })?;
     let linked = instantiable(host, component, &imports, kinds, &grants);
     let linked = linked.map_err(|error| LoadError::Import {
@@ -82,6 +81,14 @@ fn check_import(import: &str, grants: &Grants) -> Result<(), String> {
 /// Name and version of an interface of ours.
 fn ours(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix("billhook:plugin/")?.split_once('@')
+}
+
+/// The kinds among a component's exports, if they are those that its manifest claims.
+pub(super) fn exported<'a>(
+    exports: impl Iterator<Item = &'a str>,
+    claimed: &[Kind],
+) -> Result<Vec<Kind>, String> {
+    same_kinds(kinds(exports)?, claimed)
 }
 
 /// The kinds among a component's exports; exports that are not ours do not matter.

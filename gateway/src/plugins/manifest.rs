@@ -208,7 +208,10 @@ impl Manifest {
         if let Some(problem) = self.grants.iter().find_map(|grant| grants::problem(grant)) {
             return Err(problem);
         }
-        for provider in &self.providers {
+        for (at, provider) in self.providers.iter().enumerate() {
+            if self.providers[..at].iter().any(|before| before.name == provider.name) {
+                return Err(format!("has two entries `[[provider]]` of the name `{}`", provider.name));
+            }
             if provider.body_window > DedupeKey::WINDOW_MAX {
                 let days = DedupeKey::WINDOW_MAX.as_secs() / (24 * 60 * 60);
                 return Err(format!("has a `body_window` of provider `{}` over {days} days", provider.name));
@@ -250,6 +253,9 @@ impl Manifest {
 
 impl Smoke {
     fn check(&self, kinds: &[Kind]) -> Result<(), String> {
+        if let Some(kind) = self.kind.as_ref().filter(|kind| !billhook_event::kind::is_known(kind)) {
+            return Err(format!("has a `[[smoke]]` of type `{kind}`, which is no canonical type"));
+        }
         let has = |wanted: &[Kind]| kinds.iter().any(|kind| wanted.contains(kind));
         let is_object = |text: &str| serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok();
         let wrong = match (&self.body, &self.event) {
@@ -361,6 +367,8 @@ mod tests {
             ("[[smoke]]\nbody = ''\nevent = '{}'", "and not both"),
             ("[[smoke]]\nevent = '{}'", "has an `event`, but the plugin is neither a filter nor a map"),
             ("[[smoke]]\nbodi = ''", "unknown field `bodi`"),
+            ("[[smoke]]\nbody = ''\ntype = 'invoice.eaten'", "`invoice.eaten`, which is no canonical type"),
+            ("[[provider]]\nname = 'flexpay'", "has two entries `[[provider]]` of the name `flexpay`"),
         ];
         for (smoke, expected) in cases {
             let told = Manifest::read("p", format!("{WHOLE}\n{smoke}").as_bytes());

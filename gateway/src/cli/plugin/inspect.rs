@@ -4,7 +4,7 @@ use crate::cli::plugin::figure;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::plugins::inspect::{Inspection, inspect};
-use crate::plugins::manifest::Provider;
+use crate::plugins::manifest::{Provider, Smoke};
 use crate::plugins::{Component, shipped};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -94,10 +94,20 @@ fn whole(found: &Inspection) -> Node {
     root.push(list("exports", &found.exports));
     root.push(list("imports", &found.imports));
     root.push(configuration(found.config_schema.as_ref()));
+    root.push(list("smoke", &manifest.smoke.iter().map(trial).collect::<Vec<_>>()));
     for provider in &manifest.providers {
         root.push(facts_of(provider));
     }
     root
+}
+
+/// What an entry of `[[smoke]]` asks for.
+fn trial(smoke: &Smoke) -> String {
+    match (&smoke.event, &smoke.kind) {
+        (Some(_), _) => "an event, on which it does not fail".to_owned(),
+        (None, Some(kind)) => format!("a webhook, of which it makes `{kind}`"),
+        (None, None) => "a webhook, of which it makes a draft".to_owned(),
+    }
 }
 
 fn fact(label: &str, text: &str) -> Node {

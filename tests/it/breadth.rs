@@ -212,9 +212,9 @@ async fn an_event_that_a_rule_drops_is_not_delivered_and_its_story_names_the_rul
 #[tokio::test]
 async fn a_filter_that_cannot_be_meant_is_refused_when_it_is_loaded() {
     let cases = [
-        ("dorp = []", "'dorp'"),
-        ("drop = [{ type = [\"*\"] }]", "'type'"),
-        ("drop = [{ types = [\"invoice.payed\"] }]", "`config.drop.0.types.0`: the value is not one of"),
+        ("dorp = []", "`config.dorp`: there is no such key"),
+        ("drop = [{ type = [\"*\"] }]", "`config.drop.0.type`: there is no such key"),
+        ("drop = [{ types = [\"invoice.payed\"] }]", "`config.drop.0.types.0`: \"invoice.payed\" is none of"),
         ("drop = [{ types = [\"wingspan/\"] }]", "`config.drop.0.types.0`: "),
         (
             "keep = [{ where = [{ pointer = \"customer\", exists = true }] }]",

@@ -12,7 +12,7 @@ use crate::model::source::{Auth, Place, Source};
 use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
-use crate::plugins::{self, Compiler, Component, Plugins, Slot, Spec, shipped};
+use crate::plugins::{self, Compiler, Component, Limits, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ pub(super) async fn load(config: Config, options: Options, clock: Clock) -> anyh
     let loading = tokio::task::spawn_blocking(move || {
         let Options { cache_dir, compiler, kept, outbound } = options;
         let options = plugins::Options { cache_dir, compiler, outbound, ..plugins::Options::default() };
-        let roster = Roster::new(Plugins::start(options)?, kept, clock);
+        let roster = Roster::new(Plugins::start(options)?, kept, clock).with_secrets(config.secrets.clone());
         let (lines, inlets, steps) =
             Loading { roster: &roster, config: &config, loaded: BTreeMap::new(), wrong: Vec::new() }.run()?;
         Ok(Loaded { lines, inlets, roster: Arc::new(roster), steps })
@@ -287,15 +287,17 @@ impl Loading<'_> {
         let (component, origin, terms) = self.component(name, spec)?;
         let config = spec.map(|spec| spec.config.clone()).filter(|config| *config != serde_json::json!({}));
         let grants = spec.map(|spec| spec.grants.clone()).filter(|grants| !grants.is_empty());
+        let grants = grants.unwrap_or(terms.1);
+        let limits = spec.map_or_else(|| Limits::of(&grants), |spec| spec.limits.clone());
         let slot = self.roster.enlist(Enlisted {
             spec: Spec {
                 name: name.to_owned(),
                 component,
                 sha256: None,
                 config: config.unwrap_or(terms.0),
-                grants: grants.unwrap_or(terms.1),
+                grants,
                 secrets: self.config.secrets.clone(),
-                limits: spec.map(|spec| spec.limits.clone()).unwrap_or_default(),
+                limits,
             },
             origin,
             pinned: spec.map(|spec| spec.sha256.clone()).unwrap_or_default(),

@@ -308,7 +308,7 @@ async fn pages_join_without_gap_and_a_cursor_of_another_list_is_refused() {
     let first = gateway.client.events(&query).await.unwrap();
     let others = [
         EventQuery { kind: None, after: first.next.clone(), ..query.clone() },
-        EventQuery { kind: Some("invoice.void".to_owned()), after: first.next.clone(), ..query.clone() },
+        EventQuery { kind: Some("invoice.voided".to_owned()), after: first.next.clone(), ..query.clone() },
         EventQuery { source: Some("billing".to_owned()), after: first.next.clone(), ..query.clone() },
     ];
     for other in others {

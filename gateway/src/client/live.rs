@@ -332,8 +332,9 @@ async fn pages_join_without_gap_and_a_cursor_of_another_list_is_refused() {
     let mut expected: Vec<_> = webhooks.map(|webhook| EventId::derive(webhook, 0)).collect();
     expected.sort_by(|a, b| b.cmp(a));
     assert_eq!(seen.iter().map(|event| event.id).collect::<Vec<_>>(), expected);
-    let none = EventQuery { kind: Some("invoice.void".to_owned()), ..EventQuery::default() };
-    assert_eq!(gateway.client.events(&none).await.unwrap().items, []);
+    let of = |kind: &str| EventQuery { kind: Some(kind.to_owned()), ..EventQuery::default() };
+    assert_eq!(gateway.client.events(&of("invoice.voided")).await.unwrap().items, []);
+    assert_eq!(code(gateway.client.events(&of("invoice.void")).await.unwrap_err()).1, "bad_query");
 }
 
 #[tokio::test]

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::sync::mpsc;
 
     /// What a receiver does after it has written its answer.
@@ -417,7 +417,10 @@ mod tests {
 
     #[tokio::test]
     async fn failures_are_told_apart() {
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Nobody listens there, and nobody else is given the port meanwhile.
+        let unheard = TcpSocket::new_v4().unwrap();
+        unheard.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let closed = unheard.local_addr().unwrap();
         let hung = receiver(Vec::new(), Then::Hang).await.0;
         let header_drips = receiver(b"HTTP/1.1 200 ".to_vec(), Then::Drip).await.0;
         let reset = receiver(Vec::new(), Then::Reset).await.0;

@@ -70,7 +70,7 @@ async fn dead_deliveries(admin: &Admin, after: Vec<u8>, n: usize) -> Result<Rows
     Ok((items, listing.next.map(|key| [&[DELIVERIES][..], &key].concat())))
 }
 
-/// Gives dead letters another life, at most [`REDRIVE_MAX`] webhooks and as many deliveries of each endpoint.
+/// Gives dead letters another life, at most [`REDRIVE_MAX`] of each kind.
 pub(crate) async fn redrive(
     State(admin): State<Arc<Admin>>,
     given: Result<Bytes, BytesRejection>,
@@ -79,7 +79,7 @@ pub(crate) async fn redrive(
         body(given, REDRIVE)?.ok_or_else(|| ApiError::BadBody(format!("the body is not {REDRIVE}")))?;
     let redriven = match wanted {
         Redrive::Delivery(id) => {
-            let deliveries = deliveries(&admin, store::Redrive::Delivery(id)).await?;
+            let deliveries = deliveries(&admin, store::Redrive::Delivery(id), REDRIVE_MAX).await?;
             if deliveries.deliveries == 0 {
                 let missing = || ApiError::Missing { what: "delivery", id: id.to_string() };
                 let state = admin.store.delivery(id).await?.ok_or_else(missing)?.state;
@@ -98,13 +98,17 @@ pub(crate) async fn redrive(
         }
         Redrive::Endpoint(name) => {
             let endpoint = admin.endpoint_named(&name)?;
-            deliveries(&admin, store::Redrive::Deliveries(Some(endpoint))).await?
+            deliveries(&admin, store::Redrive::Deliveries(Some(endpoint)), REDRIVE_MAX).await?
         }
         Redrive::All(true) => {
             let mut all = webhooks(&admin, store::Redrive::Webhooks).await?;
             // Those of an endpoint that is no longer configured would only wait for it, seen by nobody.
+            let mut left = REDRIVE_MAX;
             for endpoint in &admin.endpoints {
-                let redriven = deliveries(&admin, store::Redrive::Deliveries(Some(endpoint.id))).await?;
+                // Where none is left to move, it still tells whether there are more.
+                let select = store::Redrive::Deliveries(Some(endpoint.id));
+                let redriven = deliveries(&admin, select, left).await?;
+                left = left.saturating_sub(redriven.deliveries as usize);
                 all.deliveries += redriven.deliveries;
                 all.more |= redriven.more;
             }
@@ -118,8 +122,8 @@ pub(crate) async fn redrive(
     Ok(Json(redriven))
 }
 
-async fn deliveries(admin: &Admin, select: store::Redrive) -> Result<Redriven, ApiError> {
-    let moved = admin.store.redrive(select, admin.clock.now(), REDRIVE_MAX).await?;
+async fn deliveries(admin: &Admin, select: store::Redrive, n: usize) -> Result<Redriven, ApiError> {
+    let moved = admin.store.redrive(select, admin.clock.now(), n).await?;
     if moved.count > 0 {
         admin.deliver.wake();
     }

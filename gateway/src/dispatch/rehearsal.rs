@@ -23,7 +23,7 @@ impl Line {
     /// Whether `other` would take a place in it that somebody has: that of a plugin of its name or of the name in its
     /// manifest, or that of the normalizer if it reads the provider.
     fn has_place_for(&self, other: &Plugin) -> bool {
-        let reads = || other.manifest().providers.iter().any(|provider| provider.name == self.provider);
+        let reads = || other.manifest().provider(&self.provider).is_some();
         self.plugins().any(|plugin| is_same(plugin, other)) || reads()
     }
 

@@ -4,7 +4,7 @@ use crate::ingest::arrival::Arrival;
 use crate::model::refused::Presented;
 use crate::model::secret::Secret;
 use crate::model::signature::{self, Parts, Refusal, Signed};
-use crate::model::source::{Auth, Hmac, Place, Proof, Source};
+use crate::model::source::{Auth, FAMILIES, Hmac, Place, Proof, Source};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use billhook_event::{Time, Verified};
@@ -14,9 +14,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 use subtle::Choice;
-
-/// The names that Standard Webhooks headers begin with: the specification's, and Svix's own.
-const FAMILIES: [&str; 2] = ["webhook", "svix"];
 
 /// Whether `source` takes anything from `remote`.
 pub(super) fn allowed(source: &Source, remote: IpAddr) -> Result<(), Refusal> {

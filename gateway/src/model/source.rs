@@ -179,11 +179,14 @@ pub struct Hmac {
     pub tolerance: Option<Duration>,
 }
 
+/// The names that Standard Webhooks headers begin with: the specification's, and Svix's own.
+pub const FAMILIES: [&str; 2] = ["webhook", "svix"];
+
 impl Auth {
     /// Whether the scheme may ever cover the header `name`, in lower case: only then can it name a duplicate.
     pub fn may_cover(&self, name: &str) -> bool {
         match self {
-            Auth::StandardWebhooks { .. } => ["webhook", "svix"].iter().any(|family| {
+            Auth::StandardWebhooks { .. } => FAMILIES.iter().any(|family| {
                 name.strip_prefix(family).is_some_and(|rest| ["-id", "-timestamp"].contains(&rest))
             }),
             Auth::Hmac(scheme) => scheme.signed_headers().any(|signed| signed == name),

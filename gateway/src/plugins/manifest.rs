@@ -175,6 +175,11 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 }
 
 impl Manifest {
+    /// What it says of the provider `name`, if it names it.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
     /// The manifest in the bytes of a component, which `plugin` names in errors.
     pub fn of(plugin: &str, component: &[u8]) -> Result<Manifest, LoadError> {
         Manifest::read(plugin, component::read(plugin, component)?.manifest)

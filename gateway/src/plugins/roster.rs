@@ -706,8 +706,7 @@ fn lost(user: &User, old: &Plugin, new: &Plugin) -> Option<String> {
     if let Some(kind) = user.kinds.iter().find(|kind| has(old, kind) && !has(new, kind)) {
         return Some(format!("does not export `{kind}`"));
     }
-    let names =
-        |plugin: &Plugin, name: &str| plugin.manifest().providers.iter().any(|known| known.name == name);
+    let names = |plugin: &Plugin, name: &str| plugin.manifest().provider(name).is_some();
     let provider = user.provider.as_deref()?;
     (names(old, provider) && !names(new, provider)).then(|| format!("knows no provider `{provider}`"))
 }

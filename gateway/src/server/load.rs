@@ -52,8 +52,7 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         let line = line.now();
         let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
         let steps = if steps.is_empty() { String::new() } else { format!(", then {}", steps.join(", ")) };
-        let providers = &line.normalizer.manifest().providers;
-        let facts = providers.iter().find(|provider| provider.name == line.provider);
+        let facts = line.normalizer.manifest().provider(&line.provider);
         let own = config.sources.iter().find(|own| own.name == *source);
         let in_path = own.is_some_and(|own| inlet(own, facts).event_name.contains(&Place::Path));
         let path = if in_path { format!("; posted to /in/{source}/EVENT") } else { String::new() };
@@ -150,7 +149,7 @@ impl Loading<'_> {
             let shadow = self.noted(shadow).flatten();
             let Some(normalizer) = normalizer else { continue };
             let now = normalizer.now();
-            let facts = now.manifest().providers.iter().find(|provider| provider.name == source.provider);
+            let facts = now.manifest().provider(&source.provider);
             inlets.push(Inlet { verifier, ..inlet(source, facts) });
             let provider = source.provider.clone();
             lines.insert(source.name.clone(), Line { provider, normalizer, steps, shadow });
@@ -167,10 +166,15 @@ impl Loading<'_> {
         Ok((lines, Inlets::new(inlets), steps))
     }
 
+    /// What was found; else notes why not, once.
     fn noted<T>(&mut self, found: anyhow::Result<T>) -> Option<T> {
         found
-            .map_err(|error| format!("{error:#}"))
-            .map_err(|why| (!self.wrong.contains(&why)).then(|| self.wrong.push(why)))
+            .inspect_err(|error| {
+                let why = format!("{error:#}");
+                if !self.wrong.contains(&why) {
+                    self.wrong.push(why);
+                }
+            })
             .ok()
     }
 
@@ -237,7 +241,7 @@ impl Loading<'_> {
     /// The plugin whose manifest names `provider`: a declared one, else a shipped one, else one that merely lies there.
     /// Of several the one that is called like the provider. No shadow: it is there to be compared.
     fn provided(&self, provider: &str) -> anyhow::Result<String> {
-        let names = |manifest: &Manifest| manifest.providers.iter().any(|known| known.name == provider);
+        let names = |manifest: &Manifest| manifest.provider(provider).is_some();
         let is_shadow = |name: &str| self.config.sources.iter().any(|of| of.shadow.as_deref() == Some(name));
         let is_declared = |name: &str| self.config.plugins.iter().any(|spec| spec.name == name);
         let (declared, lying): (Vec<_>, Vec<_>) = { self.loaded.iter() }

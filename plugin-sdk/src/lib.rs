@@ -6,16 +6,13 @@
 //! tests a plugin.
 //!
 //! ```
-//! use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+//! use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 //!
 //! struct Acme;
 //!
-//! #[derive(serde::Deserialize)]
-//! struct Config {}
-//!
 //! impl Plugin for Acme {
-//!     type Config = Config;
-//!     fn new(Config {}: Config) -> Result<Acme, Failure> {
+//!     type Config = NoConfig;
+//!     fn new(_: NoConfig) -> Result<Acme, Failure> {
 //!         Ok(Acme)
 //!     }
 //! }
@@ -96,7 +93,7 @@ pub use kv::{Bucket, KvError};
 pub use notes::Notes;
 pub use number::Number;
 pub use outgoing::Outgoing;
-pub use plugin::{Failure, Filter, Map, Normalize, Plugin, Verdict};
+pub use plugin::{Failure, Filter, Map, NoConfig, Normalize, Plugin, Verdict};
 pub use request::Request;
 pub use rust_decimal::Decimal;
 pub use secret::Secret;

@@ -16,6 +16,9 @@
 /// `MANIFEST` and `CONFIG_SCHEMA`, and in native tests it holds both files against the code
 /// (see [`check`](mod@crate::check)): the crate needs `schemars` there, and its configuration
 /// `#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]`.
+///
+/// Without the line `schema` there is none, nor a need for `schemars`: the configuration must be
+/// [`NoConfig`](crate::NoConfig).
 #[macro_export]
 macro_rules! plugin {
     (
@@ -23,11 +26,40 @@ macro_rules! plugin {
         manifest = $manifest:literal;
         schema = $schema:literal;
     ) => {
-        /// `plugin.toml`, verbatim.
-        pub const MANIFEST: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
+        $crate::plugin! { @component $type: $first $(+ $more)*; $manifest }
 
         /// The JSON schema of the configuration, verbatim.
         pub const CONFIG_SCHEMA: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            #[unsafe(link_section = "billhook:config-schema")]
+            static SCHEMA_SECTION: [u8; CONFIG_SCHEMA.len()] =
+                *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
+        };
+
+        #[cfg(all(test, not(target_family = "wasm")))]
+        #[test]
+        fn the_config_schema_is_that_of_the_config() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema);
+            $crate::check::config_schema::<$type>(CONFIG_SCHEMA, path);
+        }
+    };
+
+    (
+        $type:ident: $first:ident $(+ $more:ident)*;
+        manifest = $manifest:literal;
+    ) => {
+        $crate::plugin! { @component $type: $first $(+ $more)*; $manifest }
+
+        // A configuration needs the line `schema`.
+        const _: fn($crate::NoConfig) -> ::std::result::Result<$type, $crate::Failure> =
+            <$type as $crate::Plugin>::new;
+    };
+
+    (@component $type:ident: $first:ident $(+ $more:ident)*; $manifest:literal) => {
+        /// `plugin.toml`, verbatim.
+        pub const MANIFEST: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
 
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -35,10 +67,6 @@ macro_rules! plugin {
             #[unsafe(link_section = "billhook:plugin")]
             static MANIFEST_SECTION: [u8; MANIFEST.len()] =
                 *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
-
-            #[unsafe(link_section = "billhook:config-schema")]
-            static SCHEMA_SECTION: [u8; CONFIG_SCHEMA.len()] =
-                *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema));
 
             #[unsafe(link_section = "billhook:sdk")]
             static SDK_SECTION: [u8; $crate::exports::SDK.len()] = $crate::exports::sdk();
@@ -58,18 +86,10 @@ macro_rules! plugin {
         };
 
         #[cfg(all(test, not(target_family = "wasm")))]
-        mod plugin_files {
-            #[test]
-            fn the_manifest_fits_the_crate() {
-                let kinds = [stringify!($first) $(, stringify!($more))*];
-                $crate::check::manifest(super::MANIFEST, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &kinds);
-            }
-
-            #[test]
-            fn the_config_schema_is_that_of_the_config() {
-                let path = concat!(env!("CARGO_MANIFEST_DIR"), "/", $schema);
-                $crate::check::config_schema::<super::$type>(super::CONFIG_SCHEMA, path);
-            }
+        #[test]
+        fn the_manifest_fits_the_crate() {
+            let kinds = [stringify!($first) $(, stringify!($more))*];
+            $crate::check::manifest(MANIFEST, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &kinds);
         }
     };
 }

@@ -2,19 +2,25 @@
 
 use crate::{Event, Webhook};
 use billhook_event::{Draft, Patch};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
 /// A plugin: built once per instance from its configuration.
 pub trait Plugin: Sized {
-    /// The configuration, a JSON object: where there is nothing to set, a struct without fields. A generated test
-    /// holds it against `config.schema.json`.
+    /// The configuration, a JSON object, or [`NoConfig`]. A generated test holds it against `config.schema.json`.
     type Config: DeserializeOwned;
 
     /// Builds the plugin. An error is the answer to the call. [`Failure::Invalid`] counts as [`Failure::Other`] here:
     /// nothing is wrong with the input, which is tried again once the configuration is right.
     fn new(config: Self::Config) -> Result<Self, Failure>;
 }
+
+/// The configuration of a plugin that has nothing to set. Its component brings no schema, so that the gateway refuses
+/// every key.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}
 
 /// Reads a provider's webhook. The [crate's page](crate) has a whole one.
 pub trait Normalize: Plugin {
@@ -25,16 +31,13 @@ pub trait Normalize: Plugin {
 /// Decides whether an event goes on.
 ///
 /// ```
-/// use billhook_plugin::{Event, Failure, Filter, Plugin, Verdict};
+/// use billhook_plugin::{Event, Failure, Filter, NoConfig, Plugin, Verdict};
 ///
 /// struct LiveOnly;
 ///
-/// #[derive(serde::Deserialize)]
-/// struct Config {}
-///
 /// impl Plugin for LiveOnly {
-///     type Config = Config;
-///     fn new(Config {}: Config) -> Result<LiveOnly, Failure> {
+///     type Config = NoConfig;
+///     fn new(_: NoConfig) -> Result<LiveOnly, Failure> {
 ///         Ok(LiveOnly)
 ///     }
 /// }
@@ -59,16 +62,13 @@ pub trait Filter: Plugin {
 /// Annotates an event.
 ///
 /// ```
-/// use billhook_plugin::{Event, Failure, Map, Patch, Plugin};
+/// use billhook_plugin::{Event, Failure, Map, NoConfig, Patch, Plugin};
 ///
 /// struct Region;
 ///
-/// #[derive(serde::Deserialize)]
-/// struct Config {}
-///
 /// impl Plugin for Region {
-///     type Config = Config;
-///     fn new(Config {}: Config) -> Result<Region, Failure> {
+///     type Config = NoConfig;
+///     fn new(_: NoConfig) -> Result<Region, Failure> {
 ///         Ok(Region)
 ///     }
 /// }

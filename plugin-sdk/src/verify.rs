@@ -8,19 +8,16 @@ use crate::{Failure, Plugin, Request, Time};
 /// secrets. A plugin may read the same provider's webhooks too: `Acme: Verify + Normalize`.
 ///
 /// ```
-/// use billhook_plugin::{Failure, Judgement, Plugin, Proof, Request, Secret, Time, Verify};
+/// use billhook_plugin::{Failure, Judgement, NoConfig, Plugin, Proof, Request, Secret, Time, Verify};
 /// use std::time::Duration;
 ///
 /// const TOLERANCE: Duration = Duration::from_secs(300);
 ///
 /// struct Acme;
 ///
-/// #[derive(serde::Deserialize)]
-/// struct Config {}
-///
 /// impl Plugin for Acme {
-///     type Config = Config;
-///     fn new(Config {}: Config) -> Result<Acme, Failure> {
+///     type Config = NoConfig;
+///     fn new(_: NoConfig) -> Result<Acme, Failure> {
 ///         Ok(Acme)
 ///     }
 /// }

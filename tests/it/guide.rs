@@ -37,11 +37,6 @@ fn the_first_plugin_is_made_by_typing_what_the_guide_says() {
     assert!(blessed.contains("blessed") && blessed.contains("\"refund.succeeded\""), "{blessed}");
 
     assert!(said(type_in(&acme, measure), 0).contains("INSTRUCTIONS"));
-    // What manifest.md says of a schema that is stale, or not there yet.
-    let schema = at("config.schema.json");
-    fs::write(acme.join("config.schema.json"), "").unwrap();
-    said(type_in(&acme, blocks(&page("docs/plugins/manifest.md"), "sh")[0]), 0);
-    assert_eq!(at("config.schema.json"), schema);
     // Where cargo puts it when it is not told otherwise.
     let component = acme.join("target/wasm32-wasip2/release");
     fs::create_dir_all(&component).unwrap();

@@ -58,17 +58,14 @@ pub fn examples<P: Normalize>(manifest: &str) {
 #[cfg(test)]
 mod tests {
     use super::examples;
-    use crate::{Draft, Failure, Normalize, Plugin, Webhook};
+    use crate::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
     use std::panic::catch_unwind;
 
     struct Acme;
 
-    #[derive(serde::Deserialize)]
-    struct Config {}
-
     impl Plugin for Acme {
-        type Config = Config;
-        fn new(Config {}: Config) -> Result<Acme, Failure> {
+        type Config = NoConfig;
+        fn new(_: NoConfig) -> Result<Acme, Failure> {
             Ok(Acme)
         }
     }

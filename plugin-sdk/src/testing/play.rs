@@ -20,13 +20,11 @@ pub struct Fixture(billhook_fixture::Fixture);
 /// The fixtures in `dir`, by name. Relative to the crate's root, where cargo runs tests.
 ///
 /// ```no_run
-/// # use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+/// # use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 /// # struct Acme;
-/// # #[derive(serde::Deserialize)]
-/// # struct Config {}
 /// # impl Plugin for Acme {
-/// #     type Config = Config;
-/// #     fn new(Config {}: Config) -> Result<Acme, Failure> { Ok(Acme) }
+/// #     type Config = NoConfig;
+/// #     fn new(_: NoConfig) -> Result<Acme, Failure> { Ok(Acme) }
 /// # }
 /// # impl Normalize for Acme {
 /// #     fn normalize(&self, _: &Webhook<'_>) -> Result<Vec<Draft>, Failure> { Ok(vec![]) }

@@ -12,23 +12,16 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
-use serde::Deserialize;
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Chargebee;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Chargebee {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Chargebee, Failure> {
+    fn new(_: NoConfig) -> Result<Chargebee, Failure> {
         Ok(Chargebee)
     }
 }
@@ -46,5 +39,4 @@ impl Normalize for Chargebee {
 billhook_plugin::plugin! {
     Chargebee: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }

@@ -13,24 +13,17 @@ mod envelope;
 mod extension;
 mod subscription;
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Time, Webhook};
 use envelope::Envelope;
-use serde::Deserialize;
-
-/// The options: none so far.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
 
 /// The normalizer.
 #[derive(Clone, Copy, Debug)]
 pub struct Flexprice;
 
 impl Plugin for Flexprice {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Flexprice, Failure> {
+    fn new(_: NoConfig) -> Result<Flexprice, Failure> {
         Ok(Flexprice)
     }
 }
@@ -51,5 +44,4 @@ fn sent_at(webhook: &Webhook<'_>) -> Option<Time> {
 billhook_plugin::plugin! {
     Flexprice: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }

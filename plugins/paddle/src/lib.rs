@@ -12,23 +12,16 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
-use serde::Deserialize;
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Paddle;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Paddle {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Paddle, Failure> {
+    fn new(_: NoConfig) -> Result<Paddle, Failure> {
         Ok(Paddle)
     }
 }
@@ -47,5 +40,4 @@ impl Normalize for Paddle {
 billhook_plugin::plugin! {
     Paddle: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }

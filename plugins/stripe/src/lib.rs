@@ -16,24 +16,17 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 use envelope::Envelope;
-use serde::Deserialize;
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Stripe;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Stripe {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Stripe, Failure> {
+    fn new(_: NoConfig) -> Result<Stripe, Failure> {
         Ok(Stripe)
     }
 }
@@ -47,5 +40,4 @@ impl Normalize for Stripe {
 billhook_plugin::plugin! {
     Stripe: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }

@@ -5,8 +5,7 @@
 mod read;
 mod shape;
 
-use billhook_plugin::{Draft, Failure, Json, Normalize, Plugin, Webhook};
-use serde::Deserialize;
+use billhook_plugin::{Draft, Failure, Json, NoConfig, Normalize, Plugin, Webhook};
 
 /// The most events that one body may hold.
 const BATCH_MAX: usize = 500;
@@ -15,16 +14,10 @@ const BATCH_MAX: usize = 500;
 #[derive(Debug)]
 pub struct Windback;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Windback {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Windback, Failure> {
+    fn new(_: NoConfig) -> Result<Windback, Failure> {
         Ok(Windback)
     }
 }
@@ -42,7 +35,6 @@ impl Normalize for Windback {
 billhook_plugin::plugin! {
     Windback: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }
 
 fn one(json: Json<'_>) -> Result<Draft, String> {
@@ -80,14 +72,14 @@ fn batch(items: &[Json<'_>]) -> Result<Vec<Draft>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BATCH_MAX, Config, MANIFEST, Windback, shape::NAMES};
+    use super::{BATCH_MAX, MANIFEST, Windback, shape::NAMES};
     use billhook_plugin::model::{CancellationKind, Initiator, Phase, kind};
     use billhook_plugin::testing::{self, Sample};
-    use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
+    use billhook_plugin::{Draft, Failure, Normalize, Time, Webhook};
     use serde_json::{Value, json};
 
     fn normalize(body: impl AsRef<[u8]>) -> Result<Vec<Draft>, Failure> {
-        Windback::new(Config {})?.normalize(&Webhook::new("shop", "windback").with_body(body))
+        Windback.normalize(&Webhook::new("shop", "windback").with_body(body))
     }
 
     fn only(body: &Value) -> Draft {

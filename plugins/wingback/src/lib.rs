@@ -9,9 +9,8 @@ mod catalogue;
 use billhook_plugin::model::{
     Cancellation, CancellationKind, Customer, Draft, Initiator, Invoice, Payment, Phase, Subscription,
 };
-use billhook_plugin::{Failure, Fields, Normalize, Plugin, Webhook};
+use billhook_plugin::{Failure, Fields, NoConfig, Normalize, Plugin, Webhook};
 use catalogue::{Entry, Object};
-use serde::Deserialize;
 
 /// The members of a body in which a sender may name the event, in the order in which they count.
 const NAME_MEMBERS: [&str; 3] = ["type", "event", "event_type"];
@@ -20,16 +19,10 @@ const NAME_MEMBERS: [&str; 3] = ["type", "event", "event_type"];
 #[derive(Debug)]
 pub struct Wingback;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Wingback {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Wingback, Failure> {
+    fn new(_: NoConfig) -> Result<Wingback, Failure> {
         Ok(Wingback)
     }
 }
@@ -43,7 +36,6 @@ impl Normalize for Wingback {
 billhook_plugin::plugin! {
     Wingback: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }
 
 /// The draft of one body; `outside` is the event's name where the source found it outside.
@@ -142,10 +134,10 @@ fn cancellation(kind: &str) -> Option<Cancellation> {
 #[cfg(test)]
 mod tests {
     use super::catalogue::CATALOGUE;
-    use super::{Config, MANIFEST, Wingback};
+    use super::{MANIFEST, Wingback};
     use billhook_plugin::model::{CancellationKind, Phase, kind};
     use billhook_plugin::testing::{self, Sample};
-    use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+    use billhook_plugin::{Draft, Failure, Normalize, Webhook};
     use serde_json::{Value, json};
 
     fn normalize(path: Option<&str>, body: impl AsRef<[u8]>) -> Result<Draft, Failure> {
@@ -154,7 +146,7 @@ mod tests {
             Some(name) => webhook.with_event_name(name),
             None => webhook,
         };
-        let mut drafts = Wingback::new(Config {})?.normalize(&webhook)?;
+        let mut drafts = Wingback.normalize(&webhook)?;
         assert_eq!(drafts.len(), 1);
         Ok(drafts.remove(0))
     }

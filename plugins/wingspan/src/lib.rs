@@ -11,24 +11,17 @@ mod envelope;
 #[cfg(test)]
 mod tests;
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 use envelope::Envelope;
-use serde::Deserialize;
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Wingspan;
 
-/// It has no settings.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for Wingspan {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<Wingspan, Failure> {
+    fn new(_: NoConfig) -> Result<Wingspan, Failure> {
         Ok(Wingspan)
     }
 }
@@ -43,5 +36,4 @@ impl Normalize for Wingspan {
 billhook_plugin::plugin! {
     Wingspan: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }

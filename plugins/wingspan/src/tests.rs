@@ -1,10 +1,10 @@
 //! What the normalizer makes of bodies.
 
 use crate::catalogue::{CATALOGUE, Side};
-use crate::{Config, MANIFEST, Wingspan};
+use crate::{MANIFEST, Wingspan};
 use billhook_plugin::model::kind;
 use billhook_plugin::testing::{self, Sample};
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
+use billhook_plugin::{Draft, Failure, Normalize, Time, Webhook};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ fn normalize(outside: Option<&str>, body: impl AsRef<[u8]>) -> Result<Draft, Fai
         Some(name) => webhook.with_event_name(name),
         None => webhook,
     };
-    let mut drafts = Wingspan::new(Config {})?.normalize(&webhook)?;
+    let mut drafts = Wingspan.normalize(&webhook)?;
     assert_eq!(drafts.len(), 1);
     Ok(drafts.remove(0))
 }

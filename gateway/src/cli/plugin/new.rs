@@ -71,6 +71,7 @@ const TAKEN: &[&str] = &[
     "Filter",
     "Judgement",
     "Map",
+    "NoConfig",
     "None",
     "Normalize",
     "Ok",
@@ -105,34 +106,41 @@ const SHARED: [File; 4] = [
     (".gitignore", "/target\n"),
 ];
 
-/// The files of a kind: code, manifest, schema and fixtures.
+/// What a plugin with a configuration depends on besides.
+const CONFIG_DEPENDENCIES: &str = r#"serde = { version = "1", features = ["derive"] }
+
+# The test that holds config.schema.json against the code needs it; the component does not.
+[target.'cfg(not(target_family = "wasm"))'.dependencies]
+schemars = "1"
+"#;
+
+/// The files of a kind: code and manifest, and what is named besides.
 macro_rules! template {
-    ($kind:literal: $($fixture:literal),+) => {
+    ($kind:literal: $($file:literal),+) => {
         &[
             ("src/lib.rs", include_str!(concat!("template/", $kind, "/lib.rs"))),
             ("plugin.toml", include_str!(concat!("template/", $kind, "/plugin.toml"))),
-            ("config.schema.json", include_str!(concat!("template/", $kind, "/config.schema.json"))),
-            $((
-                concat!("fixtures/", $fixture),
-                include_str!(concat!("template/", $kind, "/fixtures/", $fixture)),
-            )),+
+            $(($file, include_str!(concat!("template/", $kind, "/", $file)))),+
         ]
     };
 }
 
 fn template(kind: Kind) -> &'static [File] {
     match kind {
-        Kind::Verify => template!("verify":
-            "signed/input.json", "signed/expected.json", "forged/input.json", "forged/expected.json"),
+        Kind::Verify => template!("verify": "config.schema.json",
+            "fixtures/signed/input.json", "fixtures/signed/expected.json",
+            "fixtures/forged/input.json", "fixtures/forged/expected.json"),
         Kind::Normalize => template!("normalize":
-            "paid/input.json", "paid/expected.json", "unknown/input.json", "unknown/expected.json"),
+            "fixtures/paid/input.json", "fixtures/paid/expected.json",
+            "fixtures/unknown/input.json", "fixtures/unknown/expected.json"),
         Kind::Filter => template!("filter":
-            "test-mode/input.json", "test-mode/expected.json", "live/input.json", "live/expected.json"),
-        Kind::Map => template!("map":
-            "europe/input.json", "europe/config.toml", "europe/expected.json",
-            "nowhere/input.json", "nowhere/config.toml", "nowhere/expected.json"),
-        Kind::Transform => template!("transform":
-            "failed/input.json", "failed/config.toml", "failed/expected.json"),
+            "fixtures/test-mode/input.json", "fixtures/test-mode/expected.json",
+            "fixtures/live/input.json", "fixtures/live/expected.json"),
+        Kind::Map => template!("map": "config.schema.json",
+            "fixtures/europe/input.json", "fixtures/europe/config.toml", "fixtures/europe/expected.json",
+            "fixtures/nowhere/input.json", "fixtures/nowhere/config.toml", "fixtures/nowhere/expected.json"),
+        Kind::Transform => template!("transform": "config.schema.json",
+            "fixtures/failed/input.json", "fixtures/failed/config.toml", "fixtures/failed/expected.json"),
     }
 }
 
@@ -147,16 +155,19 @@ fn files(args: &Args) -> anyhow::Result<Vec<(PathBuf, String)>> {
         }
     };
     let more = match args.kind {
-        Kind::Verify => "hex = \"0.4\"\n",
-        Kind::Map => "serde_json = { version = \"1\", features = [\"raw_value\"] }\n",
-        Kind::Normalize | Kind::Filter | Kind::Transform => "",
+        Kind::Verify => format!("hex = \"0.4\"\n{CONFIG_DEPENDENCIES}"),
+        Kind::Map => {
+            format!("serde_json = {{ version = \"1\", features = [\"raw_value\"] }}\n{CONFIG_DEPENDENCIES}")
+        }
+        Kind::Transform => CONFIG_DEPENDENCIES.to_owned(),
+        Kind::Normalize | Kind::Filter => String::new(),
     };
     let fill = |text: &str| {
         text.replace("PluginType", &type_name(&args.name))
             .replace("plugin-name", &args.name)
             .replace("plugin-kind", args.kind.name())
             .replace("SDK-DEPENDENCY", &sdk)
-            .replace("MORE-DEPENDENCIES\n", more)
+            .replace("MORE-DEPENDENCIES\n", &more)
     };
     let all = SHARED.iter().chain(template(args.kind));
     Ok(all.map(|(path, text)| (PathBuf::from(path), fill(text))).collect())

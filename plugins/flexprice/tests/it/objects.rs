@@ -1,12 +1,12 @@
 //! Sample objects, envelopes and helpers.
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Time, Webhook};
-use flexprice::{Config, Flexprice};
+use billhook_plugin::{Draft, Failure, Normalize, Time, Webhook};
+use flexprice::Flexprice;
 use serde_json::{Value, json};
 
 pub(crate) fn normalize(body: impl AsRef<[u8]>) -> Result<Vec<Draft>, Failure> {
     let webhook = Webhook::new("billing", "flexprice").with_body(body);
-    Flexprice::new(Config::default())?.normalize(&webhook)
+    Flexprice.normalize(&webhook)
 }
 
 /// The only draft of a body.

@@ -1,20 +1,14 @@
 //! Drops the events of a provider's test mode.
 
-use billhook_plugin::{Event, Failure, Filter, Plugin, Verdict};
+use billhook_plugin::{Event, Failure, Filter, NoConfig, Plugin, Verdict};
 
 /// The plugin.
 pub struct PluginType;
 
-/// It has no settings.
-#[derive(serde::Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for PluginType {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<PluginType, Failure> {
+    fn new(_: NoConfig) -> Result<PluginType, Failure> {
         Ok(PluginType)
     }
 }
@@ -31,7 +25,6 @@ impl Filter for PluginType {
 billhook_plugin::plugin! {
     PluginType: Filter;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }
 
 #[cfg(test)]

@@ -1,20 +1,14 @@
 //! Reads the webhooks of plugin-name.
 
-use billhook_plugin::{Draft, Failure, Normalize, Plugin, Webhook};
+use billhook_plugin::{Draft, Failure, NoConfig, Normalize, Plugin, Webhook};
 
 /// The plugin.
 pub struct PluginType;
 
-/// It has no settings.
-#[derive(serde::Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-
 impl Plugin for PluginType {
-    type Config = Config;
+    type Config = NoConfig;
 
-    fn new(Config {}: Config) -> Result<PluginType, Failure> {
+    fn new(_: NoConfig) -> Result<PluginType, Failure> {
         Ok(PluginType)
     }
 }
@@ -47,7 +41,6 @@ impl Normalize for PluginType {
 billhook_plugin::plugin! {
     PluginType: Normalize;
     manifest = "plugin.toml";
-    schema = "config.schema.json";
 }
 
 #[cfg(test)]

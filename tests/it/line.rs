@@ -177,6 +177,52 @@ async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
 }
 
 #[tokio::test]
+async fn an_update_that_plans_no_end_takes_a_planned_one_back_once() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    let updated = |at: &str, rest: &str| {
+        format!(
+            r#"{{"event_type":"subscription.updated","subscription":{{"id":"subs_1","updated_at":"{at}",{rest}}}}}"#
+        )
+    };
+    let ending =
+        r#""subscription_status":"active","cancel_at_period_end":true,"cancelled_at":"2026-08-10T11:10:00Z""#;
+    let going_on = r#""subscription_status":"active","cancel_at_period_end":false"#;
+    let ended = r#""subscription_status":"cancelled","cancel_at_period_end":false"#;
+    let bodies = [
+        updated("2026-08-10T11:00:00Z", going_on),
+        updated("2026-08-10T11:10:00Z", ending),
+        updated("2026-08-10T11:05:00Z", going_on),
+        updated("2026-08-10T11:20:00Z", ended),
+        updated("2026-08-10T11:20:00Z", r#""subscription_status":"active""#),
+        updated("2026-08-10T11:20:00Z", going_on),
+        updated("2026-08-10T11:30:00Z", going_on),
+        canceled("subs_1", "Too expensive for our team"),
+        updated("2026-08-10T11:59:30Z", going_on),
+    ];
+    for (n, body) in bodies.iter().enumerate() {
+        post_signed(&gateway.url("/in/flexprice"), &format!("msg_{n}"), START_SECS, body).await;
+        gateway.settle().await;
+    }
+    let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
+    let types: Vec<_> = received.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let expected = [
+        ("subscription.updated", "no end was planned"),
+        ("subscription.cancel_scheduled", "an end is planned"),
+        ("subscription.updated", "it is from before that"),
+        ("subscription.updated", "it has ended"),
+        ("subscription.updated", "it does not tell"),
+        ("subscription.cancel_unscheduled", "no end is planned any more"),
+        ("subscription.updated", "that was told"),
+        ("subscription.canceled", "it ends after all"),
+        ("subscription.updated", "it goes on after an end"),
+    ];
+    assert_eq!(types, expected.map(|(kind, _)| kind));
+    assert_eq!(received[7]["retention"]["kind"], "retention", "nothing was decided about this end before");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn wingback_sends_an_id_and_the_path_says_what_happened() {
     let receiver = Receiver::start().await;
     let config = format!(

@@ -21,6 +21,12 @@ use std::sync::Arc;
 /// The most events of a webhook that its rerun knows as its own: no plugin may give more drafts.
 const OWN_EVENTS_MAX: u32 = DRAFTS_MAX as u32;
 
+const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
+const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
+const CANCELED: &str = "subscription.canceled";
+/// The statuses of a subscription that can go on.
+const LIVE: [&str; 4] = ["trialing", "active", "past_due", "paused"];
+
 /// Runs `webhook` through `line`.
 ///
 /// `last_chance`: steps that fail and may be skipped are skipped now. The outer error is the store's, the inner one
@@ -58,6 +64,9 @@ pub async fn run(
             }
             let (input, last) = (Arc::make_mut(&mut input), &entities[entity].last);
             input.event.recovers = recovered(&input.event, last);
+            if is_withdrawal(&input.event, last) {
+                input.event.kind = CANCEL_UNSCHEDULED.to_owned();
+            }
             input.seen = last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect();
         }
         let own = Arc::make_mut(&mut input);
@@ -113,6 +122,21 @@ fn recovered(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> Option<
     let (failed_at, failed) = last.get("payment.failed").filter(|_| event.kind == "payment.recovered")?;
     let before = last.get("payment.recovered").is_some_and(|(at, _)| at > failed_at);
     (!before).then(|| failed.to_string())
+}
+
+/// Whether an update takes a planned end back, for which not every provider has an event: the subscription lives, it
+/// says that no end is planned, and the last that was told of it is that one is.
+fn is_withdrawal(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> bool {
+    let planned = last.get(CANCEL_SCHEDULED).filter(|_| event.kind == "subscription.updated");
+    let Some((planned_at, _)) = planned else { return false };
+    let is_over = |kind: &&str| last.get(*kind).is_some_and(|(at, _)| at >= planned_at);
+    let goes_on = event.subscription.as_ref().is_some_and(|subscription| {
+        let is_live = subscription.status.as_deref().is_some_and(|status| LIVE.contains(&status));
+        is_live && subscription.cancel_at_period_end == Some(false) && subscription.cancel_at.is_none()
+    });
+    goes_on
+        && event.occurred_at.unwrap_or(event.received_at) > *planned_at
+        && ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
 }
 
 /// What the steps of one event share.

@@ -75,7 +75,11 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
             .and_then(|period| period.time("starts_at")),
         current_period_end: period_end(object),
         cancel_at,
-        cancel_at_period_end: cancel_at.map(|at| Some(at) == period_end(object)),
+        cancel_at_period_end: match cancel_at {
+            Some(at) => Some(Some(at) == period_end(object)),
+            // A notification has the whole subscription: what is not there is not planned.
+            None => (status.is_some() && change.action != "cancel").then_some(false),
+        },
         canceled_at: object.time("canceled_at"),
         ended_at: object.time("canceled_at"),
         paused_at: object.time("paused_at"),

@@ -180,7 +180,8 @@ fn a_scheduled_change_tells_whether_an_update_is_a_decision_to_cancel() {
     }
     let draft = read("subscription.updated", &change("pause", PERIOD_END));
     assert_eq!((draft.kind.as_str(), draft.cancellation), ("subscription.updated", None));
-    assert_eq!(draft.subscription.unwrap().resumes_at, time("2026-09-01T00:00:00Z"));
+    let block = draft.subscription.unwrap();
+    assert_eq!((block.resumes_at, block.cancel_at_period_end), (time("2026-09-01T00:00:00Z"), Some(false)));
     let draft = read("subscription.updated", &change("resume", PERIOD_END));
     assert_eq!(draft.subscription.unwrap().cancel_at, None);
 }

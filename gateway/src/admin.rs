@@ -28,6 +28,7 @@ pub use listen::serve;
 
 use crate::admin::error::ApiError;
 use crate::clock::Clock;
+use crate::dispatch::breaker::Breakers;
 use crate::dispatch::rehearsal::{Rehearsal, Shadows};
 use crate::model::id::{EndpointId, RefusedId};
 use crate::model::refused::Readmission;
@@ -73,6 +74,8 @@ pub struct Admin {
     pub rehearsal: Rehearsal,
     /// How shadows have done.
     pub shadows: Arc<Shadows>,
+    /// Which plugins rest.
+    pub breakers: Arc<Breakers>,
     /// The bearer token; an empty one lets nobody in.
     pub token: Secret,
     /// Whom a request may say it is for.

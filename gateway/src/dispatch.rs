@@ -122,7 +122,7 @@ struct Work {
     clock: Clock,
     lines: Arc<Lines>,
     deliver: Wake,
-    breakers: Breakers,
+    breakers: Arc<Breakers>,
     in_flight: Arc<InFlight>,
     /// Where an endpoint takes events in order.
     turns: Option<Turns>,
@@ -139,7 +139,7 @@ impl Dispatcher {
         in_flight: Arc<InFlight>,
         suspects: Vec<WebhookId>,
     ) -> Dispatcher {
-        let (breakers, shadows) = (Breakers::default(), Arc::default());
+        let (breakers, shadows) = (Arc::default(), Arc::default());
         let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
         let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
         let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows });
@@ -150,6 +150,11 @@ impl Dispatcher {
     /// How shadows have done.
     pub fn shadows(&self) -> Arc<Shadows> {
         Arc::clone(&self.work.shadows)
+    }
+
+    /// Which plugins rest.
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.work.breakers)
     }
 
     /// To be called when another version of a plugin serves, before the pass is woken: what is known against the plugin
@@ -268,7 +273,7 @@ impl Work {
     /// The webhooks in the order in which they are run: as they came, except that those of a line with a plugin that
     /// rests come last and by lot. After a rest one is tried, and the oldest may be poisonous: it would be for ever.
     fn drawn(&self, leases: Vec<WebhookLease>) -> Vec<WebhookLease> {
-        let resting = self.breakers.resting();
+        let resting: BTreeSet<_> = self.breakers.resting().into_keys().collect();
         if resting.is_empty() {
             return leases;
         }

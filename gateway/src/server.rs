@@ -144,7 +144,7 @@ pub async fn start(
             deliver.wake();
         }
     });
-    let shadows = dispatcher.shadows();
+    let (shadows, breakers) = (dispatcher.shadows(), dispatcher.breakers());
     let delivery = Deliver::new(Arc::clone(&store), clock.clone(), outbound, endpoints);
     let replaying = Replay::new(Arc::clone(&store), clock.clone(), dispatch.clone(), deliver.clone());
     let mut passes = Passes::new();
@@ -176,6 +176,7 @@ pub async fn start(
     let router = admin::router(Admin {
         rehearsal,
         shadows,
+        breakers,
         store: Arc::clone(&store),
         clock,
         dispatch: dispatch.clone(),

@@ -420,9 +420,15 @@ async fn what_waited_for_a_broken_version_goes_on_with_the_next() {
     let broken = gateway.client().plugin("edition").await.unwrap().plugin;
     assert!(broken.calls >= 5 && broken.failures >= 5, "{broken:?}");
     assert!(broken.last_failure.unwrap().why.contains("only the second version can do that"));
+    let rests = format!("it keeps failing and rests until {}", broken.rests_until.unwrap());
+    for said in [ask(&gateway, &["plugin", "ls"]).await, ask(&gateway, &["plugin", "show", "edition"]).await]
+    {
+        assert!(text(&said.stdout).contains(&rests), "{}", text(&said.stdout));
+    }
 
     let mended = swap(&gateway, second()).await.unwrap().plugin;
     assert_eq!((mended.calls, mended.failures), (3, 0), "its own test alone");
+    assert_eq!(gateway.client().plugin("edition").await.unwrap().plugin.rests_until, None);
     gateway.settle().await;
     for id in &late {
         let state = gateway.story(id).await.webhook.state;

@@ -5,7 +5,7 @@
 use crate::admin::error::ApiError;
 use crate::admin::params::{Params, body};
 use crate::admin::{Admin, guard};
-use crate::api::plugin::{LoadQuery, PluginDetail, Plugins, Rollback, SwapQuery};
+use crate::api::plugin::{LoadQuery, Plugin, PluginDetail, Plugins, Rollback, SwapQuery};
 use crate::plugins::COMPONENT_BYTES_MAX;
 use crate::plugins::roster::Errand;
 use axum::extract::rejection::BytesRejection;
@@ -38,7 +38,9 @@ pub(crate) fn changes() -> Router<Arc<Admin>> {
 
 /// Every plugin and how it is doing.
 pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Plugins> {
-    Json(Plugins { items: admin.plugins.list() })
+    let mut items = admin.plugins.list();
+    rests(&admin, &mut items);
+    Json(Plugins { items })
 }
 
 /// One plugin and what served before.
@@ -46,7 +48,17 @@ pub(crate) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<PluginDetail>, ApiError> {
-    Ok(Json(admin.plugins.show(&name)?))
+    let mut found = admin.plugins.show(&name)?;
+    rests(&admin, std::slice::from_mut(&mut found.plugin));
+    Ok(Json(found))
+}
+
+/// Tells of each until when it rests.
+fn rests(admin: &Admin, plugins: &mut [Plugin]) {
+    let (resting, now) = (admin.breakers.resting(), admin.clock.now());
+    for plugin in plugins {
+        plugin.rests_until = resting.get(&plugin.name).copied().filter(|until| *until > now);
+    }
 }
 
 /// Loads a plugin that is not there yet.

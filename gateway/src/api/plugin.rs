@@ -45,6 +45,9 @@ pub struct Plugin {
     /// The last of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
+    /// Until when it is not asked, since it keeps failing: the webhooks of the sources that use it wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Time>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,

@@ -88,6 +88,7 @@ impl Gateway {
                 Clock::manual(LATER),
             )),
             rehearsal: Rehearsal::new(store.clone(), Clock::manual(LATER), Arc::default()),
+            breakers: Arc::default(),
             shadows: Arc::default(),
             token: Secret::new(TOKEN),
             listens_on: Ipv4Addr::LOCALHOST.into(),

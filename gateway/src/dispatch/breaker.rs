@@ -4,7 +4,7 @@ use crate::dispatch::Line;
 use crate::model::id::WebhookId;
 use crate::model::rest::Rest;
 use billhook_event::Time;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 /// One breaker per plugin, by name.
@@ -31,11 +31,10 @@ impl Breakers {
         None
     }
 
-    /// The plugins that rest, or have rested and not succeeded since.
-    pub fn resting(&self) -> BTreeSet<String> {
+    /// The plugins that rest, or have rested and not succeeded since, and until when.
+    pub fn resting(&self) -> BTreeMap<String, Time> {
         let breakers = self.0.lock().expect("no holder of this lock panics");
-        let resting = breakers.iter().filter(|(_, breaker)| breaker.until().is_some());
-        resting.map(|(name, _)| name.clone()).collect()
+        breakers.iter().filter_map(|(name, breaker)| Some((name.clone(), breaker.until()?))).collect()
     }
 
     /// Forgets what is known against `plugin`: it begins closed.
@@ -74,8 +73,8 @@ mod tests {
         let now = Time::from_secs(100);
         let webhook = |n| WebhookId::new(Time::from_secs(1), n);
         assert!((1..5).all(|n| breakers.failed("p", webhook(n), now).is_none()));
-        assert!(breakers.failed("p", webhook(5), now).is_some());
-        assert_eq!(breakers.resting(), BTreeSet::from(["p".to_owned()]));
+        let until = breakers.failed("p", webhook(5), now).unwrap();
+        assert_eq!(breakers.resting(), BTreeMap::from([("p".to_owned(), until)]));
         assert_eq!(breakers.failed("q", webhook(5), now), None, "breakers are apart");
         breakers.forget("p");
         assert!(breakers.resting().is_empty());

@@ -763,6 +763,7 @@ fn shown(name: &str, member: &Member) -> Shown {
         calls,
         failures,
         last_failure: last.map(|(at, why)| Failure { at, why }),
+        rests_until: None,
         notice,
     }
 }

@@ -126,7 +126,7 @@ async fn ls(json: bool, client: &Client) -> anyhow::Result<()> {
             plain(plugin.calls.to_string()),
             failures(&plugin),
             plain(plugin.used_by.join(", ")),
-            Span::new(Tone::Care, plugin.notice.unwrap_or_default()),
+            Span::new(Tone::Care, rests(&plugin).or(plugin.notice).unwrap_or_default()),
         ]);
     }
     if !json {
@@ -160,6 +160,7 @@ fn render(PluginDetail { plugin, history, before, .. }: &PluginDetail, style: St
             .as_ref()
             .map(|last| Node::fact("last", [Span::new(Tone::Bad, format!("{}: {}", last.at, last.why))])),
     );
+    root.extend(rests(plugin).map(|rests| Node::fact("rests", [Span::new(Tone::Care, rests)])));
     root.extend(plugin.notice.clone().map(|notice| Node::fact("notice", [Span::new(Tone::Care, notice)])));
     root.push(Node::fact("history", []).with(history.iter().map(|turn| Node::new(spans(turn)))));
     root.extend(before.as_ref().map(|digest| {
@@ -184,6 +185,11 @@ fn short(digest: &str) -> String {
 fn failures(plugin: &Plugin) -> Span {
     let tone = if plugin.failures == 0 { Tone::Plain } else { Tone::Bad };
     Span::new(tone, plugin.failures.to_string())
+}
+
+/// Until when it is left alone.
+fn rests(plugin: &Plugin) -> Option<String> {
+    Some(format!("it keeps failing and rests until {}", plugin.rests_until?))
 }
 
 fn origin(origin: Origin) -> &'static str {

@@ -1,6 +1,7 @@
 //! Plugins come and go while a gateway runs, and nobody else notices.
 
 use crate::cli::{ask, text};
+use crate::fixtures::{built, built_with};
 use billhook_tests::process::Process;
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, try_post};
@@ -14,40 +15,16 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use tokio::task::JoinSet;
 
-/// Both versions of `tests/fixtures/edition`, built once for all tests.
-fn editions() -> &'static [Vec<u8>; 2] {
-    static BUILT: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
-    let target_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/editions");
-    let build = |features: &[&str]| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-        cargo.args(["build", "--locked", "--package", "edition", "--target", "wasm32-wasip2"]);
-        cargo.args(["--profile", "plugin", "--target-dir", target_dir]).args(features);
-        for outer in [
-            "RUSTFLAGS",
-            "CARGO_ENCODED_RUSTFLAGS",
-            "RUSTC_WRAPPER",
-            "RUSTC_WORKSPACE_WRAPPER",
-            "CARGO_TARGET_DIR",
-        ] {
-            cargo.env_remove(outer);
-        }
-        let output = cargo.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::read(Path::new(target_dir).join("wasm32-wasip2/plugin/edition.wasm")).unwrap()
-    };
-    BUILT.get_or_init(|| [build(&[]), build(&["--features", "second"])])
-}
-
+/// The first version of `tests/fixtures/edition`.
 pub(crate) fn first() -> Vec<u8> {
-    editions()[0].clone()
+    std::fs::read(built("edition")).unwrap()
 }
 
+/// Its second.
 pub(crate) fn second() -> Vec<u8> {
-    editions()[1].clone()
+    std::fs::read(built_with("edition", &["second"])).unwrap()
 }
 
 /// The second version with some of its words changed to others, which are padded to their length.

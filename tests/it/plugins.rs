@@ -1,54 +1,18 @@
 //! A plugin that does what a plugin must not, in a whole gateway: it is stopped, and nobody else notices.
 
+use crate::fixtures::built;
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
 use gateway::model::webhook::WebhookState;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
-
-/// The component of `tests/fixtures/misbehave`, built once for all tests.
-fn misbehave() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let target_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/fixtures");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-        cargo.args([
-            "build",
-            "--locked",
-            "--package",
-            "misbehave",
-            "--target",
-            "wasm32-wasip2",
-            "--profile",
-            "plugin",
-        ]);
-        cargo.args(["--target-dir", target_dir]);
-        for outer in [
-            "RUSTFLAGS",
-            "CARGO_ENCODED_RUSTFLAGS",
-            "RUSTC_WRAPPER",
-            "RUSTC_WORKSPACE_WRAPPER",
-            "CARGO_TARGET_DIR",
-        ] {
-            cargo.env_remove(outer);
-        }
-        let output = cargo.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        PathBuf::from(target_dir).join("wasm32-wasip2/plugin/misbehave.wasm")
-    };
-    BUILT.get_or_init(build).clone()
-}
 
 fn config(receiver: &Receiver) -> String {
     format!(
         "[[plugin]]\nname = \"misbehave\"\ncomponent = {:?}\n[[source]]\nname = \"bad\"\nprovider = \"misbehave\"\nnormalizer = \
          \"misbehave\"\nauth = {{ scheme = \"none\" }}\n{FLEXPRICE}{}events = [\"*\", \"provider.test\"]\n",
-        misbehave(),
+        built("misbehave"),
         receiver.endpoint("app")
     )
 }

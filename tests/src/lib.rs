@@ -4,10 +4,12 @@
 //!   test pushes; [`process::Process`] is the same as a child process that can be killed
 //! - [`receiver::Receiver`]: an endpoint that answers by script and records what it got
 //! - [`wire::Wire`]: an endpoint that says byte for byte what it is told to, and behaves as badly
+//! - [`component::component`]: a plugin of `tests/fixtures`, built from source
 //! - [`sender`]: signs and posts webhooks as a provider would, with code of its own
 //!
 //! Tests never sleep: they push the clock and settle the gateway.
 
+pub mod component;
 pub mod process;
 pub mod receiver;
 pub mod sender;

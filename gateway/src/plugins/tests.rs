@@ -10,38 +10,15 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-/// The component, built once for all tests.
+/// The component.
 pub(super) fn misbehave() -> Bytes {
-    static BUILT: OnceLock<Bytes> = OnceLock::new();
-    let build = || {
-        let target_dir = concat!(env!("OUT_DIR"), "/fixtures");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-        cargo.args([
-            "build",
-            "--locked",
-            "--package",
-            "misbehave",
-            "--target",
-            "wasm32-wasip2",
-            "--profile",
-            "plugin",
-        ]);
-        cargo.args(["--target-dir", target_dir]);
-        for outer in [
-            "RUSTFLAGS",
-            "CARGO_ENCODED_RUSTFLAGS",
-            "RUSTC_WRAPPER",
-            "RUSTC_WORKSPACE_WRAPPER",
-            "CARGO_TARGET_DIR",
-        ] {
-            cargo.env_remove(outer);
-        }
-        let output = cargo.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Bytes::from(fs::read(format!("{target_dir}/wasm32-wasip2/plugin/misbehave.wasm")).unwrap())
+    static READ: OnceLock<Bytes> = OnceLock::new();
+    let read = || {
+        let file =
+            billhook_tests::component::component(concat!(env!("OUT_DIR"), "/fixtures"), "misbehave", &[]);
+        fs::read(file).unwrap().into()
     };
-    BUILT.get_or_init(build).clone()
+    READ.get_or_init(read).clone()
 }
 
 fn spec() -> Spec {

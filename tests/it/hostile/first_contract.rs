@@ -1,7 +1,7 @@
 //! A component that was built from the contract as it was first published.
 
+use crate::fixtures::built;
 use crate::hostile::{call, engine, said, spec, webhook};
-use bytes::Bytes;
 use gateway::model::Time;
 use gateway::plugins::{EventInput, Spec, Verdict};
 use serde_json::{Value, json};
@@ -9,30 +9,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
-
-/// The component of a package of `tests/fixtures`.
-fn built(package: &str) -> Bytes {
-    let target_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/fixtures");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-    cargo.args(["build", "--locked", "--package", package, "--target", "wasm32-wasip2"]);
-    cargo.args(["--profile", "plugin", "--target-dir", target_dir]);
-    for outer in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_TARGET_DIR",
-    ] {
-        cargo.env_remove(outer);
-    }
-    let output = cargo.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let name = package.replace('-', "_");
-    fs::read(format!("{target_dir}/wasm32-wasip2/plugin/{name}.wasm")).unwrap().into()
-}
 
 /// SHA-256 of `wit/v0.1/plugin.wit` as it was first published.
 const FIRST_CONTRACT: &str = "7dcc4da60ebace7c51ae56d8adb61ed1791184305ab41408ba7b367fef380f53";
@@ -44,8 +21,12 @@ async fn a_component_of_the_first_contract_runs_as_it_did() {
     assert_eq!(hex::encode(Sha256::digest(wit)), FIRST_CONTRACT, "what was published does not change");
 
     let plugins = engine(1);
-    let plugin =
-        plugins.load(Spec { config: json!({ "a": 1 }), ..spec("first", built("first-contract")) }).unwrap();
+    let plugin = plugins
+        .load(Spec {
+            config: json!({ "a": 1 }),
+            ..spec("first", fs::read(built("first-contract")).unwrap().into())
+        })
+        .unwrap();
     let drafts = plugin.normalize(&call(), &webhook(r#"{"id":"in_1","amount":12.50}"#)).await.unwrap();
     assert_eq!(drafts[0].kind, "invoice.paid");
     let expected = [

@@ -406,7 +406,7 @@ impl Work {
     }
 
     async fn fail(&self, lease: &WebhookLease, why: String, after: AfterFailure) -> Result<(), StoreError> {
-        tracing::warn!(webhook = %lease.id, source = lease.head.source, why, ?after, "a run of the pipeline failed");
+        tracing::warn!(webhook = %lease.id, source = lease.head.source, why, %after, "a run of the pipeline failed");
         self.store.dispatch_failed(lease, why, after, self.clock.now()).await.map(|_| ())
     }
 }

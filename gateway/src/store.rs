@@ -23,6 +23,7 @@ use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -117,6 +118,16 @@ pub enum AfterFailure {
     Defer(Time),
     /// Dead letter.
     Dead,
+}
+
+impl fmt::Display for AfterFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AfterFailure::RetryAt(at) => write!(f, "again at {at}"),
+            AfterFailure::Defer(at) => write!(f, "again at {at}, not counted"),
+            AfterFailure::Dead => f.write_str("dead letter"),
+        }
+    }
 }
 
 /// The pipeline.

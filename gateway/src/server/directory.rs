@@ -80,11 +80,11 @@ impl Watcher {
         };
         let mut seen = self.seen.lock().await;
         seen.retain(|path, _| found.contains_key(path));
-        for (path, (name, stamp)) in found {
+        for (path, stamp) in found {
             match seen.get_mut(&path) {
                 Some(before) if before.stamp == stamp => {
                     if !std::mem::replace(&mut before.offered, true) {
-                        self.offer(&name, &path, stamp).await;
+                        self.offer(&path, stamp).await;
                     }
                 }
                 _ => drop(seen.insert(path, Seen { stamp, offered: false })),
@@ -93,7 +93,12 @@ impl Watcher {
     }
 
     /// What the roster makes of it, it says in the log.
-    async fn offer(&self, name: &str, path: &Path, stamp: Stamp) {
+    async fn offer(&self, path: &Path, stamp: Stamp) {
+        let Some(name) = &name_of(path) else {
+            let why = "its name is none of a plugin: write at most 64 of a-z, 0-9, `-` and `_`";
+            tracing::warn!(file = %path.display(), why, "the file is left alone");
+            return;
+        };
         if stamp.bytes > COMPONENT_BYTES_MAX as u64 {
             tracing::warn!(plugin = name, bytes = stamp.bytes, "the file is too large for a component");
             return;
@@ -106,15 +111,17 @@ impl Watcher {
 }
 
 /// The components in a directory.
-fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, (String, Stamp)>> {
+fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir)?.take(FILES_MAX) {
         let path = entry?.path();
-        let Some(name) = name_of(&path) else { continue };
         // One that has gone meanwhile is not there.
         let Ok(meta) = fs::metadata(&path) else { continue };
+        if !meta.is_file() || path.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
         let modified = (meta.mtime(), meta.mtime_nsec());
-        files.insert(path, (name, Stamp { inode: meta.ino(), bytes: meta.len(), modified }));
+        files.insert(path, Stamp { inode: meta.ino(), bytes: meta.len(), modified });
     }
     Ok(files)
 }

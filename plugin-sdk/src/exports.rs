@@ -3,9 +3,10 @@
 use crate::bindings::{self, imports};
 use crate::plugin::{FAILURE_BYTES_MAX, cut};
 use crate::{
-    Event, Failure, Filter, Judgement, Map, Normalize, Outgoing, Plugin, Request, Sending, Time, Transform,
-    Verdict, Verify, Webhook,
+    Event, Failure, Filter, Judgement, Map, NoConfig, Normalize, Outgoing, Plugin, Request, Sending, Time,
+    Transform, Verdict, Verify, Webhook,
 };
+use std::any::TypeId;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -40,7 +41,7 @@ fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T
             Some(plugin) => plugin,
             None => {
                 crate::logger::install();
-                let built = crate::plugin::build(&imports::config::json())?;
+                let built = crate::plugin::build(&config::<P>())?;
                 place.get_or_init(|| built)
             }
         };
@@ -51,6 +52,14 @@ fn with<P: Instance, T>(call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T
         Failure::Unavailable(why) => imports::types::Failure::Unavailable(cut(why, FAILURE_BYTES_MAX)),
         Failure::Other(why) => imports::types::Failure::Other(cut(why, FAILURE_BYTES_MAX)),
     })
+}
+
+/// The configuration as JSON. A plugin with nothing to set does not ask for it, nor import it.
+fn config<P: Plugin>() -> Vec<u8> {
+    match TypeId::of::<P::Config>() == TypeId::of::<NoConfig>() {
+        true => b"{}".to_vec(),
+        false => imports::config::json(),
+    }
 }
 
 /// JSON for the gateway. A document that cannot be written is a defect of the plugin.

@@ -9,7 +9,7 @@ use std::fmt;
 /// A plugin: built once per instance from its configuration.
 pub trait Plugin: Sized {
     /// The configuration, a JSON object, or [`NoConfig`]. A generated test holds it against `config.schema.json`.
-    type Config: DeserializeOwned;
+    type Config: DeserializeOwned + 'static;
 
     /// Builds the plugin. An error is the answer to the call. [`Failure::Invalid`] counts as [`Failure::Other`] here:
     /// nothing is wrong with the input, which is tried again once the configuration is right.

@@ -66,6 +66,8 @@ pub struct Admin {
     pub replay: Wake,
     /// Takes refused requests after all.
     pub readmit: Readmit,
+    /// The names of the configured sources.
+    pub sources: Vec<String>,
     /// The configured endpoints, in the order of the configuration.
     pub endpoints: Vec<EndpointInfo>,
     /// The plugins.

@@ -186,6 +186,7 @@ pub async fn start(
             let ingest = Arc::clone(&readmitting);
             Box::pin(async move { ingest.readmit(id).await })
         }),
+        sources: config.sources.iter().map(|source| source.name.clone()).collect(),
         endpoints: config.endpoints.iter().map(shown).collect(),
         plugins: roster,
         token,

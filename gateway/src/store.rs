@@ -318,8 +318,8 @@ pub enum Redrive {
     Delivery(DeliveryId),
     /// One dead webhook: it goes through the pipeline again.
     Webhook(WebhookId),
-    /// Every dead delivery, of one endpoint or of all.
-    Deliveries(Option<EndpointId>),
+    /// Every dead delivery of an endpoint.
+    Deliveries(EndpointId),
     /// Every dead webhook.
     Webhooks,
 }

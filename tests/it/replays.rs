@@ -5,13 +5,14 @@ use crate::delivery::send;
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::process::Process;
 use billhook_tests::receiver::{Answer, Received, Receiver};
-use billhook_tests::sender::post_signed;
+use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{ADMIN_TOKEN, Gateway};
 use gateway::api::delivery::{Delivery, DeliveryQuery};
 use gateway::api::job::{Job, JobState, NewJob, What};
 use gateway::client::Client;
 use gateway::clock::Clock;
 use gateway::model::secret::Secret;
+use gateway::model::webhook::WebhookState;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -224,5 +225,47 @@ async fn a_reprocess_sends_what_it_changed_under_a_new_id_and_nothing_else() {
     assert_eq!(changed.json()["data"]["replayed"], true);
     let shown = text(&ask(&gateway, &["event", "show", &event]).await.stdout);
     assert!(shown.contains(&format!("{event}-r2")), "{shown}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_out_of_the_configuration_is_passed_over() {
+    let (receiver, gone) = (Receiver::start().await, Receiver::start().await);
+    let paddle = "[[source]]\nname = \"paddle\"\nprovider = \"paddle\"\nauth = { scheme = \"none\" }\n";
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    let more = format!("{config}{paddle}{}", gone.endpoint("old"));
+    let gateway = Gateway::start(&more).await;
+    let now = gateway.clock.now().secs();
+    post_signed(&gateway.url("/in/flexprice"), "msg_1", now, &canceled("subs_1", "too many bugs")).await;
+    let body = r#"{"event_id":"evt_1","event_type":"customer.created","data":{"id":"ctm_1"}}"#;
+    let unread = post(&gateway.url("/in/paddle"), &[], body).await.id().to_owned();
+    gateway.settle().await;
+    assert_eq!((receiver.received().len(), gone.received().len()), (2, 2));
+
+    let (dir, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(dir, &config, clock).await;
+    let ended = async |what: What| {
+        let job = gateway
+            .client()
+            .add_job(&NewJob { resend: what == What::Reprocess, ..asked(what) })
+            .await
+            .unwrap();
+        gateway.settle().await;
+        gateway.client().job(job.id).await.unwrap().moved
+    };
+    assert_eq!(ended(What::Resend).await, 2, "to the endpoint that there is");
+    assert_eq!(ended(What::Reprocess).await, 1, "of the source that there is");
+    assert_eq!((receiver.received().len(), gone.received().len()), (5, 2));
+    let state = gateway.story(&unread).await.webhook.state;
+    assert!(matches!(state, WebhookState::Dispatched { .. }), "{state:?}");
+    for more in [&[][..], &["--dry-run"]] {
+        let words = [&["replay", "reprocess", "--source", "paddle"], more].concat();
+        let told = ask(&gateway, &words).await;
+        assert!(
+            text(&told.stderr).contains("`source` is `paddle`, which is not configured"),
+            "{}",
+            text(&told.stderr)
+        );
+    }
     gateway.stop().await;
 }

@@ -677,7 +677,7 @@ async fn deliveries_move(bench: &Bench<'_>) {
     assert_eq!(moved.state, DeliveryState::Skipped { at: at(51), why });
     assert_eq!(store.attempts(moved.id).await.unwrap()[0].outcome, skipped);
     assert!(store.due(9).await.unwrap().is_empty());
-    assert_eq!(store.redrive(Redrive::Deliveries(None), at(52), 9).await.unwrap().count, 1, "the dead one");
+    assert_eq!(store.redrive(Redrive::Deliveries(app), at(52), 9).await.unwrap().count, 1, "the dead one");
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0));
 }
@@ -944,7 +944,7 @@ async fn redrive_makes_new_deliveries(bench: &Bench<'_>) {
     assert_eq!((new.event, new.resend, new.attempts, new.step), (old.event, 1, 0, 0));
     assert_eq!(new.created, at(50));
     finish(&store, &lease, AfterAttempt::Dead("still".into()), at(52)).await;
-    assert_eq!(store.redrive(Redrive::Deliveries(None), at(60), 10).await.unwrap().count, 1);
+    assert_eq!(store.redrive(Redrive::Deliveries(app), at(60), 10).await.unwrap().count, 1);
     let lease = lease_delivery(&store, app, at(60)).await;
     assert_eq!(lease.delivery.resend, 2);
     finish(&store, &lease, AfterAttempt::Delivered, at(61)).await;
@@ -975,7 +975,7 @@ async fn a_resend_follows_the_newest(bench: &Bench<'_>) {
 
     let third = DeliveryId::derive(first.delivery.event, app, 2);
     assert_eq!(store.resend(id, at(6)).await.unwrap(), Resent::New(third), "after the newest");
-    assert_eq!(store.redrive(Redrive::Deliveries(None), at(7), 9).await.unwrap().count, 0);
+    assert_eq!(store.redrive(Redrive::Deliveries(app), at(7), 9).await.unwrap().count, 0);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0), "what was dead is so no more");
     drop(store);
@@ -1008,6 +1008,7 @@ fn job(n: u64, what: What, select: Select) -> Job {
         id: JobId::new(at(n), n.into()),
         what,
         select,
+        configured: None,
         rate: "100/s".parse().unwrap(),
         created: at(n),
         key: None,
@@ -1252,12 +1253,12 @@ async fn redrive_in_bulk_is_bounded(bench: &Bench<'_>) {
         dead_delivery(&store, n, app).await;
     }
     dead_delivery(&store, 6, crm).await;
-    let moved = store.redrive(Redrive::Deliveries(Some(app)), at(50), 3).await.unwrap();
+    let moved = store.redrive(Redrive::Deliveries(app), at(50), 3).await.unwrap();
     assert_eq!((moved.count, moved.more), (3, true));
-    let moved = store.redrive(Redrive::Deliveries(Some(app)), at(50), 3).await.unwrap();
+    let moved = store.redrive(Redrive::Deliveries(app), at(50), 3).await.unwrap();
     assert_eq!((moved.count, moved.more), (2, false));
     assert_eq!(store.stats().await.unwrap().dead, 1);
-    let moved = store.redrive(Redrive::Deliveries(None), at(50), 3).await.unwrap();
+    let moved = store.redrive(Redrive::Deliveries(crm), at(50), 3).await.unwrap();
     assert_eq!((moved.count, moved.more), (1, false));
     assert_eq!(store.lease(app, at(50), 10).await.unwrap().len(), 5);
     assert_eq!(store.lease(crm, at(50), 10).await.unwrap().len(), 1);
@@ -1610,7 +1611,7 @@ async fn counters_equal_a_full_scan(bench: &Bench<'_>) {
         };
         finish(&store, lease, after, at(200)).await;
     }
-    store.redrive(Redrive::Deliveries(None), at(300), 4).await.unwrap();
+    store.redrive(Redrive::Deliveries(app), at(300), 4).await.unwrap();
     store.redrive(Redrive::Webhooks, at(300), 2).await.unwrap();
     drop(store);
     let store = bench.open();

@@ -98,7 +98,7 @@ pub(crate) async fn redrive(
         }
         Redrive::Endpoint(name) => {
             let endpoint = admin.endpoint_named(&name)?;
-            deliveries(&admin, store::Redrive::Deliveries(Some(endpoint)), REDRIVE_MAX).await?
+            deliveries(&admin, store::Redrive::Deliveries(endpoint), REDRIVE_MAX).await?
         }
         Redrive::All(true) => {
             let mut all = webhooks(&admin, store::Redrive::Webhooks).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn redrive(
             let mut left = REDRIVE_MAX;
             for endpoint in &admin.endpoints {
                 // Where none is left to move, it still tells whether there are more.
-                let select = store::Redrive::Deliveries(Some(endpoint.id));
+                let select = store::Redrive::Deliveries(endpoint.id);
                 let redriven = deliveries(&admin, select, left).await?;
                 left = left.saturating_sub(redriven.deliveries as usize);
                 all.deliveries += redriven.deliveries;

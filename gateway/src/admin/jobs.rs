@@ -119,6 +119,9 @@ fn meant(admin: &Admin, given: Result<Bytes, BytesRejection>) -> Result<job::Job
     let rate = asked.rate.as_deref().unwrap_or(RATE);
     let rate = rate.parse().map_err(|why| bad(format!("`rate` is `{rate}`, {why}")))?;
     select.endpoint = asked.endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
+    if asked.what == What::Reprocess {
+        readable(admin, select.source.as_deref()).map_err(bad)?;
+    }
     let what = match asked.what {
         What::Resend => job::What::Resend,
         What::Redrive => job::What::Redrive,
@@ -137,6 +140,14 @@ pub(crate) fn check(select: &job::Select) -> Result<(), String> {
     check_type(select.kind.as_deref())
 }
 
+/// Refuses a source that is no longer configured: nobody could read its webhooks.
+pub(crate) fn readable(admin: &Admin, source: Option<&str>) -> Result<(), String> {
+    match source.filter(|source| !admin.sources.iter().any(|name| name == source)) {
+        Some(source) => Err(format!("`source` is `{source}`, which is not configured")),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a type that no event has.
 pub(crate) fn check_type(kind: Option<&str>) -> Result<(), String> {
     match kind.filter(|kind| !kind::is_known(kind)) {
@@ -152,6 +163,10 @@ pub(crate) fn begun(admin: &Admin, what: job::What, select: job::Select, rate: R
         id: JobId::new(created, rand::random()),
         what,
         select,
+        configured: Some(job::Configured {
+            sources: admin.sources.clone(),
+            endpoints: admin.endpoints.iter().map(|endpoint| endpoint.id).collect(),
+        }),
         rate,
         created,
         key: None,

@@ -80,6 +80,7 @@ fn selecting(admin: &Admin, query: RehearsalQuery) -> Result<Job, ApiError> {
     word("state", state.as_deref(), &["dispatched", "dead"])?;
     let mut select = Select { since, until, source, kind, endpoint: None, state };
     jobs::check(&select).map_err(ApiError::BadQuery)?;
+    jobs::readable(admin, select.source.as_deref()).map_err(ApiError::BadQuery)?;
     select.endpoint = endpoint.as_deref().map(|name| admin.endpoint_named(name)).transpose()?;
     let rate = jobs::RATE.parse().expect("the rate of a job that does not say is one");
     Ok(jobs::begun(admin, What::Reprocess { resend: false }, select, rate))

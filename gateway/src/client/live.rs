@@ -75,6 +75,7 @@ impl Gateway {
             deliver,
             replay,
             readmit: Arc::new(|_| Box::pin(async { Ok(Readmission::Unknown) })),
+            sources: Vec::new(),
             endpoints: vec![EndpointInfo {
                 id: EndpointId::derive("app"),
                 name: "app".to_owned(),

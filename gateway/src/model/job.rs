@@ -14,6 +14,9 @@ pub struct Job {
     pub what: What,
     /// What it is done to.
     pub select: Select,
+    /// What was configured when it was asked for; `None` where that does not matter.
+    #[serde(default)]
+    pub configured: Option<Configured>,
     /// How many it moves in a time.
     pub rate: Rate,
     /// When it was asked for. What came later is not part of it.
@@ -61,6 +64,16 @@ pub struct Select {
     pub state: Option<String>,
 }
 
+/// What an operator had configured. What came through another source cannot be read any more, and what is owed to
+/// another endpoint cannot be sent: it is passed over, unless the endpoint was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// The names of the sources.
+    pub sources: Vec<String>,
+    /// The endpoints.
+    pub endpoints: Vec<EndpointId>,
+}
+
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
@@ -82,6 +95,21 @@ impl Job {
     /// Whether it goes on.
     pub fn is_running(&self) -> bool {
         self.state == JobState::Running
+    }
+
+    /// Whether the webhooks of a source can be read.
+    pub fn reads(&self, source: &str) -> bool {
+        self.configured.as_ref().is_none_or(|configured| configured.sources.iter().any(|name| name == source))
+    }
+
+    /// Whether it moves deliveries to an endpoint.
+    pub fn sends_to(&self, endpoint: EndpointId) -> bool {
+        match self.select.endpoint {
+            Some(asked) => asked == endpoint,
+            None => {
+                self.configured.as_ref().is_none_or(|configured| configured.endpoints.contains(&endpoint))
+            }
+        }
     }
 
     /// The last time of arrival that it looks at.

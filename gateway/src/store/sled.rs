@@ -151,12 +151,11 @@ impl SledStore {
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
         let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
-        let bound = QUEUE_MAX;
         let committer = Committer::start(
             opened.disk,
             opened.journal,
             opened.settler,
-            bound,
+            QUEUE_MAX,
             vitals.clone(),
             Default::default(),
         );

@@ -76,6 +76,7 @@ fn job(queue: &Queue) -> BoxedStrategy<Job> {
             id: JobId::new(created, n as u128),
             what,
             select: Select { endpoint, ..Select::default() },
+            configured: None,
             rate: "100/s".parse().expect("a rate"),
             created,
             key: key.map(|key| [key; 16]),
@@ -133,8 +134,8 @@ impl ReferenceStateMachine for Queue {
         add(3, queue.deliveries.keys().map(|id| Move::Resend(*id)).collect());
         let dead = queue.dead(None).into_iter().map(Redrive::Delivery);
         let dead = dead.chain(queue.dead_webhooks().into_iter().map(Redrive::Webhook));
-        let bulk = endpoints().into_iter().map(|endpoint| Redrive::Deliveries(Some(endpoint)));
-        let all = dead.chain(bulk).chain([Redrive::Deliveries(None), Redrive::Webhooks]);
+        let bulk = endpoints().into_iter().map(Redrive::Deliveries);
+        let all = dead.chain(bulk).chain([Redrive::Webhooks]);
         add(2, all.map(|select| Move::Redrive { select, n: 2 }).collect());
         let running: Vec<_> = queue.jobs.values().filter(|job| job.is_running()).collect();
         add(1, running.iter().map(|job| Move::CancelJob(job.id)).collect());

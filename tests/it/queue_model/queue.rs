@@ -608,7 +608,7 @@ impl Queue {
             Redrive::Webhook(id) => {
                 (vec![], self.dead_webhooks().into_iter().filter(|dead| dead == id).collect())
             }
-            Redrive::Deliveries(of) => (self.dead(*of), vec![]),
+            Redrive::Deliveries(of) => (self.dead(Some(*of)), vec![]),
             Redrive::Webhooks => (vec![], self.dead_webhooks()),
         };
         let found = deliveries.len() + webhooks.len();

@@ -203,7 +203,7 @@ fn selects_delivery(view: &View<'_>, job: &Job, id: DeliveryId) -> Result<bool, 
     let selected = ended
         && row.job != Some(job.id)
         && select.state.as_deref().is_none_or(|state| state == delivery.state.name())
-        && select.endpoint.is_none_or(|endpoint| endpoint == delivery.endpoint);
+        && job.sends_to(delivery.endpoint);
     if !selected || view.has(&keys::delivery(resending::next_id(&delivery)))? {
         return Ok(false);
     }
@@ -234,7 +234,8 @@ fn selects_webhook(view: &View<'_>, job: &Job, id: WebhookId) -> Result<bool, St
     let selected = body.is_some()
         && head.source != ping::SOURCE
         && select.state.as_deref().is_none_or(|wanted| wanted == state)
-        && select.source.as_ref().is_none_or(|source| *source == head.source);
+        && select.source.as_ref().is_none_or(|source| *source == head.source)
+        && job.reads(&head.source);
     if !selected || select.kind.is_none() && select.endpoint.is_none() {
         return Ok(selected);
     }

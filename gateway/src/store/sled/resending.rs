@@ -86,7 +86,7 @@ pub(super) fn redrive(
     let (dead, more) = match select {
         Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, false),
         Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, false),
-        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(*endpoint), n)?,
+        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(Some(*endpoint)), n)?,
         Redrive::Webhooks => some(view, &keys::dead_webhooks(), n)?,
     };
     let mut redriven = Vec::new();

@@ -120,7 +120,7 @@ pub fn lying(config: &Config) -> BTreeSet<String> {
 }
 
 /// The plugin whose component is at this path: `NAME.wasm`.
-pub fn name_of(path: &Path) -> Option<String> {
+fn name_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?;
     (is_name(name) && path.is_file()).then(|| name.to_owned())
 }

@@ -5,13 +5,13 @@
 //! once two looks found it the same, so that one which is being copied is left alone until it is whole.
 
 use crate::clock::Clock;
-use crate::config::plugin::name_of;
 use crate::plugins::COMPONENT_BYTES_MAX;
 use crate::plugins::roster::Roster;
 use crate::worker::{Stop, Woken};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -80,11 +80,11 @@ impl Watcher {
         };
         let mut seen = self.seen.lock().await;
         seen.retain(|path, _| found.contains_key(path));
-        for (path, stamp) in found {
+        for (path, (name, stamp)) in found {
             match seen.get_mut(&path) {
                 Some(before) if before.stamp == stamp => {
                     if !std::mem::replace(&mut before.offered, true) {
-                        self.offer(&path, stamp).await;
+                        self.offer(&name, &path, stamp).await;
                     }
                 }
                 _ => drop(seen.insert(path, Seen { stamp, offered: false })),
@@ -93,12 +93,7 @@ impl Watcher {
     }
 
     /// What the roster makes of it, it says in the log.
-    async fn offer(&self, path: &Path, stamp: Stamp) {
-        let Some(name) = &name_of(path) else {
-            let why = "its name is none of a plugin: write at most 64 of a-z, 0-9, `-` and `_`";
-            tracing::warn!(file = %path.display(), why, "the file is left alone");
-            return;
-        };
+    async fn offer(&self, name: &str, path: &Path, stamp: Stamp) {
         if stamp.bytes > COMPONENT_BYTES_MAX as u64 {
             tracing::warn!(plugin = name, bytes = stamp.bytes, "the file is too large for a component");
             return;
@@ -111,17 +106,19 @@ impl Watcher {
 }
 
 /// The components in a directory.
-fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
+fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, (String, Stamp)>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir)?.take(FILES_MAX) {
         let path = entry?.path();
-        // One that has gone meanwhile is not there.
-        let Ok(meta) = fs::metadata(&path) else { continue };
-        if !meta.is_file() || path.extension().is_none_or(|extension| extension != "wasm") {
+        let (Some(stem), Some("wasm")) = (path.file_stem(), path.extension().and_then(OsStr::to_str)) else {
             continue;
-        }
+        };
+        // What no plugin can be called the roster refuses, and says so.
+        let name = stem.to_string_lossy().into_owned();
+        // One that has gone meanwhile is not there.
+        let Some(meta) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) else { continue };
         let modified = (meta.mtime(), meta.mtime_nsec());
-        files.insert(path, Stamp { inode: meta.ino(), bytes: meta.len(), modified });
+        files.insert(path, (name, Stamp { inode: meta.ino(), bytes: meta.len(), modified }));
     }
     Ok(files)
 }

@@ -10,7 +10,13 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let content = body.fields("content");
     let is_thin = content.is_none();
     let content = content.unwrap_or_default();
-    let kind = kind_of(name);
+    let kind = match kind_of(name) {
+        // No event of its own is sent for it.
+        "credit_note.updated" if content.text_at("/credit_note/status").as_deref() == Some("voided") => {
+            "credit_note.voided"
+        }
+        kind => kind,
+    };
     let status = content.text_at("/subscription/status");
     let kinds = match (kind, status.as_deref()) {
         // No event of its own follows for what is already so.

@@ -355,6 +355,22 @@ fn a_refund_is_told_with_its_reason() {
 }
 
 #[test]
+fn a_credit_note_that_is_voided_says_so_in_its_status() {
+    for (status, kind, key) in [
+        (json!("voided"), "credit_note.voided", Some("credit_note.voided:CN-1")),
+        (json!("refunded"), "credit_note.updated", None),
+        (json!(null), "credit_note.updated", None),
+    ] {
+        let note = json!({ "id": "CN-1", "status": status });
+        let draft = read("credit_note_updated", &json!({ "credit_note": note }));
+        assert_eq!((draft.kind.as_str(), draft.semantic_key.as_deref()), (kind, key));
+    }
+    // Of a new one it is told that it is new.
+    let voided = json!({ "credit_note": { "id": "CN-1", "status": "voided" } });
+    assert_eq!(read("credit_note_created", &voided).kind, "credit_note.created");
+}
+
+#[test]
 fn payment_methods_are_read_from_where_they_stand() {
     let card = json!({ "last4": "4242", "expiry_month": 9, "expiry_year": 2029, "brand": "visa" });
     let source = json!({ "id": "pm_1", "customer_id": "c1", "type": "card", "card": card });

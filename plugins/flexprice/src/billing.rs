@@ -241,6 +241,11 @@ pub(crate) fn is_refund(credit_note: &Fields<'_>) -> bool {
     credit_note.text("credit_note_type").is_some_and(|kind| kind.eq_ignore_ascii_case("REFUND"))
 }
 
+/// Whether a credit note is in the state `status`.
+pub(crate) fn has_status(credit_note: &Fields<'_>, status: &str) -> bool {
+    credit_note.text("credit_note_status").is_some_and(|word| word.eq_ignore_ascii_case(status))
+}
+
 /// The refund block of a credit note.
 pub(crate) fn refund_of_credit_note(
     object: &Fields<'_>,

@@ -1,8 +1,8 @@
 //! The canonical type: by name, then by what the object says of itself.
 
-use crate::billing::{Paid, paid};
+use crate::billing::{Paid, has_status, paid};
 use crate::catalogue::kind_of;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, alert_status};
 use crate::subscription::{is_cancel_scheduled, is_canceled, is_paused};
 use billhook_plugin::Fields;
 
@@ -38,15 +38,14 @@ fn refined_by(name: &str, object: &Fields<'_>) -> &'static str {
             Some(Paid::Voided) => "payment.canceled",
             Some(Paid::Initiated | Paid::Pending) | None => "payment.updated",
         },
+        "credit_note.updated" if has_status(object, "VOIDED") => "credit_note.voided",
         _ => kind_of(name),
     }
 }
 
 /// An alert with the status `ok` tells that the trouble is over.
 fn is_calm(envelope: &Envelope<'_>) -> bool {
-    envelope
-        .body
-        .text("alert_status")
+    alert_status(&envelope.body)
         .or_else(|| envelope.text("alert_status"))
         .is_some_and(|status| status == "ok")
 }

@@ -1,6 +1,6 @@
 //! Puts a draft together.
 
-use crate::billing::{self, is_refund};
+use crate::billing::{self, has_status, is_refund};
 use crate::catalogue::kind_of;
 use crate::envelope::Envelope;
 use crate::{classify, extension, subscription};
@@ -22,13 +22,16 @@ const PREFIXES: &[(&str, &[&str])] = &[
 /// When the request was signed, for bodies that bear no time.
 type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
 
-/// The drafts of a body: one, and a refund beside a credit note that gives money back.
+/// The drafts of a body: one, and a refund beside a credit note that gives money back or has given it back.
 pub(crate) fn drafts(envelope: &Envelope<'_>, sent_at: SentAt<'_>) -> Vec<Draft> {
     let kind = classify::kind(envelope);
     let mut drafts = vec![draft(envelope, kind, sent_at)];
-    if kind == "credit_note.created" && envelope.object("credit_note").is_some_and(is_refund) {
-        drafts.push(draft(envelope, "refund.created", sent_at));
-    }
+    let refund = match (kind, envelope.object("credit_note").filter(|note| is_refund(note))) {
+        ("credit_note.created", Some(_)) => Some("refund.created"),
+        ("credit_note.updated", Some(note)) if has_status(note, "FINALIZED") => Some("refund.succeeded"),
+        _ => None,
+    };
+    drafts.extend(refund.map(|kind| draft(envelope, kind, sent_at)));
     drafts
 }
 
@@ -135,11 +138,20 @@ fn customer_block(
 
 /// When it happened, from the one field that means it.
 fn occurred_at(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>) -> Option<Time> {
+    let name = envelope.name.as_deref().unwrap_or_default();
     let first = |fields: &[&str]| fields.iter().find_map(|field| main.time(field));
     let exact = match kind {
         "subscription.canceled" => subscription::canceled_at(main),
         "subscription.cancel_scheduled" => subscription::requested_at(main),
-        "subscription.activated" => main.time("activated_at").or_else(|| subscription::started_at(main)),
+        // Sent beside `cancelled`, and before it: with a later time it would make that one stale.
+        "subscription.updated" if key == "subscription" && subscription::is_canceled(main) => {
+            subscription::canceled_at(main)
+        }
+        // Only by its older name is it the start: a draft may be activated at any time after that.
+        "subscription.activated" if name == "subscription.started" => {
+            main.time("activated_at").or_else(|| subscription::started_at(main))
+        }
+        "subscription.activated" => first(&["activated_at"]),
         "subscription.paused" => first(&["paused_at"]),
         "subscription.resumed" => first(&["resumed_at"]),
         "subscription.trial_ended" => first(&["trial_end"]),
@@ -149,7 +161,7 @@ fn occurred_at(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>
         "payment.succeeded" => first(&["succeeded_at"]),
         "payment.failed" => first(&["failed_at"]),
         "payment.canceled" => first(&["voided_at"]),
-        "refund.succeeded" => first(&["refunded_at"]),
+        "refund.succeeded" => first(&["refunded_at", "finalized_at"]),
         "credit_note.created" | "refund.created" => first(&["finalized_at"]),
         "credit_note.voided" => first(&["voided_at"]),
         "checkout.completed" => first(&["completed_at"]),
@@ -193,6 +205,11 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_
         "subscription.updated" if key == "subscription" && subscription::is_paused(main) => Some(paused()),
         // An invoice may fail many times, and does not tell which payment it was.
         "payment.failed" if key == "invoice" => main.time("updated_at").map(|at| format!("{kind}:{id}:{at}")),
+        // A payment may be given back in parts.
+        "refund.succeeded" if key == "credit_note" => Some(format!("{kind}:{id}")),
+        "wallet.transaction_updated" => {
+            main.text("transaction_status").map(|status| format!("{kind}:{id}:{}", status.to_lowercase()))
+        }
         "subscription.activated"
         | "invoice.finalized"
         | "invoice.paid"
@@ -202,6 +219,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_
         | "payment.failed"
         | "payment.canceled"
         | "refund.failed"
+        | "credit_note.voided"
         | "customer.deleted"
         | "wallet.terminated"
         | "wallet.transaction_created"

@@ -5,7 +5,8 @@ use billhook_plugin::Fields;
 
 /// A body, with every object that stands in it.
 pub(crate) struct Envelope<'a> {
-    /// The event's name as sent; bodies from before August 2025 have none.
+    /// The event's name as sent, or as documented for an alert that is sent without; bodies from before August 2025
+    /// have none.
     pub(crate) name: Option<String>,
     /// The members beside the objects.
     pub(crate) body: Fields<'a>,
@@ -18,6 +19,7 @@ impl<'a> Envelope<'a> {
     pub(crate) fn read(body: Fields<'a>, outside: Option<&str>) -> Envelope<'a> {
         let name = body.text("event_type").or_else(|| body.text("webhook_type"));
         let name = name.or_else(|| outside.map(str::to_owned));
+        let name = name.or_else(|| alert_name(&body).map(str::to_owned));
         let key = name.as_deref().and_then(object_key);
         let mut objects = Vec::new();
         match body.fields("data").and_then(|data| data.fields("object")) {
@@ -55,6 +57,29 @@ impl<'a> Envelope<'a> {
         let anywhere = || self.objects.iter().find_map(|(_, object)| object.text(name));
         main.or_else(|| self.body.text(name)).or_else(anywhere)
     }
+}
+
+/// The documented name of an alert that Flexprice sends without one.
+fn alert_name(body: &Fields<'_>) -> Option<&'static str> {
+    if body.get("entitlement_grant_id").is_some() {
+        return Some("entitlement.grant.exhausted");
+    }
+    body.get("current_spend")?;
+    let has = |fields: [&str; 2]| fields.iter().any(|field| body.get(field).is_some());
+    let is_calm = alert_status(body).is_some_and(|status| status == "ok");
+    Some(match (has(["group_id", "group"]), has(["subscription_line_item_id", "subscription_line_item"])) {
+        (true, _) if is_calm => "subscription.group_spend.threshold_recovered",
+        (true, _) => "subscription.group_spend.threshold_reached",
+        (_, true) if is_calm => "subscription.line_item_spend.threshold_recovered",
+        (_, true) => "subscription.line_item_spend.threshold_reached",
+        _ if is_calm => "subscription.spend.threshold_recovered",
+        _ => "subscription.spend.threshold_reached",
+    })
+}
+
+/// The status of an alert, under its name of now or of before.
+pub(crate) fn alert_status(body: &Fields<'_>) -> Option<String> {
+    body.text("alert_status").or_else(|| body.text("alert_state"))
 }
 
 /// Which object a body without a known name is about: the first of these that it has.

@@ -1,7 +1,7 @@
 //! The smaller objects: wallets, usage, entitlements, products, meters, checkouts, fees, integrations.
 
-use crate::envelope::Envelope;
-use billhook_plugin::model::{Draft, Object};
+use crate::envelope::{Envelope, alert_status};
+use billhook_plugin::model::{Draft, Invoice, Object, Payment};
 use billhook_plugin::{Fields, Json, Notes};
 
 /// Fills the extension block of `draft`'s type.
@@ -12,12 +12,17 @@ pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<
     let family = draft.kind.split('.').next().unwrap_or_default();
     match family {
         "wallet" if key == "transaction" => {
-            draft.wallet = Some(Box::new(transaction(main, envelope, currency, notes)))
+            draft.wallet = Some(Box::new(transaction(main, envelope, currency, notes)));
+            // The block's id is that of the wallet.
+            for (name, field) in [("transaction_id", "id"), ("reference_id", "reference_id")] {
+                draft.metadata.extend(main.text(field).map(|id| (name.to_owned(), id)));
+            }
         }
         "wallet" => {
-            let object = wallet(envelope.object("wallet").unwrap_or(main), envelope, name, currency, notes);
+            let object = wallet(envelope.object("wallet").unwrap_or(&none), envelope, name, currency, notes);
             draft.wallet = Some(Box::new(object));
-            draft.product = envelope.object("feature").map(feature);
+            let by_id = || envelope.body.text("feature_id").map(feature_by_id);
+            draft.product = envelope.object("feature").map(feature).or_else(by_id);
         }
         "usage" if draft.kind == "usage.event_rejected" => {
             draft.usage = Some(Box::new(rejected(main, envelope)))
@@ -26,7 +31,11 @@ pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<
             draft.usage = Some(Box::new(usage(envelope, name, currency, notes)));
             draft.product = envelope.object("feature").map(feature);
         }
-        "entitlement" => draft.entitlement = Some(Box::new(entitlement(envelope, main))),
+        "entitlement" => {
+            // An alert may be told by ids alone, beside a subscription.
+            let main = if key == "subscription" { &none } else { main };
+            draft.entitlement = Some(Box::new(entitlement(envelope, main, &draft.kind)));
+        }
         "product" => draft.product = Some(feature(main)),
         "meter" => {
             let kind = main.text("aggregation_type").or_else(|| main.text("recurring"));
@@ -39,6 +48,12 @@ pub(crate) fn fill(draft: &mut Draft, envelope: &Envelope<'_>, currency: Option<
                 id: main.text("checkout_session_id").or(id),
                 ..checkout(main, currency, notes)
             }));
+            if let Some(id) = main.text("checkout_invoice_id") {
+                draft.invoice = Some(Box::new(Invoice { id: Some(id), ..Invoice::default() }));
+            }
+            if let Some(id) = main.text("checkout_payment_id") {
+                draft.payment = Some(Box::new(Payment { id: Some(id), ..Payment::default() }));
+            }
         }
         "fee" => {
             let kind = main.text("fee_type").or_else(|| main.text("type"));
@@ -78,7 +93,9 @@ fn wallet(
     currency: Option<&str>,
     notes: &mut Notes,
 ) -> Object {
-    let alert = envelope.body.fields("alert").or_else(|| object.fields("alert"));
+    // An alert about a feature has no more of the wallet than its id and what is in it.
+    let body = &envelope.body;
+    let alert = body.fields("alert").or_else(|| object.fields("alert")).unwrap_or_default();
     let scope = match name {
         "feature.wallet_balance.alert" => Some("feature"),
         _ if name.starts_with("wallet.ongoing_balance.") => Some("ongoing_balance"),
@@ -86,18 +103,23 @@ fn wallet(
         _ if name.starts_with("wallet.credit_balance.") => Some("credit_balance"),
         _ => None,
     };
-    let balance = if scope == Some("ongoing_balance") { "ongoing_balance" } else { "balance" };
+    // What is used and not billed yet is missing in the balance of the wallet.
+    let (balances, credits): (&[(&Fields<'_>, &str)], _) = match scope {
+        Some("ongoing_balance") => (
+            &[(object, "ongoing_balance"), (&alert, "current_balance"), (object, "balance")],
+            [&alert, object],
+        ),
+        _ => (&[(object, "balance"), (body, "current_balance")], [object, body]),
+    };
+    let balance = balances.iter().find(|(of, field)| of.get(field).is_some());
     Object {
+        id: object.text("id").or_else(|| body.text("wallet_id")),
         kind: object.text("wallet_type"),
         status: object.text("wallet_status").or_else(|| object.text("status")),
         scope: scope.map(str::to_owned),
-        amount: if object.get(balance).is_some() {
-            notes.major(object, balance, currency)
-        } else {
-            notes.major(object, "balance", currency)
-        },
-        quantity: decimal(object, "credit_balance"),
-        message: envelope.body.text("alert_status").or_else(|| alert?.text("state")),
+        amount: balance.and_then(|(of, field)| notes.major(of, field, currency)),
+        quantity: credits.into_iter().find_map(|of| decimal(of, "credit_balance")),
+        message: body.text("alert_status").or_else(|| alert.text("state")),
         ..named(object)
     }
 }
@@ -142,7 +164,7 @@ fn usage(envelope: &Envelope<'_>, name: &str, currency: Option<&str>, notes: &mu
         id: body.text("alert_id").or_else(|| feature.text("id")),
         name: feature.text("name"),
         kind: body.text("alert_type"),
-        status: body.text("alert_status"),
+        status: alert_status(body),
         scope: Some(scope.to_owned()),
         amount: amount.or_else(|| notes.major(body, "current_spend", currency)),
         quantity: decimal(usage, "current_usage").or_else(|| decimal(body, "usage_ratio")),
@@ -162,16 +184,17 @@ fn rejected(event: &Fields<'_>, envelope: &Envelope<'_>) -> Object {
     }
 }
 
-fn entitlement(envelope: &Envelope<'_>, main: &Fields<'_>) -> Object {
+fn entitlement(envelope: &Envelope<'_>, main: &Fields<'_>, kind: &str) -> Object {
     let entitlement = envelope.object("entitlement").unwrap_or(main);
     let none = Fields::default();
     let grant = envelope.object("entitlement_grant").unwrap_or(&none);
     let feature = entitlement.fields("feature").unwrap_or_default();
+    let exhausted = (kind == "entitlement.exhausted").then(|| "exhausted".to_owned());
     Object {
-        id: entitlement.text("id"),
+        id: entitlement.text("id").or_else(|| envelope.body.text("entitlement_id")),
         name: feature.text("name"),
         kind: entitlement.text("feature_type"),
-        status: grant.text("grant_status").or_else(|| entitlement.text("status")),
+        status: grant.text("grant_status").or_else(|| entitlement.text("status")).or(exhausted),
         scope: entitlement.text("feature_id").or_else(|| grant.text("scope_entity_id")),
         quantity: decimal(grant, "usage").or_else(|| decimal(entitlement, "usage_limit")),
         expected_at: grant.time("valid_to"),
@@ -184,11 +207,18 @@ fn feature(object: &Fields<'_>) -> Box<Object> {
     Box::new(Object { kind: Some("feature".to_owned()), ..named(object) })
 }
 
+fn feature_by_id(id: String) -> Box<Object> {
+    Box::new(Object { kind: Some("feature".to_owned()), id: Some(id), ..Object::default() })
+}
+
 fn checkout(object: &Fields<'_>, currency: Option<&str>, notes: &mut Notes) -> Object {
     Object {
         status: object.text("checkout_status").or_else(|| object.text("status")),
         amount: notes.major(object, "amount", currency),
-        url: ["checkout_url", "payment_url", "url"].iter().find_map(|field| object.text(field)),
+        url: ["checkout_url", "payment_url", "url"]
+            .iter()
+            .find_map(|field| object.text(field))
+            .or_else(|| object.text_at("/payment_action/url")),
         expected_at: object.time("expires_at"),
         message: object.text("failure_reason").or_else(|| object.text("error_message")),
         ..Object::default()

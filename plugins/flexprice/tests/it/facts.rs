@@ -4,9 +4,20 @@ use crate::objects::{
     cloud, credit_note, customer, invoice, one, payment, seed, subscription, time, wallet, with,
 };
 use billhook_plugin::model::{CancellationKind, Initiator, Phase};
-use billhook_plugin::{Normalize, Time, Webhook};
+use billhook_plugin::{Draft, Normalize, Time, Webhook};
 use flexprice::Flexprice;
 use serde_json::{Value, json};
+
+/// After everything that the bodies tell of.
+const SIGNED_AT: Time = Time::from_secs(1_800_000_000);
+
+/// The draft of a body that was signed.
+fn signed(body: &Value) -> Draft {
+    let webhook = Webhook::new("billing", "flexprice")
+        .with_header("webhook-timestamp", "1800000000")
+        .with_body(body.to_string());
+    Flexprice.normalize(&webhook).unwrap().remove(0)
+}
 
 fn canceled(members: Value) -> Value {
     let ended = json!({
@@ -79,6 +90,28 @@ fn a_cancellation_at_the_end_of_the_period_is_requested_now_and_takes_effect_the
     let draft = one(&cloud("subscription.cancelled", "subscription", &ended));
     assert_eq!(draft.occurred_at, time("2026-04-01T00:00:00Z"));
     assert_eq!(draft.cancellation.unwrap().requested_at, time("2026-03-10T12:00:00Z"));
+}
+
+#[test]
+fn the_update_beside_a_cancellation_has_its_time() {
+    let at_period_end = canceled(json!({
+        "cancel_at_period_end": true, "cancel_at": "2026-04-01T00:00:00Z",
+        "metadata": { "cancellation_type": "end_of_period" },
+    }));
+    // What Flexprice sends since August 2026 has no metadata, and `cancelled_at` is moved to when it took effect.
+    let bare = canceled(json!({ "cancelled_at": "2026-04-01T00:00:00Z", "cancel_at_period_end": true }));
+    for (object, expected) in [
+        (immediate("x"), "2026-03-10T12:00:00Z"),
+        (at_period_end, "2026-04-01T00:00:00Z"),
+        (bare, "2026-04-01T00:00:00Z"),
+    ] {
+        for name in ["subscription.updated", "subscription.cancelled"] {
+            let draft = signed(&cloud(name, "subscription", &object));
+            assert_eq!(draft.occurred_at, time(expected), "{name} {object}");
+        }
+    }
+    let running = signed(&cloud("subscription.updated", "subscription", &subscription()));
+    assert_eq!(running.occurred_at, Some(SIGNED_AT));
 }
 
 #[test]
@@ -193,6 +226,8 @@ fn times_are_taken_where_the_meaning_is_right() {
     let at = "2026-03-05T10:20:30.987654Z";
     let cases = [
         ("subscription.started", "subscription", "start_date", Some(at)),
+        ("subscription.activated", "subscription", "activated_at", Some(at)),
+        ("subscription.activated", "subscription", "start_date", None),
         ("subscription.created", "subscription", "start_date", None),
         ("subscription.created", "subscription", "created_at", Some(at)),
         ("subscription.updated", "subscription", "updated_at", Some(at)),
@@ -210,6 +245,7 @@ fn times_are_taken_where_the_meaning_is_right() {
         ("customer.created", "customer", "created_at", Some(at)),
         ("customer.deleted", "customer", "updated_at", Some(at)),
         ("credit_note.created", "credit_note", "finalized_at", Some(at)),
+        ("credit_note.updated", "credit_note", "finalized_at", None),
     ];
     for (name, key, field, expected) in cases {
         let draft = one(&cloud(name, key, &json!({ "id": "x", field: at })));
@@ -379,6 +415,144 @@ fn wallets_usage_and_the_other_objects_are_filled() {
     let block = one(&seed("customer.payment_provider_error", "customer", &error)).integration.unwrap();
     assert_eq!((block.name.as_deref(), block.status.as_deref()), (Some("stripe"), Some("error")));
     assert_eq!(block.message.as_deref(), Some("no such key"));
+}
+
+#[test]
+fn an_alert_without_a_name_is_read_as_the_named_one() {
+    let subscription = with(subscription(), json!({ "cancel_at_period_end": true }));
+    let cases = [
+        (json!({}), "subscription.spend.threshold_reached", "subscription"),
+        (
+            json!({ "subscription_line_item_id": "subs_line_1" }),
+            "subscription.line_item_spend.threshold_reached",
+            "line_item",
+        ),
+        (
+            json!({ "subscription_line_item": { "id": "subs_line_1" } }),
+            "subscription.line_item_spend.threshold_reached",
+            "line_item",
+        ),
+        (json!({ "group_id": "group_1" }), "subscription.group_spend.threshold_reached", "group"),
+        (json!({ "group": { "id": "group_1" } }), "subscription.group_spend.threshold_reached", "group"),
+    ];
+    for (of, reached, scope) in cases {
+        let recovered = reached.replace("reached", "recovered");
+        for (field, status, name, kind) in [
+            ("alert_status", "in_alarm", reached, "usage.threshold_reached"),
+            ("alert_status", "ok", &recovered, "usage.threshold_recovered"),
+            ("alert_state", "ok", &recovered, "usage.threshold_recovered"),
+        ] {
+            let alert = json!({
+                "subscription": subscription, "alert_type": "subscription_spend", field: status,
+                "current_spend": "1040.50", "triggered_at": "2026-06-01T10:00:00Z",
+            });
+            let alert = with(alert, of.clone());
+            let draft = one(&alert);
+            assert_eq!((draft.kind.as_str(), draft.provider_event_type.as_str()), (kind, name), "{alert}");
+            let named = one(&with(alert, json!({ "event_type": name })));
+            assert_eq!(serde_json::to_value(&draft).unwrap(), serde_json::to_value(named).unwrap());
+            assert_eq!((draft.occurred_at, draft.effective_at), (time("2026-06-01T10:00:00Z"), None));
+            assert_eq!((&draft.cancellation, &draft.semantic_key), (&None, &None));
+            let block = draft.usage.unwrap();
+            assert_eq!((block.scope.as_deref(), block.status.as_deref()), (Some(scope), Some(status)));
+            assert_eq!(block.amount.unwrap().amount_minor, 104_050);
+        }
+    }
+}
+
+#[test]
+fn an_exhausted_grant_is_told_by_ids_alone() {
+    let alert = json!({
+        "entitlement_grant_id": "eg_1", "alert_type": "entitlement_grant_exhausted", "alert_status": "in_alarm",
+        "usage_ratio": "1.15", "triggered_at": "2026-06-01T10:00:00Z",
+    });
+    let ids = json!({ "subscription_id": "subs_5", "customer_id": "cust_7", "entitlement_id": "ent_1" });
+    for (of, entitlement) in [(ids, Some("ent_1")), (json!({ "subscription": subscription() }), None)] {
+        let draft = one(&with(alert.clone(), of));
+        assert_eq!(
+            (draft.kind.as_str(), draft.provider_event_type.as_str()),
+            ("entitlement.exhausted", "entitlement.grant.exhausted")
+        );
+        assert_eq!((draft.occurred_at, &draft.warnings), (time("2026-06-01T10:00:00Z"), &vec![]));
+        assert_eq!(draft.subscription.unwrap().id.as_deref(), Some("subs_5"));
+        assert_eq!(draft.customer.unwrap().id.as_deref(), Some("cust_7"));
+        let block = draft.entitlement.unwrap();
+        assert_eq!((block.id.as_deref(), block.status.as_deref()), (entitlement, Some("exhausted")));
+        assert_eq!(block.message.as_deref(), Some("in_alarm"));
+    }
+}
+
+#[test]
+fn an_alert_about_the_ongoing_balance_tells_that_balance() {
+    let alert =
+        json!({ "alert": { "state": "in_alarm", "current_balance": "-4.20", "credit_balance": "-420" } });
+    for (name, amount, quantity) in [
+        ("wallet.ongoing_balance.dropped", -420, "-420"),
+        ("wallet.ongoing_balance.recovered", -420, "-420"),
+        ("wallet.credit_balance.dropped", -250, "-250"),
+    ] {
+        let block = one(&with(cloud(name, "wallet", &wallet()), alert.clone())).wallet.unwrap();
+        assert_eq!(block.amount.unwrap().amount_minor, amount, "{name}");
+        assert_eq!((block.quantity.as_deref(), block.message.as_deref()), (Some(quantity), Some("in_alarm")));
+    }
+    let older = with(wallet(), json!({ "ongoing_balance": "-9.00" }));
+    let block = one(&seed("wallet.depleted_ongoing_balance", "wallet", &older)).wallet.unwrap();
+    assert_eq!(block.amount.unwrap().amount_minor, -900);
+}
+
+#[test]
+fn a_wallet_alert_of_ids_alone_keeps_them() {
+    let alert = json!({
+        "event_type": "feature.wallet_balance.alert", "alert_type": "feature_wallet_balance",
+        "alert_status": "in_alarm", "feature_id": "feat_1", "wallet_id": "wallet_1", "customer_id": "cust_7",
+        "current_balance": "-2.50", "credit_balance": "-250",
+    });
+    let draft = one(&alert);
+    // There is no currency to read it in.
+    assert_eq!(draft.warnings, ["current_balance `-2.50` has no currency"]);
+    let (wallet, product) = (draft.wallet.unwrap(), draft.product.unwrap());
+    assert_eq!((wallet.id.as_deref(), wallet.quantity.as_deref()), (Some("wallet_1"), Some("-250")));
+    assert_eq!((wallet.scope.as_deref(), wallet.message.as_deref()), (Some("feature"), Some("in_alarm")));
+    assert_eq!((product.id.as_deref(), product.kind.as_deref()), (Some("feat_1"), Some("feature")));
+    assert_eq!(draft.customer.unwrap().id.as_deref(), Some("cust_7"));
+}
+
+#[test]
+fn a_checkout_tells_where_and_what_is_paid() {
+    let session = json!({
+        "id": "cs_1", "customer_id": "cust_7", "checkout_status": "pending", "checkout_invoice_id": "inv_3",
+        "checkout_payment_id": "pay_9", "expires_at": "2026-06-01T10:30:00Z",
+        "payment_action": { "type": "checkout_url", "url": "https://pay.example/1" },
+    });
+    let draft = one(&cloud("checkout.session.initiated", "checkout_session", &session));
+    assert_eq!(draft.checkout.unwrap().url.as_deref(), Some("https://pay.example/1"));
+    assert_eq!(draft.invoice.unwrap().id.as_deref(), Some("inv_3"));
+    assert_eq!(draft.payment.unwrap().id.as_deref(), Some("pay_9"));
+    let draft = one(&cloud("checkout.session.expired", "checkout_session", &json!({ "id": "cs_1" })));
+    assert_eq!((draft.invoice, draft.payment), (None, None));
+}
+
+#[test]
+fn a_transaction_of_a_wallet_is_told_apart() {
+    let transaction = json!({
+        "id": "wtxn_1", "wallet_id": "wallet_1", "type": "credit", "transaction_status": "completed",
+        "reference_type": "EXTERNAL", "reference_id": "order-7", "metadata": { "team": "a" },
+    });
+    for (name, key, semantic_key) in [
+        ("wallet.transaction.created", "transaction", "wallet.transaction_created:wtxn_1"),
+        ("wallet.transaction.updated", "updated_transaction", "wallet.transaction_updated:wtxn_1:completed"),
+        ("wallet_transaction.updated", "transaction", "wallet.transaction_updated:wtxn_1:completed"),
+        ("wallet_transaction.payment_failure", "transaction", "wallet.transaction_failed:wtxn_1"),
+    ] {
+        let draft = one(&cloud(name, key, &transaction));
+        assert_eq!(draft.semantic_key.as_deref(), Some(semantic_key), "{name}");
+        let metadata: Vec<_> = draft.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(
+            metadata,
+            [("reference_id", "order-7"), ("team", "a"), ("transaction_id", "wtxn_1")],
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -42,7 +42,11 @@ fn samples() -> Vec<Sample> {
     let bodies = names.iter().flat_map(|(name, key)| {
         [cloud(name, key, &object(key)), seed(name, key, &object(key)), json!({ *key: object(key) })]
     });
-    bodies.map(Sample::new).collect()
+    let alerts = [
+        json!({ "subscription": object("subscription"), "group_id": "group_1", "alert_status": "ok", "current_spend": "1" }),
+        json!({ "entitlement_grant_id": "eg_1", "entitlement_id": "ent_1", "subscription_id": "subs_5" }),
+    ];
+    bodies.chain(alerts).map(Sample::new).collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every event name in both envelopes, and the names that cover several facts.
 
 use crate::objects::{
-    cloud, credit_note, invoice, normalize, object, one, payment, seed, subscription, wallet, with,
+    cloud, credit_note, invoice, normalize, object, one, payment, seed, subscription, time, wallet, with,
 };
 use billhook_plugin::{check, testing};
 use flexprice::catalogue::CATALOGUE;
@@ -154,6 +154,7 @@ fn a_name_that_covers_several_facts_is_told_apart_by_the_object() {
         json!({ "cancel_at": "2026-03-20T00:00:00Z", "metadata": { "cancellation_type": "scheduled_date" } });
     let gone = json!({ "subscription_status": "cancelled", "cancel_at_period_end": true });
     let paid = |status: &str| json!({ "payment_status": status });
+    let note = |status: &str| json!({ "credit_note_status": status });
     let cases: Vec<(&str, &str, Value, &str)> = vec![
         (
             "subscription.updated",
@@ -182,6 +183,9 @@ fn a_name_that_covers_several_facts_is_told_apart_by_the_object() {
         ("payment.updated", "payment", with(payment(), paid("VOIDED")), "payment.canceled"),
         ("payment.updated", "payment", with(payment(), paid("PROCESSING")), "payment.updated"),
         ("payment.updated", "payment", with(payment(), paid("LOST")), "payment.updated"),
+        ("credit_note.updated", "credit_note", with(credit_note(), note("VOIDED")), "credit_note.voided"),
+        ("credit_note.updated", "credit_note", with(credit_note(), note("FINALIZED")), "credit_note.updated"),
+        ("credit_note.updated", "credit_note", with(credit_note(), note("DRAFT")), "credit_note.updated"),
     ];
     for (name, key, object, kind) in cases {
         for body in [seed(name, key, &object), cloud(name, key, &object)] {
@@ -220,6 +224,28 @@ fn a_credit_note_that_gives_money_back_is_a_refund_too() {
     assert_eq!(drafts[0].refund, None);
     assert_eq!((&drafts[0].warnings, &drafts[1].warnings), (&vec![], &vec![]));
     assert_eq!(drafts[0].credit_note.as_ref().unwrap().kind.as_deref(), Some("refund"));
+}
+
+#[test]
+fn a_credit_note_that_is_finalized_later_has_given_the_money_back_then() {
+    let note = |members: Value| {
+        let note = with(credit_note(), with(json!({ "credit_note_type": "REFUND" }), members));
+        normalize(cloud("credit_note.updated", "credit_note", &note).to_string()).unwrap()
+    };
+    let drafts = note(json!({}));
+    let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
+    assert_eq!(kinds, ["credit_note.updated", "refund.succeeded"]);
+    let refund = drafts[1].refund.as_ref().unwrap();
+    assert_eq!((refund.id.as_deref(), refund.status.as_deref()), (Some("cn_2"), Some("succeeded")));
+    assert_eq!(drafts[1].occurred_at, time("2026-03-02T00:00:00Z"));
+    let keys = [&drafts[0], &drafts[1]].map(|draft| draft.semantic_key.as_deref());
+    assert_eq!(keys, [None, Some("refund.succeeded:cn_2")]);
+
+    assert_eq!(note(json!({ "credit_note_status": "DRAFT" })).len(), 1);
+    let voided = note(json!({ "credit_note_status": "VOIDED", "voided_at": "2026-03-04T00:00:00Z" }));
+    assert_eq!((voided.len(), voided[0].kind.as_str()), (1, "credit_note.voided"));
+    assert_eq!(voided[0].occurred_at, time("2026-03-04T00:00:00Z"));
+    assert_eq!(voided[0].semantic_key.as_deref(), Some("credit_note.voided:cn_2"));
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl<'a> Event<'a> {
         self.host.occurred_at()
     }
 
+    /// When it happened; where the provider does not tell, when the gateway accepted the webhook.
+    pub fn happened_at(&self) -> Time {
+        self.occurred_at().unwrap_or_else(|| self.received_at())
+    }
+
     /// Whether it was made by a reprocess.
     pub fn replayed(&self) -> bool {
         self.host.replayed()

@@ -308,6 +308,11 @@ impl Event {
         self.warnings.extend(patch.warnings);
     }
 
+    /// When it happened; where the provider does not tell, when the gateway accepted the webhook.
+    pub fn happened_at(&self) -> Time {
+        self.occurred_at.unwrap_or(self.received_at)
+    }
+
     /// The id of the entity it is about: the subscription's, else the customer's.
     pub fn entity(&self) -> Option<&str> {
         let subscription = self.subscription.as_ref().and_then(|s| s.id.as_deref());

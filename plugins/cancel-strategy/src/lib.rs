@@ -47,21 +47,27 @@ impl Map for CancelStrategy {
         if ![CANCEL_SCHEDULED, CANCELED, PAYMENT_FAILED].contains(&kind.as_str()) {
             return Ok(None);
         }
-        if kind == CANCELED && was_decided(event) {
+        if kind != PAYMENT_FAILED && was_decided(event) && !is_told_anew(event) {
             return Ok(None);
         }
         Ok(Some(patch(self.choose(&kind, &About::of(event.fields()?)))?))
     }
 }
 
-/// Whether an end carries out a decision that was told before. A decision is over once it was withdrawn, and once an
+/// Whether a decision was told before that this event tells again or carries out. A decision is over once it was withdrawn, and once an
 /// earlier end carried it out; an end that is told again is no other one.
 fn was_decided(event: &Event<'_>) -> bool {
     let Some(decided) = event.last_seen(CANCEL_SCHEDULED) else { return false };
     let is_withdrawn = || event.last_seen(CANCEL_UNSCHEDULED).is_some_and(|at| at >= decided);
-    let now = || event.occurred_at().unwrap_or_else(|| event.received_at());
-    let is_carried_out = || event.last_seen(CANCELED).is_some_and(|ended| ended > decided && ended < now());
+    let is_carried_out =
+        || event.last_seen(CANCELED).is_some_and(|ended| ended > decided && ended < event.happened_at());
     !is_withdrawn() && !is_carried_out()
+}
+
+/// Whether the provider says what has changed of a decision, such as its reason: one that does not tells it with every
+/// update until the end.
+fn is_told_anew(event: &Event<'_>) -> bool {
+    event.event_type() == CANCEL_SCHEDULED && event.get_json("/previous").is_some()
 }
 
 impl CancelStrategy {
@@ -151,7 +157,17 @@ mod tests {
         let canceled_at = |secs| event(CANCELED, &json!({ "occurred_at": at(secs).to_string() }));
         let cases = [
             (event(SCHEDULED, &nothing), true, "a decision"),
-            (event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)), true, "a decision again"),
+            (event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)), false, "a decision again"),
+            (
+                event(SCHEDULED, &json!({ "previous": {"cancellation_details": {}} })).seen(SCHEDULED, at(1)),
+                true,
+                "a decision whose reason was added",
+            ),
+            (
+                event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)).seen(UNSCHEDULED, at(2)),
+                true,
+                "a decision after one that was withdrawn",
+            ),
             (canceled(), true, "an end without a decision before"),
             (canceled().seen(SCHEDULED, at(1)), false, "an end that was decided before"),
             (

@@ -47,7 +47,7 @@ impl OutgoingHost<'static> {
 /// The body of the gateway's own making.
 fn standard(event: &Event<'_>) -> Vec<u8> {
     let kind = serde_json::Value::from(event.event_type());
-    let timestamp = event.occurred_at().unwrap_or_else(|| event.received_at());
+    let timestamp = event.happened_at();
     let head = format!("{{\"type\":{kind},\"timestamp\":\"{timestamp}\",\"data\":");
     [head.as_bytes(), &event.json(), b"}"].concat()
 }

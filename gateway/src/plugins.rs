@@ -19,6 +19,7 @@ mod call;
 pub mod compile;
 mod component;
 mod config;
+mod cpu;
 mod engine;
 mod failed;
 mod grants;
@@ -33,6 +34,7 @@ mod schema;
 pub mod shipped;
 mod size;
 mod slot;
+pub mod smoke;
 mod tally;
 mod text;
 pub mod transform;
@@ -61,7 +63,7 @@ use crate::plugins::manifest::{Kind, Manifest};
 pub use crate::plugins::slot::Slot;
 pub use crate::plugins::tally::Tallied;
 use crate::plugins::tally::Tally;
-use crate::plugins::text::{SHOWN_MAX, one_line};
+
 use billhook_event::{Draft, Event, Patch, PluginRef};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -330,36 +332,28 @@ impl Plugin {
     /// Asks a verifier whether a request is authentic. It has no `kv`, and waits no longer for an instance than it may
     /// run. Dropping the future ends the call.
     pub async fn verify(&self, call: &Call, request: &Arc<RequestInput>) -> Result<Judgement, CallError> {
-        verify::judgement(call::verify(&self.0, call, request).await?)
+        call::verify(&self.0, call, request).await
     }
 
     /// Asks a normalizer what a webhook says: zero or more drafts, in order. Waits while all instances are in use.
     /// Dropping the future ends the call.
     pub async fn normalize(&self, call: &Call, webhook: &Arc<WebhookInput>) -> Result<Vec<Draft>, CallError> {
-        let drafts = call::normalize(&self.0, call, webhook).await?;
-        output::drafts(&drafts, &self.0.limits)
+        call::normalize(&self.0, call, webhook).await
     }
 
     /// Asks a filter whether an event goes on. Otherwise as [`Plugin::normalize`].
     pub async fn filter(&self, call: &Call, event: &Arc<EventInput>) -> Result<Verdict, CallError> {
-        call::filter(&self.0, call, event).await.map(output::verdict)
+        call::filter(&self.0, call, event).await
     }
 
     /// Asks a map what it adds to an event. Otherwise as [`Plugin::normalize`].
     pub async fn map(&self, call: &Call, event: &Arc<EventInput>) -> Result<Option<Patch>, CallError> {
-        match call::map(&self.0, call, event).await? {
-            Some(patch) => output::patch(&patch, &self.0.limits).map(Some),
-            None => Ok(None),
-        }
+        call::map(&self.0, call, event).await
     }
 
     /// Asks a transform what to send. Otherwise as [`Plugin::normalize`].
     pub async fn transform(&self, call: &Call, outgoing: OutgoingInput) -> Result<Sending, CallError> {
-        use bindings::transform::exports::billhook::plugin::transform::Verdict;
-        match call::transform(&self.0, call, outgoing).await? {
-            (Verdict::Send, changed) => output::outgoing(changed, &self.0.limits).map(Sending::Send),
-            (Verdict::Drop(why), _) => Ok(Sending::Drop(one_line(&why, SHOWN_MAX))),
-        }
+        call::transform(&self.0, call, outgoing).await
     }
 }
 

@@ -112,6 +112,7 @@ pub async fn start(
         outbound: Some(outbound.clone()),
     };
     let loaded = load::load(config.clone(), loading, clock.clone()).await?;
+    loaded.refused.iter().for_each(|why| tracing::error!("{why}"));
     let roster = loaded.roster;
     let store = open_store(&config).await?;
 

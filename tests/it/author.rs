@@ -1,6 +1,7 @@
 //! What a plugin's author types: `billhook plugin new`, `build`, `test`, `run`, `bench`, `inspect`.
 
 use crate::docs::{blocks, page};
+use crate::lifecycle;
 use gateway::plugins::shipped;
 use serde_json::Value;
 use std::fs;
@@ -146,6 +147,23 @@ fn a_fixture_that_is_answered_otherwise_is_shown_and_can_be_blessed() {
     assert!(test("--bless", 0).contains("blessed"));
     assert!(test("", 0).contains("all as expected"));
     assert!(fs::read_to_string(fixture.join("expected.json")).unwrap().contains("small"));
+}
+
+#[test]
+fn a_version_is_held_to_its_own_smoke_test_too() {
+    let (dir, _) = stage("event-filter", &[("input.json", PAID), ("expected.json", "\"keep\"")]);
+    let refused =
+        "a gateway would not let it serve: it fails entry 1 of `[[smoke]]` in its manifest: trapped";
+    for (component, code, told) in
+        [(lifecycle::second(), 0, "2 of [[smoke]]: all passed"), (lifecycle::broken(), 1, refused)]
+    {
+        fs::write(dir.path().join("plugin.wasm"), component).unwrap();
+        let text = said(type_in(dir.path(), "billhook plugin test plugin.wasm"), code);
+        assert!(text.contains("1 fixtures: all as expected") && text.contains(told), "{text}");
+        let lines = said(type_in(dir.path(), "billhook plugin test --json plugin.wasm"), code);
+        let last: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+        assert_eq!((&last["smoke"], &last["ok"]), (&2.into(), &(code == 0).into()), "{lines}");
+    }
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub(crate) fn second() -> Vec<u8> {
 
 /// The second version with some of its words changed to others, which are padded to their length.
 fn second_with(from: &str, to: &str) -> Vec<u8> {
-    let mut bytes = second();
+    with(second(), from, to)
+}
+
+fn with(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     let to = format!("{to:<width$}", width = from.len());
     assert_eq!(from.len(), to.len());
     let starts = |at: &usize| bytes[*at..].starts_with(from.as_bytes());
@@ -269,7 +272,7 @@ async fn a_swap_and_a_rollback_outlive_a_restart_until_the_file_changes() {
 }
 
 /// The second version, which fails its own smoke test.
-fn broken() -> Vec<u8> {
+pub(crate) fn broken() -> Vec<u8> {
     second_with("'''{\"do\":\"work\"}'''", "'''{\"do\":\"trap\"}'''")
 }
 
@@ -278,25 +281,42 @@ async fn a_version_that_fails_its_smoke_test_does_not_serve_after_a_restart_eith
     let (dir, path) = directory();
     let receiver = Receiver::start().await;
     let watched = format!("[plugins]\nwatch = {:?}\n{SOURCE}", dir.path());
-    let mut gateway = Gateway::start(&watched).await;
+    let gateway = Gateway::start(&watched).await;
     std::fs::write(&path, broken()).unwrap();
     gateway.settle().await;
     gateway.settle().await;
     assert_eq!(serves(&gateway).await, "1.0.0");
+    // A start goes on without it, and without what nobody needs. `check` tells of both.
+    let (data, _, clock) = gateway.stop().await;
+    std::fs::write(dir.path().join("junk.wasm"), "junk").unwrap();
+    let told = checked(data.path(), &watched);
+    assert!(
+        told.contains("version 2.0.0 does not work") && told.contains("what served before goes on"),
+        "{told}"
+    );
+    assert!(told.contains("plugin `junk`") && told.contains("a start goes on without it"), "{told}");
+    let mut gateway = Gateway::start_in(data, &watched, clock).await;
     for _ in 0..2 {
-        gateway = gateway.restart().await;
         assert_eq!(serves(&gateway).await, "1.0.0");
+        gateway = gateway.restart().await;
     }
     gateway.stop().await;
 
     // As the configured component it keeps a gateway from starting.
     let (data, config) = (tempfile::tempdir().unwrap(), config(&path, &receiver));
-    let file = data.path().join("billhook.toml");
-    std::fs::write(&file, billhook_tests::configuration(data.path(), &config)).unwrap();
+    let told = checked(data.path(), &config);
+    assert!(told.contains("version 2.0.0 does not work"), "{told}");
+}
+
+/// What `billhook check` says of a configuration, which it refuses.
+fn checked(data: &Path, config: &str) -> String {
+    let file = data.join("billhook.toml");
+    std::fs::write(&file, billhook_tests::configuration(data, config)).unwrap();
     let mut check = Command::new(env!("CARGO_BIN_EXE_billhook"));
     let output = check.arg("check").arg("--config").arg(&file).output().unwrap();
     let told = text(&output.stdout) + &text(&output.stderr);
-    assert!(!output.status.success() && told.contains("version 2.0.0 does not work"), "{told}");
+    assert!(!output.status.success(), "{told}");
+    told
 }
 
 #[tokio::test]
@@ -314,6 +334,29 @@ async fn the_components_of_a_plugin_that_did_not_load_are_kept() {
     assert!(gateway.client().plugin("mine").await.is_err(), "it does not load");
     swap(&gateway, third).await.unwrap();
     assert!(data.join(format!("components/{}.wasm", digest(&second()))).is_file());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_over_a_plugin_that_was_loaded_has_its_grants_after_a_restart_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let asking = |version: &str| {
+        let kinds = "kinds = [\"normalize\", \"filter\", \"map\"]\ngrants = []";
+        let asks = "kinds=[\"normalize\",\"filter\",\"map\"]\ngrants=[\"kv:a\"]";
+        with(second_with("\"2.0.0\"", version), kinds, asks)
+    };
+    let watched = format!("[plugins]\nwatch = {:?}\n", dir.path());
+    let gateway = Gateway::start(&watched).await;
+    let query = LoadQuery { grants: Some("kv:a".to_owned()), ..LoadQuery::default() };
+    gateway.client().load_plugin("edition", asking("\"2.0.0\""), &query).await.unwrap();
+    let (kept, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(kept, &format!("{watched}{SOURCE}"), clock).await;
+    std::fs::write(dir.path().join("edition.wasm"), asking("\"3.0.0\"")).unwrap();
+    gateway.settle().await;
+    gateway.settle().await;
+    assert_eq!(serves(&gateway).await, "3.0.0");
+    let gateway = gateway.restart().await;
+    assert_eq!(serves(&gateway).await, "3.0.0");
     gateway.stop().await;
 }
 

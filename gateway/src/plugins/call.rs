@@ -2,26 +2,29 @@
 //!
 //! Processor time is the thread's own while the call is polled, so a busy machine does not use up a plugin's time.
 //! Where the guest runs, it is asked at every tick of the engine whether its time is up, and it then yields to the
-//! runtime: other tasks go on beside a plugin that loops. Host functions return quickly; the guest is asked after them.
+//! runtime: other tasks go on beside a plugin that loops. Host functions return quickly, and look at the time themselves
+//! now and then: between their calls a guest need not be anywhere where it is asked.
 
 use crate::plugins::bindings::host::billhook::plugin::types::Failure;
-use crate::plugins::bindings::{filter, map, transform, verify};
+use crate::plugins::bindings::map;
+use crate::plugins::bindings::transform::exports::billhook::plugin::transform;
+use crate::plugins::cpu::Cpu;
 use crate::plugins::engine::{Host, STACK_BYTES};
 use crate::plugins::imports::{Input, LimitReached, State, Unanswered};
 use crate::plugins::kv::{Kv, Stage};
 use crate::plugins::manifest::Kind;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::transform::OutgoingInput;
-use crate::plugins::verify::RequestInput;
+use crate::plugins::verify::{RequestInput, judgement};
 use crate::plugins::wasi::Exited;
 use crate::plugins::watch;
-use crate::plugins::{Call, CallError, EventInput, Loaded, Outgoing, WebhookInput};
-use rustix::time::{ClockId, clock_gettime};
+use crate::plugins::{
+    Call, CallError, EventInput, Judgement, Loaded, Sending, Verdict, WebhookInput, output,
+};
+use billhook_event::{Draft, Patch};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
-use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -40,7 +43,7 @@ pub(super) async fn verify(
     plugin: &Arc<Loaded>,
     call: &Call,
     request: &Arc<RequestInput>,
-) -> Result<verify::exports::billhook::plugin::verify::Judgement, CallError> {
+) -> Result<Judgement, CallError> {
     let pre = plugin.linked.verify.as_ref().ok_or_else(|| not_a(plugin, Kind::Verify))?;
     let call = Call { kv: Kv::None, ..call.clone() };
     let begins = Run::begin(plugin, &call, Input::Request(Arc::clone(request)));
@@ -51,14 +54,14 @@ pub(super) async fn verify(
         instance.billhook_plugin_verify().call_verify(&mut run.store, Resource::new_borrow(0)).await
     });
     let outcome = outcome.await;
-    run.end(outcome)
+    run.end(outcome, judgement)
 }
 
 pub(super) async fn normalize(
     plugin: &Arc<Loaded>,
     call: &Call,
     webhook: &Arc<WebhookInput>,
-) -> Result<Vec<Vec<u8>>, CallError> {
+) -> Result<Vec<Draft>, CallError> {
     let pre = plugin.linked.normalize.as_ref().ok_or_else(|| not_a(plugin, Kind::Normalize))?;
     let mut run = Run::begin(plugin, call, Input::Webhook(Arc::clone(webhook))).await?;
     let outcome = bounded(plugin, &run.cpu, async {
@@ -67,14 +70,14 @@ pub(super) async fn normalize(
         normalize.call_normalize(&mut run.store, Resource::new_borrow(0)).await
     });
     let outcome = outcome.await;
-    run.end(outcome)
+    run.end(outcome, |drafts| output::drafts(&drafts, &plugin.limits))
 }
 
 pub(super) async fn filter(
     plugin: &Arc<Loaded>,
     call: &Call,
     event: &Arc<EventInput>,
-) -> Result<filter::exports::billhook::plugin::filter::Verdict, CallError> {
+) -> Result<Verdict, CallError> {
     let pre = plugin.linked.filter.as_ref().ok_or_else(|| not_a(plugin, Kind::Filter))?;
     let mut run = Run::begin(plugin, call, Input::Event(Arc::clone(event))).await?;
     let outcome = bounded(plugin, &run.cpu, async {
@@ -82,14 +85,14 @@ pub(super) async fn filter(
         instance.billhook_plugin_filter().call_filter(&mut run.store, Resource::new_borrow(0)).await
     });
     let outcome = outcome.await;
-    run.end(outcome)
+    run.end(outcome, |verdict| Ok(output::verdict(verdict)))
 }
 
 pub(super) async fn map(
     plugin: &Arc<Loaded>,
     call: &Call,
     event: &Arc<EventInput>,
-) -> Result<Option<Vec<u8>>, CallError> {
+) -> Result<Option<Patch>, CallError> {
     let pre = plugin.linked.map.as_ref().ok_or_else(|| not_a(plugin, Kind::Map))?;
     let mut run = Run::begin(plugin, call, Input::Event(Arc::clone(event))).await?;
     let outcome = bounded(plugin, &run.cpu, async {
@@ -97,7 +100,7 @@ pub(super) async fn map(
         instance.billhook_plugin_map().call_map(&mut run.store, Resource::new_borrow(0)).await
     });
     let outcome = outcome.await;
-    run.end(outcome)
+    run.end(outcome, |patch| patch.map(|patch| output::patch(&patch, &plugin.limits)).transpose())
 }
 
 /// Makes an instance and calls nothing of it.
@@ -107,15 +110,14 @@ pub(super) async fn instantiate(plugin: &Arc<Loaded>, call: &Call, input: Input)
         plugin.linked.any.instantiate_async(&mut run.store).await.map(|_| Ok(()))
     });
     let outcome = outcome.await;
-    run.end(outcome)
+    run.end(outcome, Ok)
 }
 
-/// Answers the verdict, and the request as it was changed.
 pub(super) async fn transform(
     plugin: &Arc<Loaded>,
     call: &Call,
     outgoing: OutgoingInput,
-) -> Result<(transform::exports::billhook::plugin::transform::Verdict, Outgoing), CallError> {
+) -> Result<Sending, CallError> {
     let pre = plugin.linked.transform.as_ref().ok_or_else(|| not_a(plugin, Kind::Transform))?;
     let before = outgoing.request.clone();
     let mut run = Run::begin(plugin, call, Input::Outgoing(Box::new(outgoing))).await?;
@@ -128,7 +130,10 @@ pub(super) async fn transform(
         Input::Outgoing(outgoing) => std::mem::replace(&mut outgoing.request, before),
         Input::Webhook(_) | Input::Event(_) | Input::Request(_) => before,
     };
-    Ok((run.end(outcome)?, changed))
+    run.end(outcome, |verdict| match verdict {
+        transform::Verdict::Send => output::outgoing(changed, &plugin.limits).map(Sending::Send),
+        transform::Verdict::Drop(why) => Ok(Sending::Drop(one_line(&why, SHOWN_MAX))),
+    })
 }
 
 fn not_a(plugin: &Loaded, kind: Kind) -> CallError {
@@ -156,10 +161,11 @@ impl<'a> Run<'a> {
             .map_err(|_| CallError::Unavailable("the plugin engine is closing".to_owned()))?;
         let limits = &plugin.limits;
         let kv = match &call.kv {
-            kv @ Kv::Staged(staging) => Some((kv.clone(), staging.mark())),
+            kv @ Kv::Staged(staging) => Some((kv.clone(), staging.begin())),
             Kv::None | Kv::ReadOnly(_) => None,
         };
-        let state = State::new(Arc::clone(plugin), call, input);
+        let cpu = Arc::new(Cpu::new());
+        let state = State::new(Arc::clone(plugin), call, input, Arc::clone(&cpu));
         let mut store = Store::new(&host.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output);
@@ -168,22 +174,20 @@ impl<'a> Run<'a> {
         if host.counts {
             store.set_fuel(u64::MAX).map_err(|error| CallError::Other(error.to_string()))?;
         }
-        let cpu = Arc::new(Cpu::new());
-        let spent = Arc::clone(&cpu);
-        let most = limits.cpu;
-        store.epoch_deadline_callback(move |_| {
-            spent.tick();
-            if spent.spent() > most {
-                let told = format!("{} ms on the processor (`cpu`)", most.as_millis());
-                return Err(Error::new(LimitReached(told)));
-            }
+        store.epoch_deadline_callback(move |context| {
+            context.data().check_time()?;
             // Tokio's own yield: a plain one would be polled again before anybody else.
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         Ok(Run { plugin, kv, cpu, store, _permit: permit })
     }
 
-    fn end<T>(self, outcome: Outcome<T>) -> Result<T, CallError> {
+    /// What the call gave, once `check` has taken it: what nobody can use is a failure too, and leaves nothing.
+    fn end<T, U>(
+        self,
+        outcome: Outcome<T>,
+        check: impl FnOnce(T) -> Result<U, CallError>,
+    ) -> Result<U, CallError> {
         let state = self.store.data();
         let plugin = &*self.plugin.reference.name;
         let dropped = state.log_lines_dropped();
@@ -204,18 +208,18 @@ impl<'a> Run<'a> {
             usage.stdout = state.stdout.text().into_owned();
             usage.stderr = state.stderr.text().into_owned();
         });
-        if !matches!(outcome, Ok(Ok(_)))
-            && let Some((Kv::Staged(staging), before)) = self.kv
-        {
-            staging.reset(before);
-        }
         let answer = match outcome {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => check(answer),
             Ok(Err(Failure::Invalid(why))) => Err(CallError::Invalid(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Unavailable(why))) => Err(CallError::Unavailable(one_line(&why, SHOWN_MAX))),
             Ok(Err(Failure::Other(why))) => Err(CallError::Other(one_line(&why, SHOWN_MAX))),
             Err(error) => Err(explain(&error, self.plugin, state)),
         };
+        if answer.is_err()
+            && let Some((Kv::Staged(staging), before)) = self.kv
+        {
+            staging.reset(before);
+        }
         self.plugin.tally.ended(&answer, state.now);
         answer
     }
@@ -248,52 +252,6 @@ async fn bounded<T>(plugin: &Loaded, cpu: &Cpu, call: impl Future<Output = Outco
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(LimitReached(format!("{} ms on the clock (`wall`)", wall.as_millis())))),
     }
-}
-
-/// The processor time of a call, in nanoseconds of whatever thread polls it: from the first tick on that finds it
-/// running, or from its second poll on.
-struct Cpu {
-    /// In polls that are over.
-    before: AtomicU64,
-    /// The thread's clock when this poll began; [`Cpu::NOT_READ`] where nobody looked.
-    begun: AtomicU64,
-}
-
-impl Cpu {
-    /// The last time there is, so that nothing has been spent since.
-    const NOT_READ: u64 = u64::MAX;
-
-    fn new() -> Cpu {
-        Cpu { before: AtomicU64::new(0), begun: AtomicU64::new(Cpu::NOT_READ) }
-    }
-
-    fn begin(&self) {
-        self.begun.store(thread_clock(), Relaxed);
-    }
-
-    fn tick(&self) {
-        if self.begun.load(Relaxed) == Cpu::NOT_READ {
-            self.begin();
-        }
-    }
-
-    fn end(&self) {
-        let spent = self.spent();
-        self.before.store(spent.as_nanos() as u64, Relaxed);
-        self.begun.store(Cpu::NOT_READ, Relaxed);
-    }
-
-    /// Asked within a poll, or once the call is over.
-    fn spent(&self) -> Duration {
-        let begun = self.begun.load(Relaxed);
-        let since = if begun == Cpu::NOT_READ { 0 } else { thread_clock().saturating_sub(begun) };
-        Duration::from_nanos(self.before.load(Relaxed) + since)
-    }
-}
-
-fn thread_clock() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// What an error of the machine means.

@@ -51,9 +51,11 @@ fn compile_within(memory: u64, cpu_seconds: u64, input: &Path, output: &Path) ->
     // It uses every processor there is: webhooks go first. Where that is refused, it compiles all the same.
     let _ = nice(NICENESS);
     let component = fs::read(input).map_err(cache_error(input))?;
-    let code = engine::for_compiling()?.precompile_component(&component).map_err(|error| {
-        LoadError::Compile { plugin: input.display().to_string(), why: format!("{error:#}") }
-    })?;
+    let code =
+        engine::for_compiling()?.precompile_component(&component).map_err(|error| LoadError::Compile {
+            plugin: input.display().to_string(),
+            why: one_line(&format!("{error:#}"), SHOWN_MAX),
+        })?;
     fs::write(output, code).map_err(cache_error(output))
 }
 
@@ -204,12 +206,10 @@ fn run_child(program: &Path, input: &Path, output: &Path, wall: Duration) -> Res
         .stderr(Stdio::piped());
     let mut child =
         command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    // Beside the waiting: a child that nobody listens to stands still once it has much to say.
+    let listening = child.stderr.take().map(|stderr| thread::spawn(|| heard(stderr)));
     let waited = wait(&mut child, wall);
-    let mut said = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        // What was said before a failure to read is worth telling.
-        let _ = stderr.take(SHOWN_MAX as u64).read_to_end(&mut said);
-    }
+    let said = listening.and_then(|listening| listening.join().ok()).unwrap_or_default();
     let said = one_line(String::from_utf8_lossy(&said).trim(), SHOWN_MAX);
     match waited {
         Ok(Some(status)) if status.success() => Ok(()),
@@ -219,6 +219,15 @@ fn run_child(program: &Path, input: &Path, output: &Path, wall: Duration) -> Res
         Ok(None) => Err(format!("the compiler took more than {wall:?}")),
         Err(error) => Err(format!("cannot wait for the compiler: {error}")),
     }
+}
+
+/// The beginning of what is said, to the end of it.
+fn heard(mut stderr: impl Read) -> Vec<u8> {
+    let mut said = Vec::new();
+    // What was said before a failure to read is worth telling.
+    let _ = stderr.by_ref().take(SHOWN_MAX as u64).read_to_end(&mut said);
+    let _ = io::copy(&mut stderr, &mut io::sink());
+    said
 }
 
 /// How the child ended; it is killed and `None` if it takes too long.
@@ -292,6 +301,10 @@ mod tests {
         let sleeps = script(dir.path(), "#!/bin/sh\nexec sleep 3600\n");
         let told = run_child(&sleeps, Path::new("a"), Path::new("b"), Duration::from_millis(20)).unwrap_err();
         assert_eq!(told, "the compiler took more than 20ms");
+        let talks = script(dir.path(), "#!/bin/sh\nyes 'too much' | head -c 300000 >&2\nexit 7\n");
+        let told = run_child(&talks, Path::new("a"), Path::new("b"), CHILD_WALL).unwrap_err();
+        assert!(told.contains("exit status: 7") && told.contains("too much"), "{told}");
+        assert!(told.len() < 2 * SHOWN_MAX, "{} bytes", told.len());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod secrets;
 use crate::model::Time;
 use crate::model::pointer::{self, Scalar};
 use crate::plugins::bindings::host::billhook::plugin::{clock, config, events, log, types, webhooks};
+use crate::plugins::cpu::Cpu;
 use crate::plugins::imports::handles::{Event, Webhook};
 use crate::plugins::text::one_line;
 use crate::plugins::transform::OutgoingInput;
@@ -25,6 +26,10 @@ use std::sync::Arc;
 use tracing::{debug, error, info, trace, warn};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Error, ResourceLimiter, Result};
+
+/// After so many host calls the time is looked at, which is a call of the system: one of them may look through the whole
+/// body, and a guest without a loop is asked nowhere else.
+const CALLS_A_LOOK: u32 = 16;
 
 /// What handles to the input stand for.
 #[expect(unreachable_pub, reason = "the bindings re-export them")]
@@ -56,6 +61,7 @@ pub(super) enum Input {
 /// Everything that one call knows, has used and has left behind.
 pub(super) struct State {
     plugin: Arc<Loaded>,
+    cpu: Arc<Cpu>,
     pub(super) input: Input,
     pub(super) now: Time,
     kv: Kv,
@@ -81,12 +87,13 @@ pub(super) struct State {
 pub(super) struct LimitReached(pub(super) String);
 
 impl State {
-    pub(super) fn new(plugin: Arc<Loaded>, call: &Call, input: Input) -> State {
+    pub(super) fn new(plugin: Arc<Loaded>, call: &Call, input: Input, cpu: Arc<Cpu>) -> State {
         let mut opened = ResourceTable::new();
         opened.set_max_capacity(plugin.limits.handles);
         State {
             random: Random::new(&call.seed, &plugin.digest),
             plugin,
+            cpu,
             input,
             now: call.now,
             kv: call.kv.clone(),
@@ -122,6 +129,17 @@ impl State {
         let most = self.limits().host_calls;
         if self.calls > most {
             return Err(Error::new(LimitReached(format!("{most} host calls (`host_calls`)"))));
+        }
+        if self.calls.is_multiple_of(CALLS_A_LOOK) { self.check_time() } else { Ok(()) }
+    }
+
+    /// Ends the call when its time on the processor is up.
+    pub(super) fn check_time(&self) -> Result<()> {
+        self.cpu.tick();
+        let most = self.limits().cpu;
+        if self.cpu.spent() > most {
+            let told = format!("{} ms on the processor (`cpu`)", most.as_millis());
+            return Err(Error::new(LimitReached(told)));
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(super) struct Stage {
     writes: BTreeMap<KvKey, Option<KvEntry>>,
     expects: BTreeMap<KvKey, Option<u64>>,
     /// The version that a plugin last saw of a key, which is what it compares with: had it changed since, the commit
-    /// would tell. As many as there are host calls.
+    /// would tell. At most as many as a call makes of the host.
     seen: BTreeMap<KvKey, Option<u64>>,
     /// Bytes of keys and values that were written.
     bytes: usize,
@@ -98,9 +98,11 @@ impl Staging {
         KvRun { expects: expects.into_iter().collect(), writes: writes.into_iter().collect() }
     }
 
-    /// What a call that fails goes back to.
-    pub(super) fn mark(&self) -> Stage {
-        self.stage().clone()
+    /// Begins a call, which has seen nothing yet. Answers what it goes back to if it fails.
+    pub(super) fn begin(&self) -> Stage {
+        let mut stage = self.stage();
+        stage.seen.clear();
+        stage.clone()
     }
 
     /// Goes back.

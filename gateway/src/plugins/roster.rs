@@ -9,7 +9,6 @@
 //! that it replaced; when that has changed, the configuration wins.
 
 mod kept;
-mod smoke;
 
 pub use kept::Kept;
 
@@ -18,7 +17,9 @@ use crate::clock::Clock;
 use crate::model::secret::Secret;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
-use crate::plugins::{Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, grants, shipped};
+use crate::plugins::{
+    Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, grants, shipped, smoke,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -208,8 +209,8 @@ impl Roster {
     ///
     /// # Errors
     /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
-    /// a line in the log; so does one in the watched directory to the one that served before.
-    pub fn enlist(&self, enlisted: Enlisted) -> Result<Slot, RosterError> {
+    /// a line in the log; so does one in the watched directory to the one that served before, with the error beside the slot.
+    pub fn enlist(&self, enlisted: Enlisted) -> Result<(Slot, Option<RosterError>), RosterError> {
         let Enlisted { spec, origin, pinned } = enlisted;
         let name = spec.name.clone();
         let digest = spec.component.digest_hex();
@@ -222,20 +223,19 @@ impl Roster {
             None
         });
         let mut record = before.clone().unwrap_or_default();
-        if origin != Origin::Loaded {
+        if !matches!(origin, Origin::Loaded | Origin::Watched) {
             record.loaded = None;
         }
-        let plugin = match self.standing(&spec, &record, &digest, &pinned) {
-            Some(plugin) => plugin,
+        let (plugin, refused) = match self.standing(&spec, &record, &digest, &pinned) {
+            Some(plugin) => (plugin, None),
             None => match self.given(&spec, &record, origin) {
-                Ok(plugin) => plugin,
+                Ok(plugin) => (plugin, None),
                 Err(error) if origin == Origin::Watched => {
                     let served = record.current().filter(|current| *current != digest);
                     let Some(plugin) = served.and_then(|served| self.load_kept(&spec, served)) else {
                         return Err(error);
                     };
-                    tracing::error!(plugin = name, %error, "the file in the watched directory is refused: what served before goes on");
-                    plugin
+                    (plugin, Some(error))
                 }
                 Err(error) => return Err(error),
             },
@@ -261,7 +261,7 @@ impl Roster {
             }
         }
         let spec = Spec { component: Component::default(), sha256: None, ..spec };
-        Ok(self.admit(
+        let slot = self.admit(
             name,
             Member {
                 facts: facts(&plugin),
@@ -272,7 +272,8 @@ impl Roster {
                 users: Vec::new(),
                 record,
             },
-        ))
+        );
+        Ok((slot, refused))
     }
 
     /// What the configuration, the gateway or the watched directory gives; tried, unless it served last or is our own.
@@ -285,10 +286,17 @@ impl Roster {
         smoke::blocking(self.smoke(plugin))
     }
 
+    /// Configuration and grants of what an operator loaded under this name while an earlier gateway ran. They hold for a
+    /// file that came into the watched directory since, too.
+    pub fn kept_terms(&self, name: &str) -> Option<(serde_json::Value, Vec<String>)> {
+        let Terms { config, grants } = self.kept.record(name).ok()??.loaded?;
+        Some((config, grants))
+    }
+
     /// What an operator loaded under this name while an earlier gateway ran: the version that served last.
     pub fn kept_spec(&self, name: &str) -> Option<(Spec, Origin)> {
         let record = self.kept.record(name).ok()??;
-        let Terms { config, grants } = record.loaded.clone()?;
+        let (config, grants) = self.kept_terms(name)?;
         let component = self.kept.component(record.current()?).inspect_err(|error| {
             tracing::error!(plugin = name, %error, "the component of a plugin that was loaded before is gone");
         });
@@ -429,7 +437,8 @@ impl Roster {
         self.change(name, async move {
             let (name, component) = (owned.as_str(), Component::new(component));
             let Ok(member) = roster.member(name) else {
-                let spec = roster.bare(name, serde_json::Value::Null, Vec::new());
+                let (config, grants) = roster.kept_terms(name).unwrap_or_default();
+                let spec = roster.bare(name, config, grants);
                 return roster.add(spec, component, Origin::Watched, By::Directory, None).await;
             };
             let is_known = member.record.base.as_deref() == Some(&component.digest_hex());
@@ -453,10 +462,10 @@ impl Roster {
             Some(name) => name.to_owned(),
             None => Manifest::of("candidate", &component)?.name,
         };
-        let spec = self.member(&name)?.spec;
-        let candidate = self.load_only(Spec { component, ..spec }).await?;
-        self.tidy();
-        Ok(candidate)
+        let (spec, digest) = (self.member(&name)?.spec, component.digest());
+        let candidate = self.load_only(Spec { component, ..spec }).await;
+        self.forget(&digest);
+        candidate
     }
 
     /// What a plugin of these terms is loaded with, without its component: the same as at the next start.
@@ -539,9 +548,7 @@ impl Roster {
         let plugin = match tried.await {
             Ok(plugin) => plugin,
             Err(error) => {
-                if !record.before.contains(&digest) && record.base.as_ref() != Some(&digest) {
-                    self.plugins.forget(&found);
-                }
+                self.forget(&found);
                 return Err(error);
             }
         };
@@ -581,11 +588,13 @@ impl Roster {
         if self.members().len() >= PLUGINS_MAX {
             return Err(RosterError::Full);
         }
-        let plugin = self.load_and_smoke(Spec { component: component.clone(), ..spec.clone() }).await?;
+        let loaded = self.load_and_smoke(Spec { component: component.clone(), ..spec.clone() }).await;
+        let plugin = loaded.inspect_err(|_| self.forget(&component.digest()))?;
         let digest = plugin.reference().digest.clone();
-        let terms = Terms { config: spec.config.clone(), grants: spec.grants.clone() };
         let mut record = self.kept.record(&name).ok().flatten().unwrap_or_default();
-        record.loaded = (origin == Origin::Loaded).then_some(terms);
+        if origin == Origin::Loaded {
+            record.loaded = Some(Terms { config: spec.config.clone(), grants: spec.grants.clone() });
+        }
         record.base = Some(digest.clone());
         record.turn(turn(&plugin, self.clock.now(), by, why), false);
         self.keep(&name, &component)?;
@@ -637,21 +646,29 @@ impl Roster {
     /// Removes the components and the machine code that nobody goes back to. The records on disk say who does: a plugin
     /// that did not load at this start may at the next. While one of them cannot be read, nothing is removed.
     fn tidy(&self) {
-        let records = match self.kept.records() {
-            Ok(records) => records,
-            Err(error) => {
-                tracing::warn!(%error, "a record of a plugin cannot be read: components that nobody needs are left where they are");
-                return;
-            }
-        };
-        let members: Vec<Record> = self.members().values().map(|member| member.record.clone()).collect();
-        let wanted: BTreeSet<String> = records.iter().chain(&members).flat_map(Record::wanted).collect();
+        let Some(wanted) = self.wanted() else { return };
         for digest in self.kept.remove_others(&wanted) {
             let mut bytes = [0; 32];
             if hex::decode_to_slice(&digest, &mut bytes).is_ok() {
                 self.plugins.forget(&bytes);
             }
         }
+    }
+
+    /// Removes the machine code of a version that was loaded for a look, or in vain, unless somebody needs it.
+    fn forget(&self, digest: &[u8; 32]) {
+        if self.wanted().is_some_and(|wanted| !wanted.contains(&hex::encode(digest))) {
+            self.plugins.forget(digest);
+        }
+    }
+
+    /// The components that somebody serves or goes back to; `None` while that cannot be read.
+    fn wanted(&self) -> Option<BTreeSet<String>> {
+        let records = self.kept.records().inspect_err(|error| {
+            tracing::warn!(%error, "a record of a plugin cannot be read: components that nobody needs are left where they are");
+        });
+        let members: Vec<Record> = self.members().values().map(|member| member.record.clone()).collect();
+        Some(records.ok()?.iter().chain(&members).flat_map(Record::wanted).collect())
     }
 
     fn keep(&self, name: &str, component: &Component) -> Result<(), RosterError> {

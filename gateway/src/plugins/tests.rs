@@ -133,9 +133,11 @@ async fn whatever_a_plugin_does_is_told_and_the_next_call_works() {
     ];
     for (what, (kind, why)) in cases {
         let plugin = if what == "memory" { &patient } else { &plugin };
+        let failures = plugin.tallied().failures;
         let told = plugin.normalize(&CALL, &doing(what)).await.unwrap_err().to_string();
         assert!(told.starts_with(kind) && told.contains(why), "{what}: {told}");
         assert!(!told.contains(char::is_control) && told.len() < 9_000, "{what}: {told}");
+        assert_eq!(plugin.tallied().failures, failures + 1, "{what}");
         // A static of the guest counts calls: it never gets beyond one.
         assert_eq!(facts(plugin, &CALL, "count").await["calls"], "1", "after {what}");
     }

@@ -38,7 +38,8 @@ pub fn shipped() -> Shipped {
 /// Loads every plugin of a configuration without starting anything; a line about each.
 ///
 /// # Errors
-/// Every plugin that does not load, and everything that a source or endpoint does not find, a line each.
+/// Every plugin that does not load, also where a start would go on without it, and everything that a source or endpoint
+/// does not find, a line each.
 pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<String>> {
     let cache = tempfile::tempdir().context("cannot create a directory for compiled plugins")?;
     let options = Options {
@@ -48,6 +49,7 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         outbound: None,
     };
     let loaded = load(config.clone(), options, Clock::system()).await?;
+    ensure!(loaded.refused.is_empty(), loaded.refused.join("\n"));
     let line = |(source, line): (&String, &Line<Slot>)| {
         let line = line.now();
         let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
@@ -77,6 +79,8 @@ pub(super) struct Loaded {
     pub(super) roster: Arc<Roster>,
     /// What endpoints' requests are put through, by endpoint.
     pub(super) steps: BTreeMap<String, Vec<deliver::Step>>,
+    /// What does not load and is needed by nobody, or gave way to what served before: a sentence each.
+    pub(super) refused: Vec<String>,
 }
 
 /// How plugins are loaded.
@@ -97,9 +101,16 @@ pub(super) async fn load(config: Config, options: Options, clock: Clock) -> anyh
         let Options { cache_dir, compiler, kept, outbound } = options;
         let options = plugins::Options { cache_dir, compiler, outbound, ..plugins::Options::default() };
         let roster = Roster::new(Plugins::start(options)?, kept, clock).with_secrets(config.secrets.clone());
-        let (lines, inlets, steps) =
-            Loading { roster: &roster, config: &config, loaded: BTreeMap::new(), wrong: Vec::new() }.run()?;
-        Ok(Loaded { lines, inlets, roster: Arc::new(roster), steps })
+        let mut loading = Loading {
+            roster: &roster,
+            config: &config,
+            loaded: BTreeMap::new(),
+            wrong: Vec::new(),
+            refused: Vec::new(),
+        };
+        let (lines, inlets, steps) = loading.run()?;
+        let refused = loading.refused;
+        Ok(Loaded { lines, inlets, roster: Arc::new(roster), steps, refused })
     });
     loading.await.context("loading the plugins panicked")?
 }
@@ -114,10 +125,12 @@ struct Loading<'a> {
     loaded: BTreeMap<String, Slot>,
     /// What does not load or is not found, each once.
     wrong: Vec<String>,
+    /// What a start goes on without.
+    refused: Vec<String>,
 }
 
 impl Loading<'_> {
-    fn run(mut self) -> anyhow::Result<Ways> {
+    fn run(&mut self) -> anyhow::Result<Ways> {
         // Declared plugins are loaded even if no source uses them, so that mistakes show before they are needed.
         for spec in &self.config.plugins {
             let loaded = self.plugin(&spec.name);
@@ -125,12 +138,9 @@ impl Loading<'_> {
         }
         for name in lying(self.config) {
             if let Err(error) = self.plugin(&name) {
-                let error = format!("{error:#}");
-                tracing::error!(
-                    plugin = name,
-                    error,
-                    "a plugin that the configuration does not name does not load"
-                );
+                self.refused.push(format!(
+                    "{error:#}: the configuration does not name it, and a start goes on without it"
+                ));
             }
         }
         let mut lines = BTreeMap::new();
@@ -162,7 +172,11 @@ impl Loading<'_> {
                 of.extend(self.noted(step));
             }
         }
-        ensure!(self.wrong.is_empty(), self.wrong.join("\n"));
+        if !self.wrong.is_empty() {
+            // It may be what is missing.
+            self.wrong.append(&mut self.refused);
+            bail!(self.wrong.join("\n"));
+        }
         Ok((lines, Inlets::new(inlets), steps))
     }
 
@@ -293,7 +307,7 @@ impl Loading<'_> {
         let grants = spec.map(|spec| spec.grants.clone()).filter(|grants| !grants.is_empty());
         let grants = grants.unwrap_or(terms.1);
         let limits = spec.map_or_else(|| Limits::of(&grants), |spec| spec.limits.clone());
-        let slot = self.roster.enlist(Enlisted {
+        let (slot, refused) = self.roster.enlist(Enlisted {
             spec: Spec {
                 name: name.to_owned(),
                 component,
@@ -306,6 +320,9 @@ impl Loading<'_> {
             origin,
             pinned: spec.map(|spec| spec.sha256.clone()).unwrap_or_default(),
         })?;
+        self.refused.extend(refused.map(|error| {
+            format!("{error}: it lies in the watched directory, and what served before goes on")
+        }));
         self.loaded.insert(name.to_owned(), slot.clone());
         Ok(slot)
     }
@@ -330,7 +347,7 @@ impl Loading<'_> {
             return Ok((read(path)?, Origin::Configured, no_terms));
         }
         if let Some(path) = watched.filter(|path| path.is_file()) {
-            return Ok((read(&path)?, Origin::Watched, no_terms));
+            return Ok((read(&path)?, Origin::Watched, self.roster.kept_terms(name).unwrap_or(no_terms)));
         }
         if let Some(shipped) = shipped::component(name) {
             return Ok((shipped, Origin::Shipped, no_terms));

@@ -12,6 +12,7 @@ use gateway::model::secret::Secret;
 use gateway::model::webhook::WebhookState;
 use gateway::outbound::Outbound;
 use gateway::outbound::address::Policy;
+use gateway::plugins::watch::watched;
 use gateway::plugins::{Limits, Options, Plugins, Spec};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -111,6 +112,22 @@ async fn a_flood_of_opened_secrets_ends() {
     let told = said(&plugins.load(with_secret(&flood)).unwrap()).await.unwrap_err();
     assert!(told.starts_with("over its limit: ") && told.contains("handles at one time"), "{told}");
     assert!(is_readable(&told) && !VALUES.iter().any(|value| told.contains(value)), "{told}");
+    assert_eq!(plugins.in_use(), Some(0));
+}
+
+/// It has no loop, and no function of its own that the host calls: nobody but the host can look at the clock.
+#[tokio::test]
+async fn calls_of_the_host_in_a_line_end_when_the_time_is_up() {
+    let plugins = engine(1);
+    let equals = "(drop (call $equals (i32.load (i32.const 604)) (i32.const 0) (i32.const 1000000)))";
+    let text = format!(
+        "(call $open (i32.const 512) (i32.const 5) (i32.const 600)) {} (call $drop (local.get 0)) (i32.const 256)",
+        equals.repeat(9_000)
+    );
+    let line = Guest { memory: "16", ..holder(text.leak()) };
+    let (told, usage) = watched(said(&plugins.load(with_secret(&line)).unwrap())).await;
+    assert_eq!(told.unwrap_err(), "over its limit: 100 ms on the processor (`cpu`)");
+    assert!(usage.host_calls < 9_000, "{} calls", usage.host_calls);
     assert_eq!(plugins.in_use(), Some(0));
 }
 

@@ -5,6 +5,7 @@ use crate::model::id::WebhookId;
 use crate::model::secret::Secret;
 use crate::model::webhook::WebhookHead;
 use crate::plugins::manifest::Manifest;
+use crate::plugins::smoke::smoke;
 use crate::plugins::watch::{Usage, watched};
 use crate::plugins::{
     Call, CallError, Compiler, Component, EventInput, Judgement, Limits, Options, Outgoing, OutgoingInput,
@@ -90,6 +91,14 @@ impl Stage {
             secrets: secrets(fixture),
             limits: Limits::of(&self.manifest.grants),
         })?)
+    }
+
+    /// What the manifest's `[[smoke]]` asks for, configured as for a fixture: how many entries there are, and what failed.
+    /// `None`: it asks for nothing.
+    pub(super) async fn smoke(&self, fixture: &Fixture) -> Option<(usize, anyhow::Result<()>)> {
+        let entries = self.manifest.smoke.len();
+        let tried = async { smoke(&self.load(fixture)?, fixture.now).await.map_err(anyhow::Error::msg) };
+        if entries == 0 { None } else { Some((entries, tried.await)) }
     }
 
     /// Plays a fixture once.
@@ -199,7 +208,7 @@ fn request(given: &Knock) -> anyhow::Result<Arc<RequestInput>> {
 /// The standard request about an event, as a gateway would sign it.
 fn outgoing(given: &Departure) -> anyhow::Result<OutgoingInput> {
     let about = event(&given.about)?;
-    let at = about.event.occurred_at.unwrap_or(about.event.received_at);
+    let at = about.event.happened_at();
     let kind = serde_json::Value::from(about.event.kind.as_str());
     let head = format!("{{\"type\":{kind},\"timestamp\":\"{at}\",\"data\":");
     let body = [head.as_bytes(), &about.json, b"}"].concat().into();

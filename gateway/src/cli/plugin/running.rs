@@ -141,7 +141,14 @@ fn render(PluginDetail { plugin, history, before, .. }: &PluginDetail, style: St
     let list =
         |label: &str, list: &[String]| (!list.is_empty()).then(|| Node::fact(label, plain(list.join(", "))));
     let mut root = Node::new([Span::new(Tone::Strong, plugin.name.clone())]);
-    root.push(Node::fact("version", plain(format!("{}, {}", plugin.version, origin(plugin.origin)))));
+    let origin = origin(plugin.origin);
+    let from = match plugin.by {
+        By::Start | By::Directory | By::Load => format!(", {origin}"),
+        By::Swap => format!(", in the place of the one {origin}"),
+        // It may be that one, or one before.
+        By::Rollback => String::new(),
+    };
+    root.push(Node::fact("version", plain(plugin.version.clone() + &from)));
     root.push(Node::fact("digest", [Span::new(Tone::Faint, plugin.digest.clone())]));
     root.push(Node::fact("since", plain(format!("{}, {}", plugin.since, by(plugin.by)))));
     root.extend(list("kinds", &plugin.kinds));

@@ -1,4 +1,4 @@
-//! `billhook plugin test`: holds a plugin to its fixtures, in the gateway's own sandbox.
+//! `billhook plugin test`: holds a plugin to its fixtures and to its own smoke test, in the gateway's own sandbox.
 
 use crate::cli::plugin::play::Stage;
 use crate::cli::plugin::subject::Which;
@@ -27,7 +27,7 @@ enum Verdict {
     Failed(String),
 }
 
-/// Runs the command. The exit code is 1 if an answer is not the expected one.
+/// Runs the command. The exit code is 1 if an answer is not the expected one, or the smoke test fails.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let subject = args.which.subject()?;
     let fixtures = Fixture::all(&subject.fixtures)?;
@@ -45,15 +45,25 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     if !args.json {
-        let mut line = String::new();
         let (tone, tail) = match wrong {
             0 => (Tone::Good, "all as expected".to_owned()),
             n => (Tone::Bad, format!("{right} as expected, {n} not")),
         };
-        Span::new(tone, format!("{} fixtures: {tail}", fixtures.len())).draw(Style::detect(), &mut line);
-        print(&format!("{line}\n"))?;
+        last(tone, &format!("{} fixtures: {tail}", fixtures.len()))?;
     }
-    Ok(ExitCode::from(u8::from(wrong > 0)))
+    // As a gateway does before the version serves.
+    let Some((entries, tried)) = stage.smoke(&fixtures[0]).await else {
+        return Ok(ExitCode::from(u8::from(wrong > 0)));
+    };
+    match &tried {
+        _ if args.json => {
+            let why = tried.as_ref().err().map(|error| format!("{error:#}"));
+            print_json(&json!({ "smoke": entries, "ok": tried.is_ok(), "error": why }))?;
+        }
+        Ok(()) => last(Tone::Good, &format!("{entries} of [[smoke]]: all passed"))?,
+        Err(error) => last(Tone::Bad, &format!("a gateway would not let it serve: {error:#}"))?,
+    }
+    Ok(ExitCode::from(u8::from(wrong > 0 || tried.is_err())))
 }
 
 async fn judged(stage: &Stage, fixture: &Fixture, bless: bool) -> Verdict {
@@ -65,6 +75,13 @@ async fn judged(stage: &Stage, fixture: &Fixture, bless: bool) -> Verdict {
         Ok(outcome) => Verdict::Judged(outcome, Box::new(answer)),
         Err(error) => Verdict::Failed(error.to_string()),
     }
+}
+
+/// A line of what all of it came to.
+fn last(tone: Tone, text: &str) -> std::io::Result<()> {
+    let mut line = String::new();
+    Span::new(tone, text).draw(Style::detect(), &mut line);
+    print(&format!("{line}\n"))
 }
 
 fn told(fixture: &Fixture, verdict: &Verdict, width: usize, style: Style) -> String {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Makes the calls that the manifest asks for; without any, one instance is made. Says what failed.
-pub(super) async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
+pub async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
     let call = Call::new(now, [0; 16]);
     let manifest = plugin.manifest();
     if manifest.smoke.is_empty() {
@@ -32,7 +32,7 @@ pub(super) async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
 }
 
 /// Waits for a trial in a thread of a runtime that may block.
-pub(super) fn blocking<T>(trial: impl Future<Output = T>) -> T {
+pub fn blocking<T>(trial: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(trial)
 }
 

@@ -358,7 +358,8 @@ impl Work {
                 turn.comes(in_order(&dispatch)).await;
             }
             crash_point(Point::BeforeDispatchCommit);
-            let owed = dispatch.events.iter().any(|event| !event.endpoints.is_empty());
+            // A rerun may end what others waited for.
+            let owed = lease.run > 0 || dispatch.events.iter().any(|event| !event.endpoints.is_empty());
             let shadowed = dispatch.run.shadow.clone();
             match self.store.dispatched(lease, dispatch, now).await? {
                 Committed::Done => {

@@ -3,12 +3,14 @@
 use crate::cli::{ask, text};
 use crate::delivery::send;
 use crate::line::FLEXPRICE;
-use billhook_tests::Gateway;
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::SECRET;
+use billhook_tests::{ADMIN_TOKEN, Gateway};
 use gateway::api::endpoint::{By, Endpoint, Gate, Turn};
 use gateway::client::ClientError;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -149,5 +151,27 @@ async fn a_test_event_goes_the_way_of_all_others_and_tells_what_came_of_it() {
     gateway.client().pause("app", &Turn::default()).await.unwrap();
     let held = ask(&gateway, &["endpoint", "test", "app"]).await;
     assert!(held.status.success() && text(&held.stdout).contains("is not open"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_although_who_gave_it_hangs_up() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;
+    assert!(ask(&gateway, &["endpoint", "pause", "app"]).await.status.success());
+    send(&gateway, "subs_1").await;
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 0);
+    let url: url::Url = gateway.admin_url().parse().unwrap();
+    let address = (url.host_str().unwrap(), url.port().unwrap());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let order = format!(
+        "POST /api/v1/endpoints/app/resume HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {ADMIN_TOKEN}\r\n\
+         content-length: 0\r\n\r\n"
+    );
+    stream.write_all(order.as_bytes()).await.unwrap();
+    drop(stream);
+    // Not settled, which would wake whoever sends.
+    tokio::time::timeout(Duration::from_secs(60), receiver.got(1)).await.expect("somebody is woken");
     gateway.stop().await;
 }

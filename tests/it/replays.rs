@@ -225,6 +225,9 @@ async fn a_reprocess_sends_what_it_changed_under_a_new_id_and_nothing_else() {
     assert_eq!(changed.json()["data"]["replayed"], true);
     let shown = text(&ask(&gateway, &["event", "show", &event]).await.stdout);
     assert!(shown.contains(&format!("{event}-r2")), "{shown}");
+    let url = format!("{}/api/v1/events/{event}-r2", gateway.admin_url());
+    let told = gateway::client::http().unwrap().get(url).bearer_auth(ADMIN_TOKEN).send().await.unwrap();
+    assert_eq!(told.status(), 200, "by what it was sent under");
     gateway.stop().await;
 }
 

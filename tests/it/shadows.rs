@@ -5,7 +5,7 @@ use crate::lifecycle::{config, first, second};
 use billhook_tests::Gateway;
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::post;
-use gateway::api::rehearsal::{Compared, Rehearsal};
+use gateway::api::rehearsal::{Compared, Rehearsal, RehearsalQuery};
 use gateway::api::webhook::WebhookQuery;
 use gateway::config::Config;
 use gateway::config::environment::Environment;
@@ -76,6 +76,10 @@ async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
     }
     let told = ask(&gateway, &["replay", "reprocess", "--plugin", other.to_str().unwrap()]).await;
     assert!(text(&told.stderr).contains("--dry-run"), "{}", text(&told.stderr));
+    for more in [&["--resend"][..], &["--rate", "1/s"]] {
+        let told = rehearse(&other, more).await;
+        assert!(text(&told.stderr).contains("cannot be used with"), "{}", text(&told.stderr));
+    }
 
     gateway.settle().await;
     assert_eq!(receiver.received().len(), 8, "nothing was delivered again");
@@ -85,6 +89,35 @@ async fn a_candidate_is_shown_what_is_stored_and_nothing_is_committed() {
         let run = gateway.client().webhook(webhook.id).await.unwrap().run.unwrap();
         assert_eq!(run.notes[0].plugin.version, "2.0.0", "the run that counts is the one that was");
     }
+}
+
+#[tokio::test]
+async fn a_candidate_stands_in_for_the_plugin_of_its_name_alone() {
+    let receiver = Receiver::start().await;
+    let (dir, _, other) = directory();
+    let two = dir.path().join("two.wasm");
+    std::fs::write(&two, second()).unwrap();
+    let of = |plugin: &str, source: &str| {
+        format!(
+            "[[plugin]]\nname = \"{plugin}\"\ncomponent = {two:?}\n[[source]]\nname = \"{source}\"\nprovider = \"edition\"\n\
+             normalizer = \"{plugin}\"\nauth = {{ scheme = \"none\" }}\ndedupe = []\n"
+        )
+    };
+    let config = of("edition", "in") + &of("eu", "eu") + &receiver.endpoint("app");
+    let gateway = Gateway::start(&config).await;
+    send(&gateway, "work", 1).await;
+    assert_eq!(post(&gateway.url("/in/eu"), &[], r#"{"do":"work"}"#).await.status, 200);
+    gateway.settle().await;
+    let cache = || std::fs::read_dir(gateway.dir().join("data/plugin-cache")).unwrap().count();
+    let before = cache();
+    for (name, source) in [("edition", "in"), ("eu", "eu")] {
+        let query = RehearsalQuery { plugin: Some(name.to_owned()), ..RehearsalQuery::default() };
+        let rehearsal = gateway.client().rehearse(std::fs::read(&other).unwrap(), &query).await.unwrap();
+        assert_eq!((rehearsal.differ, rehearsal.elsewhere), (1, 1), "as {name}");
+        assert_eq!(rehearsal.examples[0].source, source);
+    }
+    assert_eq!(cache(), before, "its machine code is gone");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -195,3 +195,64 @@ async fn what_comes_after_a_later_one_is_skipped_where_the_endpoint_wants_none_o
     assert_eq!(gateway.clock.now().secs(), START_SECS);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_time_that_was_wrong_makes_nothing_stale_once_it_is_mended() {
+    let receiver = Receiver::start().await;
+    let read_by = |normalizer: &str| {
+        let source = "[[source]]\nname = \"in\"\nprovider = \"stripe\"\nauth = { scheme = \"none\" }\n";
+        format!("{source}normalizer = \"{normalizer}\"\n{}stale = \"skip\"\n", receiver.endpoint("app"))
+    };
+    // Both read it, each with a time of its own.
+    let body = |id: &str, created: u64| {
+        format!(
+            r#"{{"id":"{id}","object":"event","type":"customer.updated","created":{created},
+                "data":{{"object":{{"id":"cus_1","object":"customer"}}}},
+                "event_type":"customer_changed","occurred_at":4102444800,"content":{{"customer":{{"id":"cus_1"}}}}}}"#
+        )
+    };
+    let gateway = Gateway::start(&read_by("chargebee")).await;
+    assert_eq!(post(&gateway.url("/in/in"), &[], body("ev_1", 1_700_000_000)).await.status, 200);
+    gateway.settle().await;
+    assert_eq!(receiver.received()[0].json()["timestamp"], "2100-01-01T00:00:00.000Z");
+    let (dir, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(dir, &read_by("stripe"), clock).await;
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    gateway.settle().await;
+    let mended = receiver.received().pop().unwrap();
+    assert_eq!(mended.json()["timestamp"], "2023-11-14T22:13:20.000Z");
+    assert_eq!(mended.headers.get("billhook-stale"), None, "it is not older than itself");
+    assert_eq!(post(&gateway.url("/in/in"), &[], body("ev_2", 1_700_000_060)).await.status, 200);
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 3, "what comes after it is sent");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_behind_an_event_that_a_rerun_ends_is_sent_at_once() {
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let filtered = |rules: &str| {
+        format!(
+            "[[plugin]]\nname = \"event-filter\"\nconfig = {{ drop = [{rules}] }}\n{}",
+            config(&receiver, "ordering = \"entity\"\nschedule = [\"1h\"]")
+                .replace("\"cancel-strategy\"]", "\"event-filter\"]")
+        )
+    };
+    let gateway = Gateway::start(&filtered("")).await;
+    let first = gateway.clock.now();
+    send(&gateway, "msg_1", "subs_a", 1).await;
+    gateway.settle().await;
+    gateway.advance(Duration::from_secs(1)).await;
+    send(&gateway, "msg_2", "subs_a", 2).await;
+    gateway.settle().await;
+    assert_eq!(told(&receiver.received()), ["subs_a@01"]);
+    let (dir, _, clock) = gateway.stop().await;
+    let rule = "{ name = \"none\", types = [\"subscription.canceled\"] }";
+    let gateway = Gateway::start_in(dir, &filtered(rule), clock).await;
+    let only_the_first = ["replay", "reprocess", "--until", &first.to_string()];
+    assert!(ask(&gateway, &only_the_first).await.status.success());
+    // Not settled, which would wake whoever sends.
+    let sent = tokio::time::timeout(Duration::from_secs(60), receiver.got(2)).await;
+    assert_eq!(told(&sent.expect("somebody is woken")[1..]), ["subs_a@02"]);
+    gateway.stop().await;
+}

@@ -3,12 +3,11 @@
 use crate::admin::cursor::List;
 use crate::admin::error::ApiError;
 use crate::admin::jobs::check_type;
-use crate::admin::params::{Id, Params, rows};
+use crate::admin::params::{Id, OfEvent, Params, rows};
 use crate::admin::{Admin, view, webhooks};
 use crate::api::Story;
 use crate::api::event::{Event, EventQuery};
 use crate::api::page::Page;
-use crate::model::id::EventId;
 use crate::store::{EventFilter, Page as StorePage};
 use axum::Json;
 use axum::extract::State;
@@ -31,7 +30,7 @@ pub(crate) async fn list(
 /// The whole story of the webhook behind an event.
 pub(crate) async fn show(
     State(admin): State<Arc<Admin>>,
-    Id(id): Id<EventId>,
+    OfEvent(id): OfEvent,
 ) -> Result<Json<Story>, ApiError> {
     let webhook = admin.store.webhook_of(id).await?;
     let webhook = webhook.ok_or_else(|| ApiError::Missing { what: "event", id: id.to_string() })?;

@@ -3,7 +3,7 @@
 use crate::admin::BODY_BYTES_MAX;
 use crate::admin::error::ApiError;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use crate::model::id::NotAnId;
+use crate::model::id::{EventId, NotAnId};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use bytes::Bytes;
@@ -32,10 +32,26 @@ impl<T: FromStr<Err = NotAnId>, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id<T>, ApiError> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|why| ApiError::BadId(why.body_text()))?;
+        let text = in_path(parts, state).await?;
         text.parse().map(Id).map_err(|why: NotAnId| ApiError::BadId(why.to_string()))
     }
+}
+
+/// The event in the path, by its id or by a `webhook-id` that it was sent under.
+pub(crate) struct OfEvent(pub(crate) EventId);
+
+impl<S: Send + Sync> FromRequestParts<S> for OfEvent {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<OfEvent, ApiError> {
+        let text = in_path(parts, state).await?;
+        EventId::of_webhook_id(&text).map(OfEvent).map_err(|why| ApiError::BadId(why.to_string()))
+    }
+}
+
+async fn in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
+    let path = Path::<String>::from_request_parts(parts, state).await;
+    path.map(|Path(text)| text).map_err(|why| ApiError::BadId(why.body_text()))
 }
 
 /// What the body says; `None` if it is empty. `what` ends the sentence "the body is not ...".

@@ -70,11 +70,7 @@ fn new_secret(asked: &Rotate) -> Result<(Secret, bool), ApiError> {
             return Err(ApiError::BadBody("`secret` and `v1a` exclude each other".to_owned()));
         }
         // The reason never quotes the secret.
-        rotation::check(&secret).map_err(|why| {
-            ApiError::BadBody(format!(
-                "`secret` is not `whsec_` and base64 of 24 to 64 bytes, nor `whsk_...`: {why}"
-            ))
-        })?;
+        rotation::check(&secret).map_err(|why| ApiError::BadBody(why.to_string()))?;
         return Ok((secret, true));
     }
     let mut key = [0; 32];

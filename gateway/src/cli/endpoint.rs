@@ -7,6 +7,7 @@ use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::client::Client;
+use crate::model::rotation::OVERLAP_MAX;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use std::fs::File;
@@ -54,7 +55,7 @@ enum Command {
         /// Its name
         name: String,
         /// How long the secrets before sign too: up to 7 days, 0s not at all
-        #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
         /// Bring your own: env:NAME, file:PATH, or - for standard input
         #[arg(long, value_name = "WHERE", conflicts_with = "v1a")]
@@ -96,6 +97,12 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
         Command::Enable(Turning { name, why }) => client.enable(&name, &Turn { why }).await?,
     };
     Ok(print(&render(&endpoint, Style::detect()))?)
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let most = || format!("the most are {}", humantime::format_duration(OVERLAP_MAX));
+    if span > OVERLAP_MAX { Err(most()) } else { Ok(span) }
 }
 
 /// Rotates, and prints the new secret alone on standard output: what a receiver needs.

@@ -54,7 +54,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Candidate {
     /// Show what this component would make of the webhooks, in the place of the plugin of its name
-    #[arg(long = "plugin", value_name = "FILE", requires = "dry_run")]
+    #[arg(long = "plugin", value_name = "FILE", requires = "dry_run", conflicts_with_all = ["resend", "rate"])]
     file: Option<PathBuf>,
     /// The plugin whose place it takes, with its configuration and grants
     #[arg(long = "as", value_name = "NAME", requires = "file")]
@@ -84,7 +84,7 @@ struct Filter {
     /// Only what is or was owed to this endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// How many in a second or a minute
+    /// How many in a second, a minute or an hour
     #[arg(long, default_value = "100/s")]
     rate: String,
     /// Only count what would be moved

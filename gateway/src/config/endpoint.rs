@@ -7,6 +7,7 @@ use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
 use crate::model::route;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use url::Url;
 
@@ -107,8 +108,15 @@ fn pattern(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     if route::problem(text).is_some() {
         let choice = "write a canonical type, `family.*`, `*` or `provider/NAME`".to_owned();
-        let kinds = billhook_event::kind::KINDS.iter().copied();
-        let remedy = nearest(text, kinds).map_or(choice, |kind| format!("did you mean `{kind}`?"));
+        let kinds = billhook_event::kind::KINDS;
+        let families = kinds.iter().filter_map(|kind| Some(format!("{}.*", kind.split_once('.')?.0)));
+        let families: BTreeSet<String> = families.collect();
+        let families = families.iter().map(String::as_str);
+        let found = match text.ends_with(".*") {
+            true => nearest(text, families),
+            false => nearest(text, families.chain(kinds.iter().copied())),
+        };
+        let remedy = found.map_or(choice, |pattern| format!("did you mean `{pattern}`?"));
         item.wrong(format!("{} matches no event", quote(text)), remedy);
         return None;
     }

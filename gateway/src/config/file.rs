@@ -155,11 +155,14 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
         config.admin.token = item.secret().filter(|token| sendable(&item, token));
     }
     table.finish();
-    if config.ingest.listen == config.admin.listen
-        && config.ingest.listen.port() != 0
+    let (public, private) = (config.ingest.listen, config.admin.listen);
+    let is_any = public.ip().is_unspecified() || private.ip().is_unspecified();
+    if public.port() == private.port()
+        && public.port() != 0
+        && (public.ip() == private.ip() || is_any)
         && let Some(item) = admin.or(ingest)
     {
-        item.wrong("the public and the private listener have the same address", "give each its own port");
+        item.wrong("the public and the private listener have the same port", "give each its own");
     }
 }
 

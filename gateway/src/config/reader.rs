@@ -339,7 +339,11 @@ impl<'a> Item<'a> {
     /// The elements of an array.
     pub(super) fn items(&self) -> Vec<Item<'a>> {
         let Written::File(DeValue::Array(array)) = self.written else {
-            self.wrong(format!("{} stands where a list belongs", self.kind()), "write `[\"...\"]`");
+            let remedy = match self.written {
+                Written::File(_) => "write `[\"...\"]`",
+                Written::Variable(_) => "write it in the file: a variable holds one value",
+            };
+            self.wrong(format!("{} stands where a list belongs", self.kind()), remedy);
             return Vec::new();
         };
         let item = |(n, value): (usize, &'a toml::Spanned<DeValue<'a>>)| Item {

@@ -301,12 +301,15 @@ fn variables_come_before_the_file_and_unknown_ones_are_refused() {
 
     let variables = [
         ("BILLHOOK_INGEST__LISTE", "x"),
+        ("BILLHOOK_NETWORK__ALLOW", "10.0.0.0/8"),
         ("BILLHOOK_STORE__MIN_FREE", "much"),
         ("BILLHOOK_SOURCE__NAME", "x"),
     ];
     let mistakes = parse("", &variables.into_iter().collect()).unwrap_err();
     let expected = [
         "BILLHOOK_INGEST__LISTE: no setting has this name; did you mean `BILLHOOK_INGEST__LISTEN`?",
+        "BILLHOOK_NETWORK__ALLOW: network.allow: a string stands where a list belongs; write it in the file: a variable holds \
+         one value",
         "BILLHOOK_SOURCE__NAME: no setting has this name; unset it: variables set scalars outside arrays of tables, as \
          `BILLHOOK_INGEST__LISTEN` sets `ingest.listen`",
         "BILLHOOK_STORE__MIN_FREE: store.min_free: `much` is not a size; write one such as `512MiB`",

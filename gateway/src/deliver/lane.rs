@@ -9,7 +9,7 @@ use crate::model::delivery::Delivery;
 use crate::model::endpoint::{FAILURES_TO_TRIAL, Gate};
 use crate::model::id::DeliveryId;
 use crate::model::rest::Rest;
-use crate::model::retry::{self, Next, PLUGIN_WAITS, Schedule};
+use crate::model::retry::{self, Next, PLUGIN_WAITS, RETRY_AFTER_MAX, Schedule};
 use crate::store::AfterAttempt;
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ pub(super) enum Room {
 pub(super) enum Turn {
     /// There was a success.
     Succeeded,
-    /// There were so many failures in a row; the last one.
+    /// There were so many failures in a row; the last one. None count of a trial: if somebody opened the gate
+    /// meanwhile, it stays open.
     Failed(u32, Failure),
     /// The endpoint is gone.
     Gone,
@@ -197,7 +198,9 @@ impl Lane {
             return (AfterAttempt::Held, Some(Turn::Gone));
         }
         if attempt.trial {
-            return (AfterAttempt::Held, Some(Turn::Failed(self.in_row, failure.clone())));
+            let asked = attempt.retry_after.map(|asked| now.plus(asked.min(RETRY_AFTER_MAX)));
+            let after = asked.map_or(AfterAttempt::Held, AfterAttempt::PutOff);
+            return (after, Some(Turn::Failed(0, failure.clone())));
         }
         // Attempts that began before the gate closed do not make a trial's wait longer.
         let closes = self.in_row >= FAILURES_TO_TRIAL && self.gate == Some(Gate::Open) && self.turning == 0;
@@ -354,8 +357,17 @@ mod tests {
         let mut lane = lane(Gate::Trial { since: NOW, at: NOW.plus(wait), wait });
         assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_secs(30))));
         assert_eq!(lane.room(8, NOW, NOW.plus(Duration::from_secs(30))), Room::Now { n: 1, trial: true });
-        let failed = Turn::Failed(1, Failure::Status(500));
-        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(failed)));
+        let failed = Turn::Failed(0, Failure::Status(500));
+        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(failed.clone())));
+        assert_eq!(
+            failed.apply(&Gate::Open, NOW, DISABLE_AFTER),
+            Gate::Open,
+            "an operator opened it meanwhile"
+        );
+        let hour = Duration::from_secs(3600);
+        let asks = Attempt { retry_after: Some(2 * hour), ..attempt(503, true) };
+        let (after, _) = lane.decide(&delivery(0), &asks, &Schedule::default(), NOW, 0.5);
+        assert_eq!(after, AfterAttempt::PutOff(NOW.plus(hour)), "it is asked to wait");
         assert_eq!(decide(&mut lane, 204, true), (AfterAttempt::Delivered, Some(Turn::Succeeded)));
         lane.observe(Gate::Open);
         for n in [1, 2, 4, 8, 8] {

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// The most events of a webhook that its rerun knows as its own: no plugin may give more drafts.
 const OWN_EVENTS_MAX: u32 = DRAFTS_MAX as u32;
 
+/// The room that is made for an event's JSON at first: few are longer.
+const ROOM: usize = 2048;
+
 const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
 const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
 const CANCELED: &str = "subscription.canceled";
@@ -77,7 +80,7 @@ pub async fn run(
             Err(error) => return Ok(Err(error)),
         };
         let event = &input.event;
-        let occurred_at = event.occurred_at.unwrap_or(event.received_at);
+        let occurred_at = event.happened_at();
         if let Some(entity) = &entity
             && let Some(row) = entities.get_mut(entity)
         {
@@ -134,9 +137,7 @@ fn is_withdrawal(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> boo
         let is_live = subscription.status.as_deref().is_some_and(|status| LIVE.contains(&status));
         is_live && subscription.cancel_at_period_end == Some(false) && subscription.cancel_at.is_none()
     });
-    goes_on
-        && event.occurred_at.unwrap_or(event.received_at) > *planned_at
-        && ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
+    goes_on && event.happened_at() > *planned_at && ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
 }
 
 /// What the steps of one event share.
@@ -248,7 +249,9 @@ fn record(run: &mut Run, patches: Vec<(usize, Patch)>) {
 }
 
 fn json(event: &Event) -> Bytes {
-    serde_json::to_vec(event).expect("an event has string keys only").into()
+    let mut json = Vec::with_capacity(ROOM);
+    serde_json::to_writer(&mut json, event).expect("an event has string keys only");
+    json.into()
 }
 
 fn note(plugin: &Plugin, event: Option<u32>, said: Said, started: tokio::time::Instant) -> Note {

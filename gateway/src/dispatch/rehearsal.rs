@@ -20,35 +20,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const LATEST_MAX: usize = 20;
 
 impl Line {
-    /// Whether `other` would take a place in it that somebody has: that of a plugin of its name or of the name in its
-    /// manifest, or that of the normalizer if it reads the provider.
-    fn has_place_for(&self, other: &Plugin) -> bool {
-        let reads = || other.manifest().provider(&self.provider).is_some();
-        self.plugins().any(|plugin| is_same(plugin, other)) || reads()
+    /// The line with a candidate in the places of the plugin of its name. `None`: it uses no such plugin.
+    fn with_candidate(&self, candidate: &Plugin) -> Option<Line> {
+        let mut line = Line { shadow: None, ..self.clone() };
+        let plugins =
+            [&mut line.normalizer].into_iter().chain(line.steps.iter_mut().map(|step| &mut step.plugin));
+        let mut places = plugins.filter(|plugin| plugin.name() == candidate.name()).peekable();
+        places.peek()?;
+        places.for_each(|place| *place = candidate.clone());
+        Some(line)
     }
 
-    /// The line with `other` in that place, under the name of the one that it stands in for. A filter or map that finds none comes after the last step.
-    fn with(&self, other: &Plugin) -> Line {
-        let mut line = self.clone();
-        line.shadow = None;
-        if other.kinds().contains(&Kind::Normalize) {
-            line.normalizer = other.clone();
+    /// The line with its shadow in the place of the plugin that is called the same in its manifest, under that one's name,
+    /// or of the normalizer. A filter or map that finds none comes after the last step.
+    fn with_shadow(&self, shadow: &Plugin) -> Line {
+        let is_same = |plugin: &Plugin| plugin.manifest().name == shadow.manifest().name;
+        let mut line = Line { shadow: None, ..self.clone() };
+        if shadow.kinds().contains(&Kind::Normalize) {
+            line.normalizer = shadow.clone();
         }
-        let steps = other.kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map));
-        match line.steps.iter_mut().find(|step| is_same(&step.plugin, other)) {
-            Some(step) => step.plugin = other.clone(),
-            None if steps && !is_same(&self.normalizer, other) => {
-                let (name, plugin) = (other.name().to_owned(), other.clone());
+        let steps = shadow.kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map));
+        match line.steps.iter_mut().find(|step| is_same(&step.plugin)) {
+            Some(step) => step.plugin = shadow.clone(),
+            None if steps && !is_same(&self.normalizer) => {
+                let (name, plugin) = (shadow.name().to_owned(), shadow.clone());
                 line.steps.push(Step { name, plugin, skip_on_failure: false });
             }
             None => {}
         }
         line
     }
-}
-
-fn is_same(plugin: &Plugin, other: &Plugin) -> bool {
-    plugin.name() == other.name() || plugin.manifest().name == other.manifest().name
 }
 
 /// What the shadow of a line makes of a webhook, of which the line itself has made `real`.
@@ -61,7 +62,8 @@ pub(super) async fn beside(
     lease: &WebhookLease,
     real: &Dispatch,
 ) -> Result<Shadowed, StoreError> {
-    let ran = pipeline::run(store, &line.with(shadow), endpoints, webhook, lease, true, real.run.now).await?;
+    let ran = pipeline::run(store, &line.with_shadow(shadow), endpoints, webhook, lease, true, real.run.now)
+        .await?;
     let said = match ran {
         Ok(dispatch) => compared(&told(real), &dispatch),
         Err(failed) => Compared::Failed(failed.to_string()),
@@ -166,12 +168,12 @@ impl Rehearsal {
             return Ok(None);
         };
         let line = self.lines.lines.get(&webhook.head.source).map(Line::now);
-        let Some(line) = line.filter(|line| line.has_place_for(candidate)) else { return Ok(None) };
+        let Some(line) = line.and_then(|line| line.with_candidate(candidate)) else { return Ok(None) };
         let (id, head) = (webhook.id, Arc::new(webhook.head));
         let input = Arc::new(WebhookInput { id, head: Arc::clone(&head), body: body.clone() });
         // As a rerun: what an earlier run knew of an entity is what this one may know.
         let lease = WebhookLease { id, head: Arc::clone(&head), body: Some(body), failures: 0, run: 1 };
-        let (line, now) = (line.with(candidate), self.clock.now());
+        let now = self.clock.now();
         let ran = pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
         let said = match ran {
             Err(failed) => Compared::Failed(failed.to_string()),

@@ -23,10 +23,11 @@ impl Ingest {
         let Some(request) = self.store.refused(id).await? else { return Ok(Readmission::Unknown) };
         let head = request.head;
         if !head.whole {
-            return Ok(Readmission::StillRefused(format!(
-                "its body was not kept whole ({} bytes of it were): have it sent again",
-                request.body.len()
-            )));
+            let kept = match request.body.len() {
+                0 => "its body was not kept".to_owned(),
+                n => format!("its body was not kept whole ({n} bytes of it were)"),
+            };
+            return Ok(Readmission::StillRefused(kept + ": have it sent again"));
         }
         let Found { inlet, key, tail } = match self.find(&head.path) {
             Ok(found) => found,

@@ -6,6 +6,8 @@
 
 use crate::model::secret::Secret;
 use crate::model::signature::{self, BadSecret};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -113,18 +115,33 @@ fn hash(salt: [u8; 16], secrets: &[Secret]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Why a text is no secret of a rotation. Never says what the text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSecret {
+    /// Nothing says what it is.
+    #[error("the secret begins neither with `whsec_` nor with `whsk_`")]
+    Prefix,
+    /// It should be base64.
+    #[error("the secret is not base64 after `whsec_`: copy it whole")]
+    NotBase64,
+    /// It has too few or too many bytes.
+    #[error("the secret has {0} bytes after `whsec_`, {min} to {max} are taken", min = KEY_BYTES.start(), max = KEY_BYTES.end())]
+    Length(usize),
+    /// It should be an ed25519 private key.
+    #[error(transparent)]
+    PrivateKey(BadSecret),
+}
+
 /// Whether a text can be the secret of a rotation: `whsec_` and base64 of 24 to 64 bytes, or a `whsk_` private key.
-pub fn check(secret: &Secret) -> Result<(), BadSecret> {
+pub fn check(secret: &Secret) -> Result<(), NoSecret> {
     let text = secret.reveal();
     if text.starts_with(signature::PRIVATE_KEY_PREFIX) {
-        return signature::private_key(text).map(|_| ());
+        return signature::private_key(text).map(|_| ()).map_err(NoSecret::PrivateKey);
     }
-    if !text.starts_with("whsec_") {
-        return Err(BadSecret::NotBase64);
-    }
-    match signature::standard_key(text)?.len() {
+    let base64 = text.strip_prefix("whsec_").ok_or(NoSecret::Prefix)?.trim_end_matches('=');
+    match STANDARD_NO_PAD.decode(base64).map_err(|_| NoSecret::NotBase64)?.len() {
         n if KEY_BYTES.contains(&n) => Ok(()),
-        n => Err(BadSecret::Length(n)),
+        n => Err(NoSecret::Length(n)),
     }
 }
 
@@ -205,8 +222,15 @@ mod tests {
         assert_eq!(to("b", 0).unwrap_err(), NotRotated::TooMany);
         assert_eq!(to("3", 0).unwrap_err(), NotRotated::Known);
         assert_eq!(to("b", 24).unwrap().secrets.len(), 2);
-        for text in ["", "x", "whsec_AAAA", "whsk_AAAA", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="] {
-            assert!(check(&Secret::new(text)).is_err(), "{text}");
+        let wrong = [
+            ("", NoSecret::Prefix),
+            ("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", NoSecret::Prefix),
+            ("whsec_?", NoSecret::NotBase64),
+            ("whsec_AAAA", NoSecret::Length(3)),
+            ("whsk_AAAA", NoSecret::PrivateKey(BadSecret::PrivateKey)),
+        ];
+        for (text, why) in wrong {
+            assert_eq!(check(&Secret::new(text)), Err(why), "{text}");
         }
         check(&Secret::new("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")).unwrap();
     }

@@ -37,7 +37,7 @@ impl Leasable {
     fn handed(mut self, view: &View<'_>, newest: &Newest) -> DeliveryLease {
         let delivery = &mut self.lease.delivery;
         if let Some(about) = &self.about {
-            let later = newest.later(view, delivery.endpoint, about, self.known);
+            let later = newest.later(view, delivery.endpoint, delivery.event, about, self.known);
             delivery.stale = later.unwrap_or_else(|error| {
                 // Worth less than the delivery.
                 tracing::error!(delivery = %delivery.id, %error, "cannot tell whether a delivery is stale");

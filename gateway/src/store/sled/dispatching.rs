@@ -197,7 +197,7 @@ impl Plan {
                 revision: before.revision,
                 run: first_run.take(),
             };
-            let bytes = [&rows::encode(&row)[..], &event.json].concat();
+            let bytes = rows::encode_before(&row, &event.json);
             let value = Value::new(keys::event(event.id), bytes, generation);
             pieces.extend(value.pieces.clone());
             let entity = event.entity.as_deref().map(|entity| keys::entity_hash(&source, entity));
@@ -420,6 +420,10 @@ fn write_entities(
         };
         let is_new = row == EntityRow::default();
         row.entity.version += 1;
+        if plan.run > 0 {
+            // Type or time may have been wrong.
+            row.entity.last.retain(|_, (_, id)| events.iter().all(|event| event.id != *id));
+        }
         for event in events {
             let last = row.entity.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
             if last.0 <= event.occurred_at {

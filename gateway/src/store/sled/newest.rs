@@ -67,11 +67,12 @@ impl Newest {
         inner.kept.insert((endpoint, topic), row);
     }
 
-    /// The event that the endpoint has taken and that happened after this one.
+    /// The other event that the endpoint has taken and that happened after this one.
     pub(super) fn later(
         &self,
         view: &View<'_>,
         endpoint: EndpointId,
+        event: EventId,
         about: &AboutRow,
         known: Known,
     ) -> Result<Option<EventId>, StoreError> {
@@ -84,7 +85,9 @@ impl Newest {
             Some(newest) => newest,
             None => read(view, endpoint, about)?,
         };
-        Ok(newest.filter(|newest| newest.at > about.occurred_at).map(|newest| newest.event))
+        // What was taken of the event itself may be of another time, which was wrong.
+        let later = |newest: &NewestRow| newest.event != event && newest.at > about.occurred_at;
+        Ok(newest.filter(later).map(|newest| newest.event))
     }
 }
 
@@ -101,7 +104,7 @@ fn place(endpoint: EndpointId, about: &AboutRow) -> ([u8; 4], [u8; 4]) {
     (family, endpoint.0.first_chunk().copied().expect("an id has 16 bytes"))
 }
 
-/// An endpoint has taken an event. Answers the row if it is the newest now.
+/// An endpoint has taken an event, perhaps anew and of another time. Answers the row if it is the newest now.
 pub(super) fn taken(
     view: &mut View<'_>,
     endpoint: EndpointId,
@@ -113,7 +116,7 @@ pub(super) fn taken(
     let mut row: EntityRow = view.read("entity", &key)?.unwrap_or_default();
     let (family, by) = place(endpoint, about);
     match row.newest.iter_mut().find(|newest| (newest.0, newest.1) == (family, by)) {
-        Some((.., before)) if before.at > taken.at => return Ok(None),
+        Some((.., before)) if before.at > taken.at && before.event != event => return Ok(None),
         Some((.., before)) => *before = taken,
         None => row.newest.push((family, by, taken)),
     }
@@ -133,7 +136,7 @@ mod tests {
         let about = |secs| AboutRow { topic: [1; 16], occurred_at: Time::from_secs(secs), place: None };
         let [first, later] = [1, 2].map(|n| EventId([n; 16]));
         let known = newest.known(&View::of(&db), app, Some(&about(10))).unwrap();
-        let told = |known| newest.later(&View::of(&db), app, &about(10), known).unwrap();
+        let told = |known| newest.later(&View::of(&db), app, first, &about(10), known).unwrap();
         assert_eq!(told(known), None);
 
         let mut view = View::of(&db);
@@ -150,10 +153,14 @@ mod tests {
         assert!(newest.inner().kept.len() <= KEPT_MAX && !newest.inner().kept.contains_key(&(app, [1; 16])));
         assert_eq!(told(known), Some(later), "from its row");
         assert_eq!(
-            newest.later(&View::of(&db), app, &about(20), known).unwrap(),
+            newest.later(&View::of(&db), app, first, &about(20), known).unwrap(),
             None,
             "as old is not older"
         );
+        assert_eq!(newest.later(&View::of(&db), app, later, &about(10), known).unwrap(), None, "it itself");
+        let mut view = View::of(&db);
+        let row = taken(&mut view, app, &about(15), later).unwrap();
+        assert_eq!(row.map(|row| row.at), Some(Time::from_secs(15)), "its time was wrong");
         assert_eq!(told(newest.known(&View::of(&db), app, Some(&about(10))).unwrap()), Some(later));
     }
 }

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// synced.
 pub(super) const ROW_BYTES_MAX: usize = 4096;
 
+/// The room that is made for a row at first: few are longer.
+const ROOM: usize = 1000;
+
 /// The first byte of a row of this version.
 const VERSION: u8 = 1;
 /// The first byte of a row whose value is in pieces.
@@ -282,8 +285,17 @@ impl Totals {
 
 /// The bytes of a row.
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
-    postcard::to_extend(row, vec![VERSION])
-        .expect("rows are made of strings, numbers and sequences of known length")
+    encode_before(row, &[])
+}
+
+/// The bytes of a row, and what follows it in the same value.
+pub(super) fn encode_before<T: Serialize>(row: &T, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM + rest.len());
+    bytes.push(VERSION);
+    let mut bytes = postcard::to_extend(row, bytes)
+        .expect("rows are made of strings, numbers and sequences of known length");
+    bytes.extend_from_slice(rest);
+    bytes
 }
 
 /// A row from its bytes.

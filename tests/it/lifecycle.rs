@@ -3,7 +3,7 @@
 use crate::cli::{ask, text};
 use crate::fixtures::{built, built_with};
 use billhook_tests::process::Process;
-use billhook_tests::receiver::Receiver;
+use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{post, try_post};
 use billhook_tests::{ADMIN_TOKEN, Gateway};
 use gateway::api::plugin::{By, LoadQuery, Origin, PluginDetail, Rollback, SwapQuery};
@@ -419,6 +419,26 @@ async fn a_pinned_plugin_takes_only_what_the_configuration_allows() {
     let (dir, _, clock) = gateway.stop().await;
     gateway = Gateway::start_in(dir, &pinned(&[digest(&first())]), clock).await;
     assert_eq!(serves(&gateway).await, "1.0.0", "the pin comes before what was swapped in");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_reprocess_overtakes_is_recorded() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::scripted([Answer::Hang, Answer::Hang]).await;
+    let gateway = Gateway::start(&config(&path, &receiver)).await;
+    let answered = post(&gateway.url("/in/in"), &[], r#"{"do":"work"}"#).await;
+    receiver.got(2).await;
+    swap(&gateway, second()).await.unwrap();
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    receiver.got(4).await;
+    receiver.let_go();
+    gateway.settle().await;
+    for event in gateway.story(answered.id()).await.events {
+        let ended: Vec<_> =
+            event.deliveries.iter().map(|(delivery, _)| (delivery.state.name(), delivery.attempts)).collect();
+        assert_eq!(ended, [("delivered", 1), ("delivered", 1)], "it was taken twice, once as it was before");
+    }
     gateway.stop().await;
 }
 

@@ -254,5 +254,11 @@ async fn what_waits_behind_an_event_that_a_rerun_ends_is_sent_at_once() {
     // Not settled, which would wake whoever sends.
     let sent = tokio::time::timeout(Duration::from_secs(60), receiver.got(2)).await;
     assert_eq!(told(&sent.expect("somebody is woken")[1..]), ["subs_a@02"]);
+
+    // Neither the one that was withdrawn nor a test is sent again in bulk.
+    assert!(ask(&gateway, &["endpoint", "test", "app"]).await.status.success());
+    gateway.settle().await;
+    let counted = text(&ask(&gateway, &["replay", "resend", "--dry-run"]).await.stdout);
+    assert!(counted.contains(": 1; nothing was moved"), "{counted}");
     gateway.stop().await;
 }

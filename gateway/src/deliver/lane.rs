@@ -214,7 +214,10 @@ impl Lane {
         match &attempt.outcome {
             Outcome::Delivered { .. } => pace.succeeded(),
             Outcome::Failed(Failure::Status(429)) => pace.slow(attempt.at, now),
-            Outcome::Failed(_) | Outcome::Skipped(_) => {}
+            Outcome::Skipped(_) | Outcome::Failed(Failure::Plugin { .. } | Failure::Unreadable(_)) => {
+                pace.give_back();
+            }
+            Outcome::Failed(_) => {}
         }
     }
 }
@@ -392,6 +395,19 @@ mod tests {
             lane.room(8, NOW.plus(Duration::from_secs(9)), NOW),
             Room::At(NOW.plus(Duration::from_secs(9)))
         );
+    }
+
+    #[test]
+    fn what_sends_nothing_uses_up_no_rate() {
+        let mut lane = lane(Gate::Open);
+        lane.pace = Some(Pace::new("1/m".parse().unwrap()));
+        let skipped = Attempt { outcome: Outcome::Skipped("none of it".to_owned()), ..attempt(200, false) };
+        for _ in 0..3 {
+            lane.pace.as_mut().unwrap().take(NOW, 1);
+            assert!(matches!(lane.room(8, NOW, NOW), Room::At(_)));
+            lane.decide(&delivery(0), &skipped, &Schedule::default(), NOW, 0.5);
+            assert_eq!(lane.room(8, NOW, NOW), Room::Now { n: 1, trial: false });
+        }
     }
 
     #[test]

@@ -339,7 +339,8 @@ impl Queue {
             Move::Dispatch { id, events, stale } => {
                 Told::Committed(vec![if *stale { Committed::Conflict } else { self.dispatch(*id, events) }])
             }
-            Move::DispatchLate { .. } | Move::FinishLate(_) => Told::Committed(vec![Committed::LeaseLost]),
+            Move::DispatchLate { .. } => Told::Committed(vec![Committed::LeaseLost]),
+            Move::FinishLate(lease) => Told::Committed(vec![self.finish_late(lease)]),
             Move::Fail { id, after } => Told::Committed(vec![self.fail(*id, after)]),
             Move::ReleaseWebhook(id) => {
                 self.webhooks.get_mut(id).unwrap().is_leased = false;
@@ -600,6 +601,20 @@ impl Queue {
         };
     }
 
+    /// What was taken of a delivery that a reprocess ended meanwhile was taken; anybody else is too late.
+    fn finish_late(&mut self, lease: &Delivery) -> Committed {
+        let now = self.now;
+        let owed = self.deliveries.get_mut(&lease.id).unwrap();
+        if !owed.is_withdrawn || owed.delivery.attempts != lease.attempts {
+            return Committed::LeaseLost;
+        }
+        owed.is_withdrawn = false;
+        owed.delivery.attempts += 1;
+        owed.delivery.step += 1;
+        owed.delivery.state = DeliveryState::Delivered { at: now };
+        Committed::Done
+    }
+
     fn redrive(&mut self, select: &Redrive, n: usize) -> Moved {
         let (deliveries, webhooks) = match select {
             Redrive::Delivery(id) => {
@@ -678,6 +693,8 @@ impl Queue {
         }
         let owed = &self.deliveries[&DeliveryId(id)];
         owed.due().is_none()
+            && !owed.is_withdrawn
+            && !self.events[&owed.delivery.event].said.endpoints.is_empty()
             && owed.job != Some(job.id)
             && of(owed.delivery.endpoint)
             && self.later(DeliveryId(id)).is_none()

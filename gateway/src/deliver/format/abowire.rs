@@ -69,8 +69,9 @@ pub(super) fn body(owed: &Owed<'_>, event: EventId) -> Result<Vec<u8>, Unsent> {
 fn name<'a>(read: &'a Read<'_>) -> (Cow<'a, str>, Cow<'a, str>) {
     let subaccount =
         read.event.account.as_ref().is_some_and(|account| account.kind.as_deref() == Some("subaccount"));
-    // The names of its second format are dotted, and this is the first.
-    let name = match read.name_of("abowire", |name| name.contains(':'), &NAMES) {
+    // The names of its second format are dotted, and this is the first. What came in bulk is sent one by one.
+    let is_name = |name: &str| name.contains(':') && !name.contains(":bulk-");
+    let name = match read.name_of("abowire", is_name, &NAMES) {
         Some("account:update") if subaccount => Some("account-subaccount:update"),
         name => name,
     };
@@ -141,8 +142,11 @@ mod tests {
         let license = r#""license":{"id":"lic_1"}"#;
         assert_eq!(
             named("license.disabled", license, "\"abowire\"", "subscription:bulk-disable"),
-            "subscription:bulk-disable"
+            "subscription:disable",
+            "each is sent alone"
         );
+        let paid = named("payment.succeeded", license, "\"abowire\"", "payment:paid");
+        assert_eq!(paid, "payment:paid");
         assert_eq!(named("license.disabled", license, "\"acme\"", "x"), "subscription:disable");
         assert_eq!(
             named("customer.created", license, "\"abowire\"", "customer.created"),

@@ -55,7 +55,9 @@ struct Data<'a> {
 /// The whole body. The object is the one that the name begins with, as the event has it.
 pub(super) fn body(owed: &Owed<'_>) -> Result<Vec<u8>, Unsent> {
     let read = owed.read()?;
-    let webhook_type = read.name_of("flexprice", |_| true, &NAMES).unwrap_or(&read.event.kind);
+    // A refund beside the credit note that it comes with is not that note once more.
+    let is_name = |name: &str| read.kind().0 != "refund" || !name.starts_with("credit_note.");
+    let webhook_type = read.name_of("flexprice", is_name, &NAMES).unwrap_or(&read.event.kind);
     let object_type = webhook_type.split_once('.').map_or(webhook_type, |(object, _)| object);
     let member = match object_type {
         "billable_metric" => "meter",
@@ -104,6 +106,19 @@ mod tests {
         assert!(
             written.starts_with(r#"{"webhook_type":"subscription.cancelled","object_type":"subscription","#)
         );
+    }
+
+    #[test]
+    fn a_refund_is_not_the_credit_note_that_it_comes_with() {
+        for (kind, name) in
+            [("credit_note.created", "credit_note.created"), ("refund.created", "refund.created")]
+        {
+            let event = event(kind, r#""credit_note":{"id":"cn_1"},"refund":{"id":"cn_1"}"#)
+                .replace("acme.thing", "credit_note.created")
+                .replace("\"acme\"", "\"flexprice\"");
+            let written = written(&event, body).unwrap();
+            assert!(written.starts_with(&format!(r#"{{"webhook_type":"{name}","#)), "{written}");
+        }
     }
 
     #[test]

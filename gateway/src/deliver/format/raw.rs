@@ -28,7 +28,8 @@ fn headers(manner: &Manner, came: &[Header]) -> HeaderMap {
     let wants = |name: &str| manner.original_headers.iter().any(|wanted| wanted == "*" || wanted == name);
     let ours = |name: &str| match &manner.signature {
         Signature::None => name == header::STALE,
-        Signature::Standard => header::is_ours(name),
+        // Receivers with a library of Svix take its names before ours.
+        Signature::Standard => header::is_ours(name) || name.starts_with("svix-"),
         Signature::Body { header: signed, .. } => name == signed.as_str() || header::is_ours(name),
     };
     // What its other side can read says `accept-encoding`.
@@ -65,6 +66,7 @@ mod tests {
             ("x-wingspan-signature", "00"),
             ("webhook-id", "msg_1"),
             ("webhook-signature", "v1,00"),
+            ("svix-id", "msg_1"),
         ];
         let came = came.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let original_headers = original.iter().map(ToString::to_string).collect();
@@ -79,9 +81,9 @@ mod tests {
         assert_eq!(names(&["x-many", "host", "x-other"], Signature::Standard), some);
         let all = ["content-type", "content-encoding", "user-agent", "x-many", "x-many"];
         let signature = ["x-wingspan-signature"];
-        let ids = ["webhook-id", "webhook-signature"];
+        let ids = ["webhook-id", "webhook-signature", "svix-id"];
         assert_eq!(names(&["*"], Signature::Standard), [&all[..], &signature].concat());
-        assert_eq!(names(&["*"], Profile::Wingspan.signature()), all);
+        assert_eq!(names(&["*"], Profile::Wingspan.signature()), [&all[..], &ids[2..]].concat());
         assert_eq!(names(&["*"], Signature::None), [&all[..], &signature, &ids].concat());
         assert_eq!(
             names(&["webhook-id"], Signature::None),

@@ -191,13 +191,18 @@ pub(super) struct Finished {
     pub(super) newest: Option<([u8; 16], NewestRow)>,
 }
 
-/// Records an attempt and the next state.
+/// Records an attempt and the next state. Of a delivery that a reprocess ended meanwhile the attempt is recorded too, and
+/// that it was taken.
 pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result<Finished, StoreError> {
     let Outcome { finish: Finish { delivery, attempt, after }, row: attempt_row } = outcome;
     let id = delivery.id;
     let lost = Ok(Finished { committed: Committed::LeaseLost, again: None, released: None, newest: None });
     let Some(mut row) = view.delivery_row(id)? else { return lost };
-    let DeliveryState::Waiting { due } = row.delivery.state else { return lost };
+    let (waits, since) = match row.delivery.state {
+        DeliveryState::Waiting { due } => (true, due),
+        DeliveryState::Skipped { at, .. } => (false, at),
+        DeliveryState::Delivered { .. } | DeliveryState::Dead { .. } => return lost,
+    };
     if row.delivery.attempts != delivery.attempts {
         return lost;
     }
@@ -212,8 +217,9 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
     row.delivery.step += u32::from(uses_step);
     row.delivery.state = match after {
         AfterAttempt::Delivered => DeliveryState::Delivered { at: now },
+        _ if !waits => row.delivery.state,
         AfterAttempt::RetryAt(due) | AfterAttempt::PutOff(due) => DeliveryState::Waiting { due },
-        AfterAttempt::Held => DeliveryState::Waiting { due },
+        AfterAttempt::Held => DeliveryState::Waiting { due: since },
         AfterAttempt::Dead(why) => DeliveryState::Dead { at: now, why },
         AfterAttempt::Skipped(why) => DeliveryState::Skipped { at: now, why },
     };
@@ -223,6 +229,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
         after.into_iter().for_each(|key| view.put_new(key, &[]));
     }
     let mut finished = Finished { committed: Committed::Done, again: None, released: None, newest: None };
+    let ended = u64::from(waits);
     match row.delivery.state {
         DeliveryState::Waiting { due } => finished.again = Some(due),
         DeliveryState::Delivered { .. } => {
@@ -231,11 +238,11 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
                 finished.newest = newest.map(|newest| (about.topic, newest));
             }
             view.count(|totals| {
-                totals.waiting -= 1;
+                totals.waiting -= ended;
                 totals.delivered += 1;
             })?;
         }
-        DeliveryState::Skipped { .. } => view.count(|totals| totals.waiting -= 1)?,
+        DeliveryState::Skipped { .. } => view.count(|totals| totals.waiting -= ended)?,
         DeliveryState::Dead { .. } => {
             [None, Some(row.delivery.endpoint)].into_iter().for_each(|of| view.put(keys::dead(of, id), &[]));
             view.count(|totals| {
@@ -258,7 +265,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
             view.write_short(keys::delivery(id), &row);
         }
     }
-    if finished.again.is_none() {
+    if waits && finished.again.is_none() {
         finished.released = order::leave(view, &row)?;
     }
     Ok(finished)

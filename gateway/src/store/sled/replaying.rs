@@ -4,6 +4,7 @@
 //! twice by the same function: when the index is read, which may take a while, and when the step is committed.
 
 use super::keys;
+use super::rerunning;
 use super::resending::{self, Again};
 use super::rows;
 use super::view::View;
@@ -191,10 +192,11 @@ fn selects(view: &View<'_>, job: &Job, id: [u8; 16]) -> Result<bool, StoreError>
     }
 }
 
-/// Only the newest delivery of an event to an endpoint, and none that the job made itself.
+/// Only the newest delivery of an event to an endpoint, and none that the job made itself. What is not wanted there any
+/// more, since a filter dropped it or a reprocess withdrew it, is sent again by hand only; so is a test event.
 fn selects_delivery(view: &View<'_>, job: &Job, id: DeliveryId) -> Result<bool, StoreError> {
     let Some(row) = view.delivery_row(id)? else { return Ok(false) };
-    let (delivery, select) = (row.delivery, &job.select);
+    let (delivery, select) = (&row.delivery, &job.select);
     let ended = match delivery.state {
         DeliveryState::Waiting { .. } => false,
         DeliveryState::Dead { .. } => true,
@@ -204,22 +206,15 @@ fn selects_delivery(view: &View<'_>, job: &Job, id: DeliveryId) -> Result<bool, 
         && row.job != Some(job.id)
         && select.state.as_deref().is_none_or(|state| state == delivery.state.name())
         && job.sends_to(delivery.endpoint);
-    if !selected || view.has(&keys::delivery(resending::next_id(&delivery)))? {
+    if !selected || view.has(&keys::delivery(resending::next_id(delivery)))? {
         return Ok(false);
     }
-    selects_event(view, job, delivery.event)
-}
-
-fn selects_event(view: &View<'_>, job: &Job, id: EventId) -> Result<bool, StoreError> {
-    let select = &job.select;
-    if select.source.is_none() && select.kind.is_none() {
-        return Ok(true);
-    }
-    let event = view.event_row(id)?;
-    Ok(event.is_some_and(|event| {
-        select.source.as_ref().is_none_or(|source| *source == event.source)
-            && select.kind.as_ref().is_none_or(|kind| *kind == event.kind)
-    }))
+    let Some(event) = view.event_row(delivery.event)? else { return Ok(false) };
+    let selected = event.dropped.is_none()
+        && event.source != ping::SOURCE
+        && select.source.as_ref().is_none_or(|source| *source == event.source)
+        && select.kind.as_ref().is_none_or(|kind| *kind == event.kind);
+    Ok(selected && !rerunning::was_withdrawn(view, &row)?)
 }
 
 /// Only what the pipeline is done with and can read again.

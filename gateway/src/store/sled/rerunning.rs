@@ -198,7 +198,7 @@ fn end_waiting(
 }
 
 /// Whether a reprocess ended it, and not an attempt that found it worth nothing: told again, it is owed again.
-fn was_withdrawn(view: &View<'_>, row: &DeliveryRow) -> Result<bool, StoreError> {
+pub(super) fn was_withdrawn(view: &View<'_>, row: &DeliveryRow) -> Result<bool, StoreError> {
     let DeliveryState::Skipped { .. } = row.delivery.state else { return Ok(false) };
     let attempts = view.attempts_of(row.delivery.id)?;
     Ok(!attempts.last().is_some_and(|last| matches!(last.outcome, Outcome::Skipped(_))))

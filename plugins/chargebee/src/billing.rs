@@ -1,11 +1,12 @@
 //! Invoices, transactions, credit notes and payment sources.
 
-use billhook_plugin::model::{CreditNote, Failure, Invoice, Payment, PaymentMethod, Refund};
+use crate::money;
+use billhook_plugin::model::{CreditNote, Dispute, Failure, Invoice, Payment, PaymentMethod, Refund};
 use billhook_plugin::{Fields, Json, Money, Notes};
 
-/// An amount in minor units, in the currency of its object.
+/// An amount in the currency of its object.
 fn amount(object: &Fields<'_>, field: &str, notes: &mut Notes) -> Option<Money> {
-    notes.minor(object, field, object.text("currency_code").as_deref())
+    money::amount(notes, object, field, object.text("currency_code").as_deref())
 }
 
 /// The invoice block.
@@ -173,6 +174,20 @@ pub(crate) fn refund(
         status: Some(status.to_owned()),
         reason: reason.map(str::to_owned),
         provider_reason,
+    }
+}
+
+/// The dispute block of a transaction that a chargeback is recorded as. How it goes on is not told.
+pub(crate) fn dispute(object: &Fields<'_>, credit_note: Option<&Fields<'_>>, notes: &mut Notes) -> Dispute {
+    Dispute {
+        id: object.text("id"),
+        payment_id: object.text("refunded_txn_id"),
+        amount: amount(object, "amount", notes),
+        stage: Some("chargeback".to_owned()),
+        status: Some("open".to_owned()),
+        provider_reason: credit_note.and_then(|note| note.text("reason_code")),
+        initiator: Some("payer".to_owned()),
+        ..Dispute::default()
     }
 }
 

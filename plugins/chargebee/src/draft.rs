@@ -10,13 +10,7 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let content = body.fields("content");
     let is_thin = content.is_none();
     let content = content.unwrap_or_default();
-    let kind = match kind_of(name) {
-        // No event of its own is sent for it.
-        "credit_note.updated" if content.text_at("/credit_note/status").as_deref() == Some("voided") => {
-            "credit_note.voided"
-        }
-        kind => kind,
-    };
+    let kind = kind_by_object(kind_of(name), &content);
     let status = content.text_at("/subscription/status");
     let kinds = match (kind, status.as_deref()) {
         // No event of its own follows for what is already so.
@@ -27,6 +21,19 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
         _ => vec![kind],
     };
     kinds.into_iter().map(|kind| Draft { thin: is_thin, ..draft(body, &content, name, kind) }).collect()
+}
+
+/// The type of what has no event of its own: it is told as an update, or as a refund.
+fn kind_by_object(of_name: &'static str, content: &Fields<'_>) -> &'static str {
+    let is = |pointer: &str, word: &str| content.text_at(pointer).as_deref() == Some(word);
+    match of_name {
+        "credit_note.updated" if is("/credit_note/status", "voided") => "credit_note.voided",
+        "invoice.updated" if is("/invoice/status", "voided") => "invoice.voided",
+        // Dunning is over.
+        "invoice.updated" if is("/invoice/status", "not_paid") => "invoice.uncollectible",
+        "refund.succeeded" if is("/transaction/payment_method", "chargeback") => "dispute.opened",
+        _ => of_name,
+    }
 }
 
 fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str) -> Draft {
@@ -69,6 +76,9 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
         }
         ("refund", Some(object)) => {
             draft.refund = Some(Box::new(billing::refund(object, credit_note.as_ref(), kind, &mut notes)));
+        }
+        ("dispute", Some(object)) => {
+            draft.dispute = Some(Box::new(billing::dispute(object, credit_note.as_ref(), &mut notes)));
         }
         ("payment_method", _) => {
             draft.payment_method =
@@ -126,13 +136,14 @@ fn semantic_key(draft: &Draft) -> Option<String> {
             (of_subscription(), None)
         }
         "customer.created" | "customer.deleted" => (draft.customer.as_ref()?.id.clone(), None),
-        "invoice.created" | "invoice.finalized" | "invoice.voided" => {
+        "invoice.created" | "invoice.finalized" | "invoice.voided" | "invoice.uncollectible" => {
             (draft.invoice.as_ref()?.id.clone(), None)
         }
         "payment.created" | "payment.succeeded" | "payment.failed" => {
             (draft.payment.as_ref()?.id.clone(), None)
         }
         "refund.created" | "refund.succeeded" => (draft.refund.as_ref()?.id.clone(), None),
+        "dispute.opened" => (draft.dispute.as_ref()?.id.clone(), None),
         "credit_note.created" | "credit_note.voided" => (draft.credit_note.as_ref()?.id.clone(), None),
         "payment_method.attached" | "payment_method.detached" | "payment_method.expired" => {
             (draft.payment_method.as_ref()?.id.clone(), None)

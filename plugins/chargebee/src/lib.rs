@@ -1,13 +1,14 @@
 //! Reads Chargebee's webhooks into canonical billing events.
 //!
 //! [`catalogue`] knows the names, [`draft`] puts the drafts together out of the blocks that [`subscription`] and
-//! [`billing`] make: an event brings along all the objects that it touched, and all of them are read. Both product
-//! catalogues are.
+//! [`billing`] make, with the amounts that [`money`] reads: an event brings along all the objects that it touched, and
+//! all of them are read. Both product catalogues are.
 
 pub mod catalogue;
 
 mod billing;
 mod draft;
+mod money;
 mod subscription;
 #[cfg(test)]
 mod tests;

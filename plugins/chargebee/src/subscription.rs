@@ -1,5 +1,6 @@
 //! Subscriptions and their cancellation.
 
+use crate::money;
 use billhook_plugin::model::subscription::{COMMENT_CHARS_MAX, reason_code, reason_group};
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Plan, Subscription};
 use billhook_plugin::{Fields, Json, Money, Notes, Time};
@@ -85,7 +86,7 @@ fn plan(object: &Fields<'_>, notes: &mut Notes) -> Option<Plan> {
         interval: interval(object),
         interval_count: object.whole("billing_period"),
         quantity: of.whole(quantity),
-        unit_amount: notes.minor(of, price, currency.as_deref()),
+        unit_amount: money::amount(notes, of, price, currency.as_deref()),
         ..Plan::default()
     };
     (plan != Plan::default()).then_some(plan)
@@ -96,7 +97,7 @@ fn plan(object: &Fields<'_>, notes: &mut Notes) -> Option<Plan> {
 fn mrr(object: &Fields<'_>, notes: &mut Notes) -> Option<(Money, &'static str)> {
     let currency = object.text("currency_code");
     let is_over = ["cancelled", "paused"].contains(&object.text("status").unwrap_or_default().as_str());
-    let told = notes.minor(object, "mrr", currency.as_deref());
+    let told = money::amount(notes, object, "mrr", currency.as_deref());
     if let Some(told) = told.filter(|told| told.amount_minor != 0 || !is_over) {
         return Some((told, "provider"));
     }
@@ -129,12 +130,12 @@ fn part(
     currency: Option<&str>,
     notes: &mut Notes,
 ) -> Option<Plan> {
-    if let Some(amount) = notes.minor(of, amount, currency) {
+    if let Some(amount) = money::amount(notes, of, amount, currency) {
         return Some(Plan { unit_amount: Some(amount), ..Plan::default() });
     }
     of.get(quantity)?;
     Some(Plan {
-        unit_amount: notes.minor(of, price, currency),
+        unit_amount: money::amount(notes, of, price, currency),
         quantity: of.whole(quantity),
         ..Plan::default()
     })

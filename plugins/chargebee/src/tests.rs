@@ -371,6 +371,42 @@ fn a_credit_note_that_is_voided_says_so_in_its_status() {
 }
 
 #[test]
+fn an_invoice_that_is_voided_or_given_up_says_so_in_its_status() {
+    for (status, kind, key) in [
+        ("voided", "invoice.voided", Some("invoice.voided:7")),
+        ("not_paid", "invoice.uncollectible", Some("invoice.uncollectible:7")),
+        ("payment_due", "invoice.updated", None),
+        ("paid", "invoice.updated", None),
+    ] {
+        let content = json!({ "invoice": with(invoice(), json!({ "status": status })) });
+        for name in ["invoice_updated", "pending_invoice_updated"] {
+            let draft = read(name, &content);
+            assert_eq!((draft.kind.as_str(), draft.semantic_key.as_deref()), (kind, key), "{name} {status}");
+        }
+        // A payment that fails is told as one, whatever it makes of its invoice.
+        assert_eq!(read("payment_failed", &content).kind, "payment.failed");
+    }
+}
+
+#[test]
+fn a_chargeback_that_is_recorded_is_no_refund() {
+    let back = json!({
+        "type": "refund", "status": "success", "payment_method": "chargeback", "refunded_txn_id": "t0",
+    });
+    let note = json!({ "id": "CN-1", "type": "refundable", "reason_code": "chargeback" });
+    let content = json!({ "transaction": with(transaction(), back), "credit_note": note });
+    let draft = read("payment_refunded", &content);
+    assert_eq!((draft.kind.as_str(), draft.refund), ("dispute.opened", None));
+    assert_eq!(draft.semantic_key.as_deref(), Some("dispute.opened:t1"));
+    let dispute = draft.dispute.unwrap();
+    assert_eq!((dispute.id.as_deref(), dispute.payment_id.as_deref()), (Some("t1"), Some("t0")));
+    assert_eq!((dispute.stage.as_deref(), dispute.status.as_deref()), (Some("chargeback"), Some("open")));
+    assert_eq!((dispute.amount.unwrap().amount_minor, dispute.initiator.as_deref()), (1200, Some("payer")));
+    assert_eq!(dispute.provider_reason.as_deref(), Some("chargeback"));
+    assert_eq!(draft.credit_note.unwrap().id.as_deref(), Some("CN-1"));
+}
+
+#[test]
 fn payment_methods_are_read_from_where_they_stand() {
     let card = json!({ "last4": "4242", "expiry_month": 9, "expiry_year": 2029, "brand": "visa" });
     let source = json!({ "id": "pm_1", "customer_id": "c1", "type": "card", "card": card });
@@ -388,11 +424,13 @@ fn payment_methods_are_read_from_where_they_stand() {
 }
 
 #[test]
-fn amounts_are_in_the_minor_units_of_their_currency() {
+fn amounts_are_in_the_units_of_chargebee() {
     let cases = [
         ("1200", "\"USD\"", Some((1200, "USD", 2)), 0),
         ("1200", "\"JPY\"", Some((1200, "JPY", 0)), 0),
-        ("1200", "\"KWD\"", Some((1200, "KWD", 3)), 0),
+        // Hundredths, whatever ISO 4217 says.
+        ("1200", "\"KWD\"", Some((1200, "KWD", 2)), 0),
+        ("1200", "\"BHD\"", Some((1200, "BHD", 2)), 0),
         ("-1200", "\"EUR\"", Some((-1200, "EUR", 2)), 0),
         ("12.5", "\"EUR\"", None, 1),
         ("1e30", "\"EUR\"", None, 1),
@@ -409,6 +447,20 @@ fn amounts_are_in_the_minor_units_of_their_currency() {
             money.as_ref().map(|money: &Money| (money.amount_minor, money.currency.as_str(), money.exponent));
         assert_eq!(told, expected, "{body}");
         assert_eq!(draft.warnings.len(), warnings, "{body}: {:?}", draft.warnings);
+    }
+}
+
+#[test]
+fn what_a_subscription_costs_is_in_the_units_of_chargebee_too() {
+    let dinars = json!({ "currency_code": "KWD" });
+    let over = json!({ "status": "cancelled", "cancelled_at": NOW, "mrr": 0 });
+    let items =
+        json!({ "subscription_items": [{ "item_type": "plan", "unit_price": 12_000, "quantity": 2 }] });
+    let told = with(subscription(), dinars);
+    for object in [told.clone(), with(told.clone(), over.clone()), with(with(told, over), items)] {
+        let block = read("subscription_renewed", &json!({ "subscription": object })).subscription.unwrap();
+        assert_eq!(block.mrr.unwrap().exponent, 2, "{object}");
+        assert_eq!(block.plan.unwrap().unit_amount.unwrap().exponent, 2, "{object}");
     }
 }
 

@@ -66,6 +66,12 @@ fn attempts<'a>(object: &Fields<'a>) -> Vec<Fields<'a>> {
     payments.into_iter().filter_map(Json::fields).collect()
 }
 
+/// Whether there was nothing to pay, and nothing was: a change of card, or what credit covers.
+pub(crate) fn is_free(object: &Fields<'_>) -> bool {
+    let totals = object.pointer("/details/totals").and_then(Json::fields).unwrap_or_default();
+    totals.whole::<i64>("grand_total") == Some(0) && captured(object).is_none()
+}
+
 fn captured<'a>(object: &Fields<'a>) -> Option<Fields<'a>> {
     attempts(object).into_iter().find(|attempt| attempt.text("status").as_deref() == Some("captured"))
 }

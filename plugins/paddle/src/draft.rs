@@ -21,6 +21,9 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let of_name = kind_of(name);
     let kinds = match about(name) {
         "adjustment" => adjustment(of_name, &object),
+        "transaction" if of_name == "payment.succeeded" && billing::is_free(&object) => {
+            vec!["invoice.updated"]
+        }
         "subscription" if of_name == "subscription.updated" && subscription::is_ending(&object) => {
             vec!["subscription.cancel_scheduled"]
         }
@@ -91,9 +94,12 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
         }
         "transaction" | "invoice" => {
             draft.invoice = Some(Box::new(billing::invoice(object, &mut notes)));
-            if about == "transaction"
-                && ["payment.succeeded", "payment.failed", "invoice.paid"].contains(&kind)
-            {
+            let has_payment = match kind {
+                "payment.succeeded" | "payment.failed" => true,
+                "invoice.paid" => about == "transaction" && !billing::is_free(object),
+                _ => false,
+            };
+            if has_payment {
                 draft.payment = Some(Box::new(billing::payment(object, kind, &mut notes)));
             }
         }
@@ -119,7 +125,7 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
         let id = object.text("subscription_id");
         draft.subscription = id.map(|id| Box::new(Subscription { id: Some(id), ..Subscription::default() }));
     }
-    draft.semantic_key = semantic_key(object, about, kind);
+    draft.semantic_key = semantic_key(object, about, kind, occurred_at);
     notes.ids(&draft, PREFIXES);
     draft.warnings = notes.into_warnings();
     draft
@@ -140,7 +146,7 @@ fn customer(object: &Fields<'_>, about: &str) -> Option<Customer> {
 
 /// The key that one fact has in all the events that tell it: an invoice of Paddle Invoices is also a transaction.
 /// `None` for what may happen to an object again and again.
-fn semantic_key(object: &Fields<'_>, about: &str, kind: &str) -> Option<String> {
+fn semantic_key(object: &Fields<'_>, about: &str, kind: &str, occurred_at: Option<Time>) -> Option<String> {
     let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
     let id = match about {
         "invoice" => object.text("transaction_id").or_else(|| object.text("id")),
@@ -150,11 +156,12 @@ fn semantic_key(object: &Fields<'_>, about: &str, kind: &str) -> Option<String> 
         "subscription.cancel_scheduled" => {
             Some(format!("{kind}:{id}:{}", day(subscription::effective_at(object, Phase::Requested))))
         }
+        // After a pause it is activated again.
+        "subscription.activated" => Some(format!("{kind}:{id}:{}", day(occurred_at))),
         "payment.failed" => {
             Some(format!("{kind}:{}", billing::attempt(object, kind)?.text("payment_attempt_id")?))
         }
         "subscription.trial_started"
-        | "subscription.activated"
         | "subscription.canceled"
         | "invoice.finalized"
         | "invoice.paid"

@@ -197,6 +197,45 @@ fn an_end_does_not_tell_whether_somebody_wanted_it() {
 }
 
 #[test]
+fn each_activation_has_a_key_of_its_own() {
+    let mut keys = Vec::new();
+    for at in ["2026-01-01T10:00:00Z", "2026-05-01T10:00:00Z"] {
+        let mut body = event("subscription.activated", &subscription());
+        body["occurred_at"] = json!(at);
+        keys.extend(normalize(&body).unwrap().remove(0).semantic_key);
+    }
+    assert_eq!(keys, ["subscription.activated:sub_1:2026-01-01", "subscription.activated:sub_1:2026-05-01"]);
+    let draft = read("subscription.trialing", &subscription());
+    assert_eq!(draft.semantic_key.as_deref(), Some("subscription.trial_started:sub_1"), "there is one");
+}
+
+#[test]
+fn a_transaction_of_nothing_has_no_payment() {
+    let charged = |more: Value| {
+        let mut data = with(transaction(), json!({ "status": "paid" }));
+        data["details"]["totals"] = with(data["details"]["totals"].take(), more);
+        data
+    };
+    let free = || charged(json!({ "total": "0", "grand_total": "0", "balance": "0" }));
+    let unpaid = |data: Value| with(data, json!({ "payments": [] }));
+    let cases = [
+        (unpaid(free()), "invoice.updated", None),
+        (free(), "payment.succeeded", Some("payment.succeeded:txn_1")),
+        (unpaid(charged(json!({}))), "payment.succeeded", Some("payment.succeeded:txn_1")),
+    ];
+    for (data, kind, key) in cases {
+        let draft = read("transaction.paid", &data);
+        assert_eq!((draft.kind.as_str(), draft.semantic_key.as_deref()), (kind, key), "{data}");
+        assert_eq!(draft.payment.is_some(), key.is_some(), "{data}");
+        assert_eq!(draft.invoice.unwrap().status.as_deref(), Some("paid"), "{data}");
+        let draft = read("transaction.completed", &data);
+        assert_eq!((draft.kind.as_str(), draft.payment.is_some()), ("invoice.paid", key.is_some()), "{data}");
+        // A card that nothing is charged to may fail all the same.
+        assert!(read("transaction.payment_failed", &data).payment.is_some(), "{data}");
+    }
+}
+
+#[test]
 fn a_transaction_is_an_invoice_and_its_attempts_are_payments() {
     let draft = read("transaction.completed", &transaction());
     let invoice = draft.invoice.unwrap();

@@ -101,10 +101,11 @@ pub(crate) fn payment_of(object: &Fields<'_>) -> Option<String> {
     of("payment_intent").or_else(|| of("charge"))
 }
 
-/// Whether money was moved by Stripe to pay an invoice; else there was nothing to pay, or it was paid elsewhere.
+/// Whether money was moved by Stripe to pay an invoice; else there was nothing to pay, or it was paid elsewhere. Of one
+/// that does not say how much it is believed.
 pub(crate) fn is_paid_here(object: &Fields<'_>) -> bool {
     let is_outside = object.flag("paid_out_of_band") == Some(true);
-    !is_outside && object.whole::<i64>("amount_paid").is_some_and(|paid| paid > 0)
+    !is_outside && object.whole::<i64>("amount_paid").is_none_or(|paid| paid > 0)
 }
 
 /// The payment block of an event about an invoice. Why a payment failed is told by the charge alone.

@@ -28,6 +28,8 @@ fn changes(object: &Fields<'_>, previous: &Fields<'_>, status: &str) -> Vec<&'st
     let before = previous.text("status");
     let mut kinds = match (before.as_deref(), status) {
         (Some("trialing"), "active") => vec!["subscription.trial_ended", "subscription.activated"],
+        // `customer.subscription.paused` tells the pause.
+        (Some("trialing"), "paused") => vec!["subscription.trial_ended"],
         (Some("trialing"), "past_due") => vec!["subscription.trial_ended", "subscription.past_due"],
         (Some("incomplete"), "active") => vec!["subscription.activated"],
         (Some("incomplete"), "trialing") => vec!["subscription.trial_started"],
@@ -35,8 +37,8 @@ fn changes(object: &Fields<'_>, previous: &Fields<'_>, status: &str) -> Vec<&'st
         (Some(before), "past_due") if before != "past_due" => vec!["subscription.past_due"],
         _ => Vec::new(),
     };
-    // The first period that is paid is no renewal.
-    let begins = matches!(before.as_deref(), Some("trialing" | "incomplete"));
+    // The first period that is paid is no renewal, and neither is the first after a pause.
+    let begins = matches!(before.as_deref(), Some("trialing" | "incomplete" | "paused"));
     if !begins && is_renewed(object, previous) {
         kinds.push("subscription.renewed");
     }
@@ -82,9 +84,21 @@ fn is_reason_new(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
     told("feedback") || told("comment")
 }
 
-/// Whether a new period follows the one before. A period that begins before the last one ended is that of another plan
-/// or of an anchor that was moved.
+/// Whether a new period follows the one before: of the subscription, or of an item that is billed at an interval of its
+/// own.
 fn is_renewed(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let before = items(previous);
+    let is_item_renewed = |item: &Fields<'_>| {
+        let id = item.text("id");
+        let before = before.iter().find(|before| id.is_some() && before.text("id") == id);
+        before.is_some_and(|before| follows(item, before))
+    };
+    follows(object, previous) || items(object).iter().any(is_item_renewed)
+}
+
+/// Whether its period follows the one of `previous`. A period that begins before the last one ended is that of another
+/// plan or of an anchor that was moved.
+fn follows(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
     let Some(start) = period(object).0 else { return false };
     match period(previous) {
         (_, Some(end_before)) => start >= end_before,

@@ -28,6 +28,9 @@ pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
         "customer.subscription" => change::kinds(envelope, kind),
         "refund" | "charge.refund" => vec![refund_kind(kind, &envelope.object)],
         "charge" => vec![charge_kind(kind, &envelope.object)],
+        "invoice" if kind == "payment.succeeded" && !billing::is_paid_here(&envelope.object) => {
+            vec!["invoice.paid"]
+        }
         "charge.dispute" if kind == "dispute.closed" => {
             vec![match envelope.object.text("status").as_deref() {
                 Some("won") => "dispute.won",
@@ -75,7 +78,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
         livemode: envelope.livemode,
         occurred_at: envelope.created,
         thin: envelope.thin,
-        customer: customer(object, about),
+        customer: customer(envelope),
         metadata: object.fields("metadata").map(|metadata| metadata.to_metadata()).unwrap_or_default(),
         ..Draft::default()
     };
@@ -161,7 +164,8 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
 }
 
 /// Who it is about: the object itself, or whom it names.
-fn customer(object: &Fields<'_>, about: &str) -> Option<Customer> {
+fn customer(envelope: &Envelope<'_>) -> Option<Customer> {
+    let (object, about) = (&envelope.object, envelope.about());
     let none = Fields::default();
     let nested = ["customer", "customer_details", "billing_details"].map(|name| object.fields(name));
     let country_of = |person: &Fields<'_>| person.text_at("/address/country");
@@ -174,8 +178,10 @@ fn customer(object: &Fields<'_>, about: &str) -> Option<Customer> {
     let country = country_of(own)
         .or_else(|| object.text_at("/customer_address/country"))
         .or_else(|| nested.iter().flatten().find_map(country_of));
+    // Once a payment method is detached it is nobody's.
+    let before = || id_of(&envelope.previous.as_ref().filter(|_| about == "payment_method")?.1, "customer");
     let customer = Customer {
-        id: if is_customer { object.text("id") } else { id_of(object, "customer") },
+        id: if is_customer { object.text("id") } else { id_of(object, "customer").or_else(before) },
         external_id: object.text("client_reference_id"),
         email: email.or_else(|| of("email")),
         name: object.text("customer_name").or_else(|| of("name")),
@@ -229,13 +235,16 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
             key(id).map(|key| format!("{key}:{}", day(subscription::effective_at(object, Phase::Requested))))
         }
         (_, "subscription.renewed") => {
-            key(id).map(|key| format!("{key}:{}", day(subscription::period(object).0)))
+            key(id).map(|key| format!("{key}:{}", day(subscription::newest_start(object))))
+        }
+        // A subscription may be given another trial.
+        (_, "subscription.activated" | "subscription.trial_started" | "subscription.trial_ended") => {
+            key(id).map(|key| format!("{key}:{}", day(envelope.created)))
         }
         ("charge", _) if kind.starts_with("refund.") => {
             key(billing::refund_in_charge(object).and_then(|refund| refund.text("id")))
         }
-        (_, "subscription.created" | "subscription.activated" | "subscription.trial_started")
-        | (_, "subscription.trial_ended" | "subscription.canceled" | "subscription.expired")
+        (_, "subscription.created" | "subscription.canceled" | "subscription.expired")
         | (_, "invoice.finalized" | "invoice.voided" | "invoice.uncollectible" | "invoice.overdue")
         | (_, "payment.canceled" | "refund.succeeded" | "refund.failed" | "customer.deleted")
         | (_, "dispute.opened" | "dispute.won" | "dispute.lost" | "dispute.closed")

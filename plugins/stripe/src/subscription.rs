@@ -21,10 +21,19 @@ pub(crate) fn period(object: &Fields<'_>) -> (Option<Time>, Option<Time>) {
     period_of(object, &items(object))
 }
 
-/// Since 2025-03-31 (basil) the items have it, before that the subscription.
+/// Since 2025-03-31 (basil) the items have it, before that the subscription. Of items with several intervals it is that
+/// which ends first.
 fn period_of(object: &Fields<'_>, items: &[Fields<'_>]) -> (Option<Time>, Option<Time>) {
-    let read = |field: &str| object.time(field).or_else(|| items.iter().find_map(|item| item.time(field)));
+    let ends = |item: &&Fields<'_>| item.time("current_period_end");
+    let item = items.iter().filter(|item| ends(item).is_some()).min_by_key(ends);
+    let read = |field: &str| object.time(field).or_else(|| item?.time(field));
     (read("current_period_start"), read("current_period_end"))
+}
+
+/// When the newest of the current periods began: after a renewal, the one that is new.
+pub(crate) fn newest_start(object: &Fields<'_>) -> Option<Time> {
+    let starts = || items(object).iter().filter_map(|item| item.time("current_period_start")).max();
+    object.time("current_period_start").or_else(starts)
 }
 
 /// The subscription block.

@@ -210,6 +210,7 @@ fn an_update_is_named_by_what_it_changed() {
             json!({ "status": "trialing" }),
             &["subscription.trial_ended", "subscription.activated"],
         ),
+        (status("paused"), json!({ "status": "trialing" }), &["subscription.trial_ended"]),
         (subscription(), json!({ "status": "incomplete" }), &["subscription.activated"]),
         (subscription(), json!({ "status": "past_due" }), &["subscription.updated"]),
         (status("past_due"), json!({ "status": "active" }), &["subscription.past_due"]),
@@ -225,6 +226,16 @@ fn an_update_is_named_by_what_it_changed() {
             subscription(),
             with(json!({ "status": "trialing" }), items("price_1", NOW - MONTH)),
             &["subscription.trial_ended", "subscription.activated"],
+        ),
+        (
+            subscription(),
+            with(json!({ "status": "paused" }), items("price_1", NOW - 3 * MONTH)),
+            &["subscription.updated"],
+        ),
+        (
+            subscription(),
+            json!({ "items": { "data": [with(item("price_0", 6000, NOW - MONTH), json!({ "id": "si_0" }))] } }),
+            &["subscription.renewed", "subscription.plan_changed"],
         ),
         (subscription(), items("price_0", NOW), &["subscription.plan_changed"]),
         (subscription(), items("price_0", NOW - 86_400), &["subscription.plan_changed"]),
@@ -244,6 +255,92 @@ fn an_update_is_named_by_what_it_changed() {
         let body = updated(&object, &previous);
         assert_eq!(kinds(&body), *expected, "{previous}");
         assert_eq!(read(&body).previous.unwrap().get(), previous.to_string());
+    }
+}
+
+#[test]
+fn a_renewal_of_one_item_of_several_is_one_in_any_order() {
+    let yearly = |start: u64| {
+        let own = json!({ "id": "si_2", "current_period_end": start + 365 * 86_400 });
+        with(item("price_2", 60_000, start), own)
+    };
+    let (monthly, before) = (item("price_1", 6000, NOW), NOW - MONTH);
+    let cases = [
+        // That of the month, that of the year, and both at once.
+        (
+            monthly.clone(),
+            yearly(NOW - 60 * 86_400),
+            item("price_1", 6000, before),
+            yearly(NOW - 60 * 86_400),
+        ),
+        (
+            item("price_1", 6000, NOW - 86_400),
+            yearly(NOW),
+            item("price_1", 6000, NOW - 86_400),
+            yearly(NOW - 365 * 86_400),
+        ),
+        (monthly.clone(), yearly(NOW), item("price_1", 6000, before), yearly(NOW - 365 * 86_400)),
+    ];
+    for (month, year, month_before, year_before) in cases {
+        let lists = [
+            (json!([month, year]), json!([month_before, year_before])),
+            (json!([year, month]), json!([year_before, month_before])),
+        ];
+        for (items, before) in lists {
+            let object = with(subscription(), json!({ "items": { "data": items } }));
+            let body = updated(&object, &json!({ "items": { "data": before } }));
+            assert_eq!(kinds(&body), ["subscription.renewed"], "{body}");
+            let draft = read(&body);
+            let key = format!("subscription.renewed:sub_1:{}", draft.occurred_at.unwrap().date());
+            assert_eq!(draft.semantic_key, Some(key), "{body}");
+            let block = draft.subscription.unwrap();
+            let told = [block.current_period_start, block.current_period_end].map(|at| at.unwrap().secs());
+            assert_eq!(json!(told), json!([month["current_period_start"], month["current_period_end"]]));
+        }
+    }
+    let more = with(subscription(), json!({ "items": { "data": [monthly, yearly(NOW - 5)] } }));
+    let body = updated(&more, &json!({ "items": { "data": [monthly] } }));
+    assert_eq!(kinds(&body), ["subscription.plan_changed"], "an item that is new");
+}
+
+#[test]
+fn what_may_begin_and_end_again_has_a_key_for_each_day() {
+    let cases = [
+        ("trialing", "active", &["subscription.trial_ended", "subscription.activated"][..]),
+        ("incomplete", "active", &["subscription.activated"]),
+        ("incomplete", "trialing", &["subscription.trial_started"]),
+    ];
+    for (before, after, expected) in cases {
+        for (at, day) in [(NOW, "2026-05-28"), (NOW + 2 * MONTH, "2026-07-27")] {
+            let object = with(subscription(), json!({ "status": after }));
+            let body = with(updated(&object, &json!({ "status": before })), json!({ "created": at }));
+            let keys: Vec<_> =
+                normalize(body).unwrap().into_iter().filter_map(|draft| draft.semantic_key).collect();
+            let expected: Vec<_> = expected.iter().map(|kind| format!("{kind}:sub_1:{day}")).collect();
+            assert_eq!(keys, expected, "{before} {after}");
+        }
+    }
+    let created = read(&event("customer.subscription.created", &subscription()));
+    assert_eq!(created.semantic_key.as_deref(), Some("subscription.created:sub_1"));
+}
+
+#[test]
+fn a_payment_method_that_is_detached_tells_whose_it_was() {
+    let details = json!({ "email": "ada@example.com" });
+    for (name, customer, expected) in [
+        ("payment_method.detached", json!(null), Some("cus_1")),
+        ("payment_method.attached", json!("cus_2"), Some("cus_2")),
+    ] {
+        let object =
+            json!({ "id": "pm_1", "type": "card", "customer": customer, "billing_details": details });
+        let mut body = event(name, &object);
+        body["data"]["previous_attributes"] = json!({ "customer": "cus_1" });
+        let told = read(&body).customer.unwrap();
+        assert_eq!(
+            (told.id.as_deref(), told.email.as_deref()),
+            (expected, Some("ada@example.com")),
+            "{name}"
+        );
     }
 }
 
@@ -438,8 +535,10 @@ fn causes_of_failures_become_canonical() {
 fn one_payment_has_one_key_in_all_the_events_that_tell_it() {
     let old =
         json!({ "status": "paid", "amount_paid": 1200, "payment_intent": "pi_1", "subscription": "sub_1" });
-    let new =
-        json!({ "status": "paid", "payments": { "data": [{ "payment": { "payment_intent": "pi_1" } }] } });
+    let new = json!({
+        "status": "paid", "amount_paid": 1200,
+        "payments": { "data": [{ "payment": { "payment_intent": "pi_1" } }] },
+    });
     let join = json!({ "id": "inpay_1", "invoice": "in_1", "payment": { "payment_intent": "pi_1" } });
     for body in [
         event("invoice.payment_succeeded", &with(invoice(), old.clone())),
@@ -485,9 +584,13 @@ fn an_invoice_that_no_money_paid_has_the_key_of_no_payment() {
     });
     let free = json!({ "status": "paid", "amount_paid": 0 });
     for (more, method) in [(outside, Some("out_of_band")), (tried, Some("out_of_band")), (free, None)] {
-        let draft = read(&event("invoice.paid", &with(invoice(), more.clone())));
-        assert_eq!(draft.payment.and_then(|payment| payment.method).as_deref(), method, "{more}");
-        assert_eq!(draft.semantic_key.as_deref(), Some("invoice.paid:in_1"), "{more}");
+        for name in ["invoice.paid", "invoice.payment_succeeded"] {
+            let draft = read(&event(name, &with(invoice(), more.clone())));
+            assert_eq!(draft.kind, "invoice.paid", "{name} {more}");
+            assert_eq!(draft.payment.is_some(), method.is_some(), "{name} {more}");
+            assert_eq!(draft.payment.and_then(|payment| payment.method).as_deref(), method, "{name} {more}");
+            assert_eq!(draft.semantic_key.as_deref(), Some("invoice.paid:in_1"), "{name} {more}");
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::store::crash::{Point, crash_point};
 use crate::store::sled::{Options as SledOptions, SledStore};
 use crate::store::{Shared, StoreError};
 use crate::worker::pulse::{Pulse, Pulses};
-use crate::worker::{Patience, Stop, Stopper, Wake, supervise};
+use crate::worker::{Patience, Stop, Stopper, Wake, said, supervise, unwound};
 use anyhow::{Context, anyhow, bail};
 use std::io;
 use std::net::SocketAddr;
@@ -169,7 +169,7 @@ pub async fn start(
         });
         watch
     });
-    let Passes { stopper, tasks, failed, pulses, .. } = passes;
+    let Passes { stopper, tasks, failing, failed, pulses, .. } = passes;
 
     let (phase, phase_seen) = watch::channel(Phase::Up);
     let readmitting = Arc::clone(&ingest);
@@ -196,9 +196,13 @@ pub async fn start(
         pulses,
     });
     let serving = Arc::clone(&ingest);
-    let ingest_face = face(move |stop| async move { serving.serve(listeners.ingest, stop.stopped()).await });
+    let ingest_face =
+        face(
+            failing.clone(),
+            move |stop| async move { serving.serve(listeners.ingest, stop.stopped()).await },
+        );
     let admin_face =
-        face(move |stop| async move { admin::serve(router, listeners.admin, stop.stopped()).await });
+        face(failing, move |stop| async move { admin::serve(router, listeners.admin, stop.stopped()).await });
 
     dispatch.wake();
     deliver.wake();
@@ -338,14 +342,19 @@ impl Passes {
     }
 }
 
-/// What serves a listener, and what stops it.
-fn face<F>(serve: impl FnOnce(Stop) -> F) -> (Stopper, JoinSet<()>)
+/// What serves a listener, and what stops it. The gateway cannot go on without it.
+fn face<F>(failing: watch::Sender<Option<String>>, serve: impl FnOnce(Stop) -> F) -> (Stopper, JoinSet<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let (stopper, stop) = Stop::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(stop));
+    let serving = unwound(serve(stop));
+    tasks.spawn(async move {
+        if let Err(panic) = serving.await {
+            failing.send_replace(Some(format!("a listener panicked: {}", said(&*panic))));
+        }
+    });
     (stopper, tasks)
 }
 

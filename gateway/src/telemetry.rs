@@ -64,7 +64,11 @@ impl Default for Options {
 /// Starts writing. Later calls in one process change nothing.
 pub fn start(options: &Options) {
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(options.filter()).with_writer(std::io::stderr);
+    // A line that cannot be written is lost. To tell of it on standard error, which it was for, panics.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(options.filter())
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // An error says that somebody else writes already: a test's harness, or an earlier call.
     let _ = if terminal {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

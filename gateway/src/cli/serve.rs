@@ -7,6 +7,8 @@ use crate::config::environment::Environment;
 use crate::server::{self, Listeners};
 use crate::telemetry;
 use anyhow::Context;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +25,8 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 pub async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file, &Environment::of_process(), &server::load::shipped())?;
     telemetry::start(&config.log);
+    // What is kept is nobody else's to read.
+    umask(Mode::RWXG | Mode::RWXO);
     let mut signals = Signals::new().context("cannot listen for signals")?;
     for line in config.summary() {
         info!("{line}");

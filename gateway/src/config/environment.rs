@@ -32,11 +32,18 @@ impl Environment {
     }
 
     /// The variables whose names begin with `BILLHOOK_`, except those that Kubernetes sets in every pod beside a
-    /// service called `billhook` (`BILLHOOK_SERVICE_HOST`, `BILLHOOK_PORT_8400_TCP_ADDR`).
+    /// service called `billhook` or `billhook-admin` (`BILLHOOK_SERVICE_HOST`, `BILLHOOK_ADMIN_PORT_8401_TCP_ADDR`).
     pub(super) fn ours(&self) -> impl Iterator<Item = &str> {
-        let kubernetes = |name: &&str| {
-            let rest = &name["BILLHOOK_".len()..];
-            rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
+        let is_url = |name: &str| self.0[name].contains("://");
+        let is_of_a_port = |name: &str| {
+            name.split("_PORT_").skip(1).any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        let kubernetes = move |name: &&str| {
+            !name.contains("__")
+                && (name.ends_with("_SERVICE_HOST")
+                    || name.contains("_SERVICE_PORT")
+                    || name.ends_with("_PORT") && is_url(name)
+                    || is_of_a_port(name))
         };
         self.0
             .keys()

@@ -293,6 +293,10 @@ fn variables_come_before_the_file_and_unknown_ones_are_refused() {
         ("BILLHOOK_ADMIN_TOKEN", "t"),
         ("BILLHOOK_SERVICE_HOST", "10.0.0.1"),
         ("BILLHOOK_PORT_8400_TCP_ADDR", "10.0.0.1"),
+        ("BILLHOOK_PORT", "tcp://10.0.0.1:8400"),
+        ("BILLHOOK_ADMIN_SERVICE_PORT_HTTP", "8401"),
+        ("BILLHOOK_ADMIN_PORT", "tcp://10.0.0.1:8401"),
+        ("BILLHOOK_ADMIN_PORT_8401_TCP", "tcp://10.0.0.1:8401"),
     ];
     let config = parse("[ingest]\nlisten = \"127.0.0.1:2\"", &variables.into_iter().collect()).unwrap();
     assert_eq!(config.ingest.listen.port(), 1);

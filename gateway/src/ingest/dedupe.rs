@@ -6,6 +6,7 @@ use crate::model::source::{Place, Proof};
 use crate::model::webhook::DedupeKey;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How long an id is remembered: longer than any provider retries.
@@ -14,7 +15,8 @@ const ID_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The key by the first rule of `inlet` that finds a value; `None`: every arrival is new.
 ///
 /// A header counts only when the signature covers it: else whoever has seen one request could send it again under
-/// another id. A body counts together with its event name, since a provider that names the event beside the body
+/// another id. The families of Standard Webhooks are one: their names are not signed, and whoever has seen one request
+/// could send it again under the others. A body counts together with its event name, since a provider that names the event beside the body
 /// may send two events with equal bodies. The rule is part of the key, so an id and a body never collide.
 pub(super) fn key(
     inlet: &Inlet,
@@ -26,9 +28,11 @@ pub(super) fn key(
 ) -> Option<DedupeKey> {
     let source = &inlet.source.name;
     inlet.dedupe.iter().find_map(|place| match place {
-        Place::Header(name) if !is_covered(name, arrival, proof) => None,
         Place::Header(_) | Place::Pointer(_) | Place::Query(_) => {
-            let value = arrival.text(place)?;
+            let value = match place {
+                Place::Header(name) => arrival.text(&Place::Header(covered(name, arrival, proof)?))?,
+                _ => arrival.text(place)?,
+            };
             Some(DedupeKey { hash: hash(source, place, &[value.as_bytes()]), until: now.plus(ID_WINDOW) })
         }
         Place::Body => {
@@ -40,15 +44,26 @@ pub(super) fn key(
     })
 }
 
-/// Whether a signature covers a header, or a plugin vouches for what it says.
-fn is_covered(name: &str, arrival: &Arrival, proof: &Proof) -> bool {
+/// The header of this name, or of the like name of the other family, that a signature covers; or that a plugin vouches
+/// for.
+fn covered(name: &str, arrival: &Arrival, proof: &Proof) -> Option<String> {
+    let signed = proof.signed_headers.iter().find(|signed| one_name(signed) == one_name(name));
     let vouched = || arrival.text(&Place::Header(name.to_owned())) == proof.delivery_id;
-    proof.signed_headers.iter().any(|signed| signed == name) || (proof.delivery_id.is_some() && vouched())
+    let own = || (proof.delivery_id.is_some() && vouched()).then(|| name.to_owned());
+    signed.cloned().or_else(own)
+}
+
+/// One name for a header of either family of Standard Webhooks.
+fn one_name(name: &str) -> Cow<'_, str> {
+    name.strip_prefix("svix-").map_or(Cow::Borrowed(name), |rest| Cow::Owned(format!("webhook-{rest}")))
 }
 
 /// SHA-256 of source, rule and value, each with its length before it, cut to 16 bytes.
 fn hash(source: &str, place: &Place, value: &[&[u8]]) -> [u8; 16] {
-    let place = String::from(place.clone());
+    let place = match place {
+        Place::Header(name) => String::from(Place::Header(one_name(name).into_owned())),
+        place => String::from(place.clone()),
+    };
     let mut hash = Sha256::new();
     for part in [source.as_bytes(), place.as_bytes()].iter().chain(value) {
         hash.update((part.len() as u64).to_be_bytes());
@@ -88,7 +103,6 @@ mod tests {
         let json = r#"{"eventId":"e1"}"#;
         let cases = [
             (Some("webhook-id"), json, Some("webhook-id"), id),
-            (Some("svix-id"), json, Some("svix-id"), id),
             (Some("webhook-id"), "{}", None, body),
             (None, json, None, id),
             (None, r#"{"eventId":null}"#, None, body),
@@ -101,6 +115,21 @@ mod tests {
             let key = find(&rules, &arrival(&headers, body), &signed, None).unwrap();
             assert_eq!(key.until, until, "{header:?} {body}");
             assert!(seen.insert(key.hash), "{header:?} {body}: the key of another");
+        }
+    }
+
+    #[test]
+    fn the_other_family_of_standard_webhooks_makes_no_other_key() {
+        let of = |rule: &str, family: &str| {
+            let id: &'static str = if family == "svix" { "svix-id" } else { "webhook-id" };
+            find(&[rule], &arrival(&[(id, "msg_1")], "{}"), &[id], None)
+        };
+        let first = of("header:webhook-id", "webhook");
+        assert!(first.is_some());
+        for (rule, family) in
+            [("header:webhook-id", "svix"), ("header:svix-id", "svix"), ("header:svix-id", "webhook")]
+        {
+            assert_eq!(of(rule, family), first, "{rule} {family}");
         }
     }
 

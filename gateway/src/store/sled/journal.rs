@@ -19,6 +19,7 @@
 //! [`NO_ROW`] says that there is no row from then on. Whatever stands behind the last record of a generation is older,
 //! or was cut short before anybody was told that it is durable.
 
+use super::committer::UNSYNCED_MAX;
 use super::view::{Write, Writes};
 use crate::store::StoreError;
 use sled::IVec;
@@ -104,6 +105,11 @@ impl Journal {
         Ok(Journal { files, next: Place { generation: 0, n: 0, before: 0 }, offset: 0, buffer: Vec::new() })
     }
 
+    /// Whether a file is not there.
+    pub(super) fn is_missing(dir: &Path) -> bool {
+        FILES.iter().any(|name| !dir.join(name).exists())
+    }
+
     /// The generations after `settled`, the oldest first: what they have the tree may not.
     ///
     /// Fails with [`StoreError::Damaged`] where a generation is missing, or is not whole although the one after it was
@@ -135,6 +141,33 @@ impl Journal {
             )));
         }
         Ok(ends.into_iter().map(|end| end.generation).collect())
+    }
+
+    /// Fails with [`StoreError::Damaged`] where a record after `settled` is not whole although it was durable: at most
+    /// [`UNSYNCED_MAX`] are written without a sync between, so nothing of its generation may stand further behind it.
+    pub(super) fn check(&self, settled: u64) -> Result<(), StoreError> {
+        for mut file in &self.files {
+            let (generations, n) = match records(file)?.last().transpose()? {
+                Some((Place { generation, n, .. }, _)) if generation > settled => {
+                    (generation..=generation, n + 1)
+                }
+                Some(_) => continue,
+                None => (settled + 1..=settled + 2, 0),
+            };
+            let mut bytes = Vec::new();
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(unreadable)?;
+            let first = n as usize + UNSYNCED_MAX;
+            let found = generations
+                .flat_map(|generation| whole(&bytes, generation))
+                .find(|place| place.n as usize >= first);
+            if let Some(Place { generation, n: behind, .. }) = found {
+                return Err(StoreError::Damaged(format!(
+                    "record {n} of generation {generation} of the journal cannot be read, and record {behind} can: restore a \
+                     backup"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The writes of a generation that is not settled, record by record.
@@ -227,6 +260,19 @@ impl Iterator for Records<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.read().map_err(unreadable).transpose()
     }
+}
+
+/// Where the whole records of a generation stand, wherever in a file they are.
+fn whole(bytes: &[u8], generation: u64) -> impl Iterator<Item = Place> {
+    let name = generation.to_be_bytes();
+    let begins =
+        (0..bytes.len().saturating_sub(HEADER)).filter(move |at| bytes[at + UNCHECKED..][..8] == name);
+    begins.filter_map(|at| {
+        let (header, rest) = bytes[at..].split_first_chunk()?;
+        let (len, checksum, place) = unseal(header)?;
+        let end = HEADER + rest.get(..usize::try_from(len).ok()?)?.len();
+        (u64::from(crc32fast::hash(&bytes[at..][UNCHECKED..end])) == checksum).then_some(place)
+    })
 }
 
 fn unreadable(error: IoError) -> StoreError {
@@ -344,6 +390,28 @@ mod tests {
                 };
                 assert_eq!(found, expected, "at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn a_hole_that_was_durable_is_told_and_a_torn_end_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.begin(6);
+        (0..6).for_each(|n| append(&mut journal, &[("a", Some(&n.to_string()))]));
+        let path = dir.path().join(FILES[0]);
+        let whole = std::fs::read(&path).unwrap();
+        let record = whole.len() / 6;
+        for (n, told) in [(0, true), (1, true), (2, false), (5, false)] {
+            let mut bytes = whole.clone();
+            bytes[n * record + record - 1] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            let checked = Journal::open(dir.path()).unwrap().check(5);
+            assert_eq!(checked.is_err(), told, "record {n}: {checked:?}");
+            assert!(
+                Journal::open(dir.path()).unwrap().check(7).is_ok(),
+                "once it is settled nobody asks for it"
+            );
         }
     }
 

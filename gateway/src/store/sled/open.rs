@@ -8,8 +8,9 @@ use super::settler::{Disk, Settler};
 use super::view::{View, Writes};
 use super::{CACHE_BYTES, Options};
 use crate::store::StoreError;
-use std::fs::File;
-use std::io::Error as IoError;
+use std::fs::{File, Permissions};
+use std::io::{Error as IoError, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,11 @@ fn open_here(
     failed: impl Fn(String) -> StoreError,
 ) -> Result<(Disk, Journal, bool), StoreError> {
     std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
+    // It has what endpoints sign with.
+    std::fs::set_permissions(&options.path, Permissions::from_mode(0o700))
+        .map_err(|error| failed(error.to_string()))?;
     let db = open_sled(options).map_err(&failed)?;
+    let is_missing = Journal::is_missing(&options.path);
     let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
     let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
     let born = options.path.join(BORN);
@@ -71,11 +76,19 @@ fn open_here(
     check_schema(&db, fresh)?;
     let clean = fresh || db.contains_key(keys::CLEAN).map_err(|error| failed(error.to_string()))?;
 
+    if is_missing && !clean {
+        return Err(StoreError::Damaged("a file of its journal is missing: restore a backup".into()));
+    }
+
     let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
+    // First of all rows: whoever finds others without it finds no store of ours.
+    disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
+    if !clean {
+        journal.check(settled(&disk)?)?;
+    }
     let generation = bring_back(&disk, &journal, unwritten)?;
     disk.recent = Arc::new(Recent::over(&disk.db)?);
-    disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
     disk.sync().map_err(unwritten)?;
     journal.begin(generation);
@@ -94,8 +107,7 @@ fn bring_back(
     journal: &Journal,
     failed: impl Fn(sled::Error) -> StoreError,
 ) -> Result<u64, StoreError> {
-    let row = View::of(&disk.db).get(keys::SETTLED)?;
-    let mut settled = row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+    let mut settled = settled(disk)?;
     for generation in journal.unsettled(settled)? {
         let mut writes = Writes::new();
         for more in journal.writes(generation)? {
@@ -109,6 +121,12 @@ fn bring_back(
     Ok(over + 1)
 }
 
+/// The newest generation of the journal of which the tree has every row.
+fn settled(disk: &Disk) -> Result<u64, StoreError> {
+    let row = View::of(&disk.db).get(keys::SETTLED)?;
+    Ok(row.and_then(|row| row.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
+}
+
 fn open_sled(options: &Options) -> Result<sled::Db, String> {
     let config = sled::Config::new()
         .path(&options.path)
@@ -120,10 +138,23 @@ fn open_sled(options: &Options) -> Result<sled::Db, String> {
             Ok(db) => return Ok(db),
             Err(error) if is_locked(&error) && tries < LOCK_TRIES => std::thread::sleep(LOCK_WAIT),
             Err(error) if is_locked(&error) => break,
-            Err(error) => return Err(format!("{error}; restore a backup or move the directory away")),
+            Err(error) => return Err(format!("{error}; {}", remedy(&error))),
         }
     }
     Err("another process has it open".into())
+}
+
+/// What is to be done about an error of sled's.
+fn remedy(error: &sled::Error) -> &'static str {
+    match error {
+        sled::Error::Io(io) if io.kind() == ErrorKind::StorageFull => "free some space: nothing is lost",
+        sled::Error::Io(io)
+            if matches!(io.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            "let the gateway's user write there: nothing is lost"
+        }
+        _ => "restore a backup or move the directory away",
+    }
 }
 
 /// sled has no variant for it, only this text.

@@ -112,7 +112,9 @@ impl<'a> Event<'a> {
         self.raw.get_or_init(|| self.host.raw()).as_ref()
     }
 
-    /// When an event of the canonical type `kind` was last committed for the same subscription (else customer).
+    /// When an event of the canonical type `kind` was last committed for the same subscription (else customer). Of
+    /// `subscription.cancel_scheduled` it is when the decision that stands was told first: some providers tell it again
+    /// with every update.
     pub fn last_seen(&self, kind: &str) -> Option<Time> {
         self.host.last_seen(kind)
     }

@@ -272,3 +272,31 @@ async fn what_was_taken_out_of_the_configuration_is_passed_over() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_decision_that_is_told_again_and_again_is_answered_once_also_by_a_reprocess() {
+    let receiver = Receiver::start().await;
+    let source = "[[plugin]]\nname = \"cancel-strategy\"\n[[source]]\nname = \"paddle\"\nprovider = \"paddle\"\n\
+                  auth = { scheme = \"none\" }\nplugins = [\"cancel-strategy\"]\n";
+    let gateway = Gateway::start(&format!("{source}{}", receiver.endpoint("app"))).await;
+    for n in 1..=3 {
+        gateway.advance(SECOND).await;
+        let body = format!(
+            r#"{{"event_id":"evt_{n}","event_type":"subscription.updated","occurred_at":"2026-08-10T11:0{n}:00Z",
+                "data":{{"id":"sub_1","status":"active","customer_id":"ctm_1","address_id":"add_{n}",
+                "scheduled_change":{{"action":"cancel","effective_at":"2026-09-01T00:00:00Z"}}}}}}"#
+        );
+        post(&gateway.url("/in/paddle"), &[], body).await;
+        gateway.settle().await;
+    }
+    let answered = |received: &Received| {
+        let event = &received.json()["data"];
+        assert_eq!(event["type"], "subscription.cancel_scheduled");
+        !event["retention"].is_null()
+    };
+    assert_eq!(receiver.received().iter().map(answered).collect::<Vec<_>>(), [true, false, false]);
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 3, "nothing has changed");
+    gateway.stop().await;
+}

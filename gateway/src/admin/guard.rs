@@ -10,7 +10,6 @@ use http::uri::Authority;
 use http::{HeaderMap, Uri};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -112,29 +111,16 @@ impl Load {
     }
 }
 
-/// Works on a request unless too many are under way, and answers after a while that it takes long. It is worked on to
-/// its end all the same, also where who asked hangs up: what is committed is followed by its wake.
+/// Works on a request unless too many are under way, and gives up after a while.
 pub(crate) async fn bounded(
     State(load): State<Load>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let Ok(permit) = Arc::clone(&load.under_way).try_acquire_owned() else {
+    let Ok(_permit) = load.under_way.try_acquire() else {
         return Err(ApiError::Busy(load.most));
     };
-    let working = tokio::spawn(async move {
-        let answer = next.run(request).await;
-        drop(permit);
-        answer
-    });
-    match tokio::time::timeout(load.timeout, working).await {
-        Ok(Ok(answer)) => Ok(answer),
-        // A panic is the connection's, as if it had been worked on here. Else the runtime ends.
-        Ok(Err(ended)) => {
-            ended.try_into_panic().map_or(Err(ApiError::Busy(load.most)), |panic| resume_unwind(panic))
-        }
-        Err(_) => Err(ApiError::Slow(load.timeout)),
-    }
+    tokio::time::timeout(load.timeout, next.run(request)).await.map_err(|_| ApiError::Slow(load.timeout))
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Outp
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            // Who hangs up has asked all the same: what is committed is followed by its wake.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -12,7 +12,7 @@ use crate::model::source::{Auth, Source};
 use crate::plugins::Limits;
 use crate::telemetry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use toml::de::DeTable;
 
@@ -156,10 +156,13 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
     }
     table.finish();
     let (public, private) = (config.ingest.listen, config.admin.listen);
-    let is_any = public.ip().is_unspecified() || private.ip().is_unspecified();
+    // All addresses of IPv6 are those of IPv4 too.
+    let covers = |one: IpAddr, other: IpAddr| {
+        one == other || one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
     if public.port() == private.port()
         && public.port() != 0
-        && (public.ip() == private.ip() || is_any)
+        && (covers(public.ip(), private.ip()) || covers(private.ip(), public.ip()))
         && let Some(item) = admin.or(ingest)
     {
         item.wrong("the public and the private listener have the same port", "give each its own");

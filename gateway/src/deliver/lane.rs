@@ -215,7 +215,7 @@ impl Lane {
             Outcome::Delivered { .. } => pace.succeeded(),
             Outcome::Failed(Failure::Status(429)) => pace.slow(attempt.at, now),
             Outcome::Skipped(_) | Outcome::Failed(Failure::Plugin { .. } | Failure::Unreadable(_)) => {
-                pace.give_back();
+                pace.give_back(attempt.at);
             }
             Outcome::Failed(_) => {}
         }

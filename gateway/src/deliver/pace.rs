@@ -67,9 +67,12 @@ impl Pace {
         self.full_at = self.full_at(nanos).saturating_add(self.interval().saturating_mul(n as u64));
     }
 
-    /// An attempt that had begun sent nothing.
-    pub(super) fn give_back(&mut self) {
-        self.full_at = self.full_at.saturating_sub(self.interval());
+    /// An attempt that began at `began` sent nothing.
+    pub(super) fn give_back(&mut self, began: Time) {
+        // What was taken at another rate is forgotten.
+        if began > self.halved_at {
+            self.full_at = self.full_at.saturating_sub(self.interval());
+        }
     }
 
     /// An attempt that began at `began` was answered 429: halves the rate, once for all that began at the old one.

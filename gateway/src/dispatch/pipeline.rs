@@ -3,7 +3,9 @@
 //! what it gives.
 
 use crate::dispatch::{Line, Step};
-use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
+use crate::model::dispatch::{
+    CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, CANCELED, Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said,
+};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
@@ -24,9 +26,6 @@ const OWN_EVENTS_MAX: u32 = DRAFTS_MAX as u32;
 /// The room that is made for an event's JSON at first: few are longer.
 const ROOM: usize = 2048;
 
-const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
-const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
-const CANCELED: &str = "subscription.canceled";
 /// The statuses of a subscription that can go on.
 const LIVE: [&str; 4] = ["trialing", "active", "past_due", "paused"];
 
@@ -85,7 +84,7 @@ pub async fn run(
             && let Some(row) = entities.get_mut(entity)
         {
             // Events of the same webhook see those before them.
-            row.last.insert(event.kind.clone(), (occurred_at, id));
+            row.note(&event.kind, occurred_at, id);
         }
         let targets = if dropped.is_some() { Vec::new() } else { route::targets(endpoints, event) };
         events.push(NewEvent {
@@ -106,7 +105,7 @@ pub async fn run(
 }
 
 /// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.
-/// The row keeps the last of each type alone, so where one came since, the one before is gone.
+/// The row keeps one of each type alone, so where a later one came since, the one before is gone.
 fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
     if lease.run > 0 {
         // Ids begin with the time of their webhook: few others have the same.

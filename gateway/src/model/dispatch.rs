@@ -131,8 +131,36 @@ pub struct EntityRead {
 pub struct Entity {
     /// Grows by one with each commit; 0: there is no row.
     pub version: u64,
-    /// The last event of each canonical type: when it happened, and which.
+    /// The last event of each canonical type: when it happened, and which. Of [`CANCEL_SCHEDULED`] the one that told the
+    /// decision first that stands.
     pub last: BTreeMap<String, (Time, EventId)>,
+}
+
+/// An end is planned. Some providers tell it again with every update until then.
+pub const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
+/// The end is not planned any more.
+pub const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
+/// The end.
+pub const CANCELED: &str = "subscription.canceled";
+
+impl Entity {
+    /// Takes note of an event of the type `kind` that happened at `at`.
+    pub fn note(&mut self, kind: &str, at: Time, event: EventId) {
+        if kind == CANCEL_SCHEDULED && self.has_decided() {
+            return;
+        }
+        let last = self.last.entry(kind.to_owned()).or_insert((at, event));
+        if last.0 <= at {
+            *last = (at, event);
+        }
+    }
+
+    /// Whether a planned end was told, and neither that it is not planned any more nor that it came.
+    fn has_decided(&self) -> bool {
+        let Some((decided, _)) = self.last.get(CANCEL_SCHEDULED) else { return false };
+        let is_over = |kind: &&str| self.last.get(*kind).is_some_and(|(at, _)| at >= decided);
+        ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
+    }
 }
 
 #[cfg(test)]

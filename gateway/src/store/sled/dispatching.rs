@@ -425,10 +425,7 @@ fn write_entities(
             row.entity.last.retain(|_, (_, id)| events.iter().all(|event| event.id != *id));
         }
         for event in events {
-            let last = row.entity.last.entry(event.kind.clone()).or_insert((event.occurred_at, event.id));
-            if last.0 <= event.occurred_at {
-                *last = (event.occurred_at, event.id);
-            }
+            row.entity.note(&event.kind, event.occurred_at, event.id);
         }
         let value = Value::new(keys::entity(&plan.source, entity), rows::encode(&row), 0);
         match is_new {

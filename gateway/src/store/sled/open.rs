@@ -64,21 +64,22 @@ fn open_here(
     failed: impl Fn(String) -> StoreError,
 ) -> Result<(Disk, Journal, bool), StoreError> {
     std::fs::create_dir_all(&options.path).map_err(|error| failed(error.to_string()))?;
-    // It has what endpoints sign with.
-    std::fs::set_permissions(&options.path, Permissions::from_mode(0o700))
-        .map_err(|error| failed(error.to_string()))?;
+    // It has what endpoints sign with. One that is another user's, as a mount may be, is that one's to close.
+    if let Err(error) = std::fs::set_permissions(&options.path, Permissions::from_mode(0o700)) {
+        warn!(path = %options.path.display(), %error, "others may read the store: it cannot be closed to them");
+    }
     let db = open_sled(options).map_err(&failed)?;
-    let is_missing = Journal::is_missing(&options.path);
-    let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
-    let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
     let born = options.path.join(BORN);
     let fresh = db.is_empty() && !born.exists();
     check_schema(&db, fresh)?;
     let clean = fresh || db.contains_key(keys::CLEAN).map_err(|error| failed(error.to_string()))?;
 
-    if is_missing && !clean {
+    // Before it is made anew: the next start would find it there.
+    if !clean && Journal::is_missing(&options.path) {
         return Err(StoreError::Damaged("a file of its journal is missing: restore a backup".into()));
     }
+    let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
+    let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
 
     let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
@@ -270,6 +271,18 @@ mod tests {
             std::fs::write(&db, vec![byte; len as usize]).unwrap();
             let error = open(&options).err();
             assert!(matches!(error, Some(StoreError::Open { .. } | StoreError::Damaged(_))), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_is_gone_is_told_at_each_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::at(dir.path());
+        drop(open(&options).unwrap());
+        std::fs::remove_file(dir.path().join("journal-1")).unwrap();
+        for _ in 0..2 {
+            let error = open(&options).err();
+            assert!(matches!(&error, Some(StoreError::Damaged(why)) if why.contains("journal")), "{error:?}");
         }
     }
 

@@ -3,9 +3,7 @@
 //! what it gives.
 
 use crate::dispatch::{Line, Step};
-use crate::model::dispatch::{
-    CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, CANCELED, Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said,
-};
+use crate::model::dispatch::{CANCEL_UNSCHEDULED, Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
@@ -64,12 +62,12 @@ pub async fn run(
                 let row = store.entity(&lease.head.source, entity).await?;
                 entities.insert(entity.clone(), as_at_first(row, lease));
             }
-            let (input, last) = (Arc::make_mut(&mut input), &entities[entity].last);
-            input.event.recovers = recovered(&input.event, last);
-            if is_withdrawal(&input.event, last) {
+            let (input, row) = (Arc::make_mut(&mut input), &entities[entity]);
+            input.event.recovers = recovered(&input.event, &row.last);
+            if is_withdrawal(&input.event, row) {
                 input.event.kind = CANCEL_UNSCHEDULED.to_owned();
             }
-            input.seen = last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect();
+            input.seen = row.last.iter().map(|(kind, (at, _))| (kind.clone(), *at)).collect();
         }
         let own = Arc::make_mut(&mut input);
         own.json = json(&own.event);
@@ -128,15 +126,14 @@ fn recovered(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> Option<
 
 /// Whether an update takes a planned end back, for which not every provider has an event: the subscription lives, it
 /// says that no end is planned, and the last that was told of it is that one is.
-fn is_withdrawal(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> bool {
-    let planned = last.get(CANCEL_SCHEDULED).filter(|_| event.kind == "subscription.updated");
-    let Some((planned_at, _)) = planned else { return false };
-    let is_over = |kind: &&str| last.get(*kind).is_some_and(|(at, _)| at >= planned_at);
+fn is_withdrawal(event: &Event, entity: &Entity) -> bool {
+    let decided = entity.decided().filter(|_| event.kind == "subscription.updated");
+    let Some(decided) = decided else { return false };
     let goes_on = event.subscription.as_ref().is_some_and(|subscription| {
         let is_live = subscription.status.as_deref().is_some_and(|status| LIVE.contains(&status));
         is_live && subscription.cancel_at_period_end == Some(false) && subscription.cancel_at.is_none()
     });
-    goes_on && event.happened_at() > *planned_at && ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
+    goes_on && event.happened_at() > decided
 }
 
 /// What the steps of one event share.

@@ -16,8 +16,9 @@ const ID_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 ///
 /// A header counts only when the signature covers it: else whoever has seen one request could send it again under
 /// another id. The families of Standard Webhooks are one: their names are not signed, and whoever has seen one request
-/// could send it again under the others. A body counts together with its event name, since a provider that names the event beside the body
-/// may send two events with equal bodies. The rule is part of the key, so an id and a body never collide.
+/// could send it again under the others. A body counts together with its event name, since a provider that names the
+/// event beside the body may send two events with equal bodies. The rule is part of the key, so an id and a body never
+/// collide.
 pub(super) fn key(
     inlet: &Inlet,
     arrival: &Arrival,

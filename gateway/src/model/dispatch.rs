@@ -137,16 +137,16 @@ pub struct Entity {
 }
 
 /// An end is planned. Some providers tell it again with every update until then.
-pub const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
+const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
 /// The end is not planned any more.
 pub const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
 /// The end.
-pub const CANCELED: &str = "subscription.canceled";
+const CANCELED: &str = "subscription.canceled";
 
 impl Entity {
     /// Takes note of an event of the type `kind` that happened at `at`.
     pub fn note(&mut self, kind: &str, at: Time, event: EventId) {
-        if kind == CANCEL_SCHEDULED && self.has_decided() {
+        if kind == CANCEL_SCHEDULED && self.decided().is_some() {
             return;
         }
         let last = self.last.entry(kind.to_owned()).or_insert((at, event));
@@ -155,11 +155,13 @@ impl Entity {
         }
     }
 
-    /// Whether a planned end was told, and neither that it is not planned any more nor that it came.
-    fn has_decided(&self) -> bool {
-        let Some((decided, _)) = self.last.get(CANCEL_SCHEDULED) else { return false };
+    /// When a planned end was decided that was told, and of which neither was told that it is not planned any more nor
+    /// that it came.
+    pub fn decided(&self) -> Option<Time> {
+        let (decided, _) = self.last.get(CANCEL_SCHEDULED)?;
         let is_over = |kind: &&str| self.last.get(*kind).is_some_and(|(at, _)| at >= decided);
-        ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over)
+        let stands = ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over);
+        stands.then_some(*decided)
     }
 }
 

@@ -6,8 +6,6 @@
 
 use crate::model::secret::Secret;
 use crate::model::signature::{self, BadSecret};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use billhook_event::Time;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -138,10 +136,15 @@ pub fn check(secret: &Secret) -> Result<(), NoSecret> {
     if text.starts_with(signature::PRIVATE_KEY_PREFIX) {
         return signature::private_key(text).map(|_| ()).map_err(NoSecret::PrivateKey);
     }
-    let base64 = text.strip_prefix("whsec_").ok_or(NoSecret::Prefix)?.trim_end_matches('=');
-    match STANDARD_NO_PAD.decode(base64).map_err(|_| NoSecret::NotBase64)?.len() {
-        n if KEY_BYTES.contains(&n) => Ok(()),
-        n => Err(NoSecret::Length(n)),
+    if !text.starts_with("whsec_") {
+        return Err(NoSecret::Prefix);
+    }
+    match signature::standard_key(text) {
+        Ok(key) if KEY_BYTES.contains(&key.len()) => Ok(()),
+        Ok(key) => Err(NoSecret::Length(key.len())),
+        Err(BadSecret::Length(n)) => Err(NoSecret::Length(n)),
+        Err(BadSecret::Empty) => Err(NoSecret::Length(0)),
+        Err(_) => Err(NoSecret::NotBase64),
     }
 }
 

@@ -296,7 +296,7 @@ impl Roster {
     /// What an operator loaded under this name while an earlier gateway ran: the version that served last.
     pub fn kept_spec(&self, name: &str) -> Option<(Spec, Origin)> {
         let record = self.kept.record(name).ok()??;
-        let (config, grants) = self.kept_terms(name)?;
+        let Terms { config, grants } = record.loaded.clone()?;
         let component = self.kept.component(record.current()?).inspect_err(|error| {
             tracing::error!(plugin = name, %error, "the component of a plugin that was loaded before is gone");
         });

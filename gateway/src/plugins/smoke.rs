@@ -32,7 +32,7 @@ pub async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
 }
 
 /// Waits for a trial in a thread of a runtime that may block.
-pub fn blocking<T>(trial: impl Future<Output = T>) -> T {
+pub(super) fn blocking<T>(trial: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(trial)
 }
 

@@ -509,6 +509,9 @@ pub trait Reading {
     fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listing<Delivery>>;
     /// One delivery.
     fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>>;
+    /// The delivery that goes before this one at an endpoint that takes the events of an entity in order; `None` if
+    /// this is the next, or does not wait.
+    fn ahead_of(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryId>>;
     /// The attempts of a delivery, first to last.
     fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>>;
     /// Refused requests, newest first; only those of `source` if it is given.

@@ -3,9 +3,11 @@
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::process::Process;
 use billhook_tests::receiver::{Answer, Receiver};
-use billhook_tests::sender::post_signed;
+use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
 use gateway::clock::Clock;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
@@ -173,4 +175,49 @@ async fn a_gateway_without_a_configuration_starts_with_safe_defaults_and_no_log_
     let dir = tempfile::tempdir().unwrap();
     let output = billhook(&["check"]).current_dir(dir.path()).output().await.unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_costs_its_lines_alone() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    let mut gateway = Process::start(Path::new(env!("CARGO_BIN_EXE_billhook")), dir.path(), &config, None)
+        .await
+        .expect("it starts");
+    gateway.close_log().await;
+    let url = gateway.url("/in/flexprice");
+    for _ in 0..12 {
+        assert_eq!(post(&url, &[], "{}").await.status, 401, "each is worth a line");
+    }
+    let now = Clock::system().now().secs();
+    assert_eq!(post_signed(&url, "msg_1", now, &canceled("subs_1", "price")).await.status, 200);
+    receiver.got(1).await;
+    assert_eq!(gateway.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_is_kept_is_nobody_elses_to_read() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    let data = dir.path().join("data");
+    // As an installation may have made it.
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    let gateway = Process::start(Path::new(env!("CARGO_BIN_EXE_billhook")), dir.path(), &config, None)
+        .await
+        .expect("it starts");
+    let now = Clock::system().now().secs();
+    post_signed(&gateway.url("/in/flexprice"), "msg_1", now, &canceled("subs_1", "price")).await;
+    receiver.got(1).await;
+    assert_eq!(gateway.terminate().await, Some(0));
+    let mut inside = vec![data.join("store")];
+    while let Some(path) = inside.pop() {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        if path.is_dir() {
+            inside.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
 }

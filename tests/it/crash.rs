@@ -186,6 +186,22 @@ async fn a_webhook_at_which_it_dies_again_and_again_is_set_aside() {
 }
 
 #[tokio::test]
+async fn it_dies_while_its_store_is_made() {
+    let receiver = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app"));
+    for _ in 0..2 {
+        assert!(Process::start(binary(), dir.path(), &config, Some("in-opening")).await.is_none());
+    }
+    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+    let gateway = Process::start(binary(), dir.path(), &config, None).await.expect("it begins anew");
+    send_until_gone(gateway.url("/in/flexprice"), "s".to_owned(), acknowledged.clone(), 2).await;
+    assert_eq!(acknowledged.lock().unwrap().len(), 2);
+    gateway.kill().await;
+    nothing_is_lost(dir.path(), &config, &receiver, &acknowledged).await;
+}
+
+#[tokio::test]
 async fn it_dies_while_it_recovers() {
     aborts_at("in-recovery", 1).await;
     aborts_at("in-recovery", 2).await;

@@ -733,6 +733,9 @@ async fn an_entity_goes_in_order(bench: &Bench<'_>) {
     let first = leased(&store, app, at(9)).await;
     assert_eq!(ids(&first), [a1, b1], "an urgent one waits for its entity's turn");
     assert!(leased(&store, app, at(99)).await.is_empty(), "while they are under way");
+    for (id, first) in [(a1, None), (a2, Some(a1)), (a3, Some(a1)), (b1, None), (b2, Some(b1))] {
+        assert_eq!(store.ahead_of(id).await.unwrap(), first);
+    }
     assert!(!store.due(9).await.unwrap().iter().any(|due| due.endpoint == app));
 
     // A retry holds its own entity and no other.
@@ -754,6 +757,8 @@ async fn an_entity_goes_in_order(bench: &Bench<'_>) {
 
     // A dead one and a skipped one release the next.
     finish(&store, &held[0], AfterAttempt::Dead("x".into()), at(51)).await;
+    assert_eq!(store.ahead_of(a1).await.unwrap(), None, "it waits no more");
+    assert_eq!(store.ahead_of(a3).await.unwrap(), Some(a2));
     let second = leased(&store, app, at(51)).await;
     assert_eq!(ids(&second), [a2]);
     finish(&store, &second[0], AfterAttempt::Skipped("x".into()), at(52)).await;

@@ -62,13 +62,21 @@ async fn what_is_retried_holds_its_own_entity_and_no_other_also_over_a_restart()
     let receiver = Receiver::scripted([Answer::Status(500)]).await;
     let config = config(&receiver, "ordering = \"entity\"\nschedule = [\"1m\", \"2m\"]");
     let mut gateway = Gateway::start(&config).await;
-    send(&gateway, "msg_1", "subs_a", 1).await;
+    let mut webhooks = vec![send(&gateway, "msg_1", "subs_a", 1).await];
     gateway.settle().await;
     for (n, subscription) in ["subs_a", "subs_b", "subs_a", "subs_b"].into_iter().enumerate() {
-        send(&gateway, &format!("msg_{}", n + 2), subscription, n as u64 + 2).await;
+        webhooks.push(send(&gateway, &format!("msg_{}", n + 2), subscription, n as u64 + 2).await);
         gateway.settle().await;
     }
     assert_eq!(told(&receiver.received()), ["subs_a@01", "subs_b@03", "subs_b@05"]);
+    let mut stories = Vec::new();
+    for webhook in &webhooks {
+        let story = gateway.client().webhook(webhook.parse().unwrap()).await.unwrap();
+        stories.extend(story.events.into_iter().flat_map(|event| event.deliveries));
+    }
+    let first = Some(stories[0].delivery.id);
+    let behind: Vec<_> = stories.iter().map(|story| story.behind).collect();
+    assert_eq!(behind, [None, first, None, first, None], "each says what it waits for");
     gateway = gateway.restart().await;
     gateway.settle().await;
     assert_eq!(receiver.received().len(), 3);

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// A gateway as a child process.
 pub struct Process {
     child: Child,
+    /// Reads its log to the end.
+    reader: JoinHandle<()>,
     /// `host:port` of the ingest listener.
     pub ingest: String,
     /// `host:port` of the admin listener.
@@ -49,8 +52,8 @@ impl Process {
             admin = admin.or(fields["admin"].as_str().map(str::to_owned));
         }
         // The pipe must be read to its end, or a gateway that logs much would stand still.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Some(Process { child, ingest: ingest?, admin: admin? })
+        let reader = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Some(Process { child, reader, ingest: ingest?, admin: admin? })
     }
 
     /// What the system calls it, while it runs.
@@ -79,6 +82,12 @@ impl Process {
         let pid = self.id().expect("the gateway runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill is there");
         assert!(sent.success(), "the gateway runs");
+    }
+
+    /// Closes the other end of its log: no line can be written any more.
+    pub async fn close_log(&mut self) {
+        self.reader.abort();
+        let _ = (&mut self.reader).await;
     }
 
     /// Waits until it takes no more connections.

@@ -35,8 +35,8 @@ pub(crate) async fn show(
     let delivery = delivery.ok_or_else(|| ApiError::Missing { what: "delivery", id: id.to_string() })?;
     // Read after the delivery: an attempt that ends in between is shown, and the counter is one behind it.
     let attempts = admin.store.attempts(id).await?;
-    let gates = admin.gates(std::iter::once(&delivery)).await?;
-    Ok(Json(admin.delivery_story(delivery, attempts, &gates)))
+    let held = admin.held(std::iter::once(&delivery)).await?;
+    Ok(Json(admin.delivery_story(delivery, attempts, &held)))
 }
 
 /// Sends what has ended once more.

@@ -17,59 +17,68 @@ use crate::model::refused::RefusedHead;
 use crate::model::{Time, delivery, dispatch, endpoint, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::time::Duration;
 
-/// Gates that hold deliveries back.
-pub(crate) type Gates = BTreeMap<EndpointId, Gate>;
+/// What holds deliveries back besides their time.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// The gates that are not open.
+    gates: BTreeMap<EndpointId, Gate>,
+    /// The delivery that each has to wait for.
+    behind: BTreeMap<DeliveryId, DeliveryId>,
+}
 
 impl Admin {
     /// Everything about one webhook.
     pub(crate) async fn story(&self, story: store::Story, read_at: Time) -> Result<Story, StoreError> {
         let run = story.webhook.run.clone().map(|run| self.run(run));
         let rows = story.events.iter().flat_map(|event| &event.deliveries).map(|(row, _)| row);
-        let gates = self.gates(rows).await?;
-        let events = story.events.into_iter().map(|event| self.event_story(event, &gates));
+        let held = self.held(rows).await?;
+        let events = story.events.into_iter().map(|event| self.event_story(event, &held));
         let events = events.collect::<Result<_, _>>()?;
         let body = story.body.map(|body| Content::of(&body));
         Ok(Story { read_at, webhook: webhook(story.webhook), body, run, events })
     }
 
-    fn event_story(&self, story: store::EventStory, gates: &Gates) -> Result<EventStory, StoreError> {
+    fn event_story(&self, story: store::EventStory, held: &Held) -> Result<EventStory, StoreError> {
         let damaged = |why: String| StoreError::Damaged(format!("event {}: {why}", story.event.id));
         let text = std::str::from_utf8(&story.event.json).map_err(|why| damaged(why.to_string()))?.to_owned();
         let json = RawValue::from_string(text).map_err(|why| damaged(why.to_string()))?;
         let deliveries = story.deliveries.into_iter();
-        let deliveries =
-            deliveries.map(|(row, attempts)| self.delivery_story(row, attempts, gates)).collect();
+        let deliveries = deliveries.map(|(row, attempts)| self.delivery_story(row, attempts, held)).collect();
         Ok(EventStory { summary: event(story.event), event: json, deliveries })
     }
 
-    /// A delivery, its attempts, and which of the gates holds it back.
+    /// A delivery, its attempts, and what of this holds it back.
     pub(crate) fn delivery_story(
         &self,
         row: delivery::Delivery,
         attempts: Vec<attempt::Attempt>,
-        gates: &Gates,
+        held: &Held,
     ) -> DeliveryStory {
-        let held = is_waiting(&row).then(|| gates.get(&row.endpoint)).flatten().cloned();
+        let gate = is_waiting(&row).then(|| held.gates.get(&row.endpoint)).flatten().cloned();
+        let behind = held.behind.get(&row.id).copied();
         let attempts = attempts.into_iter().map(|attempt| self::attempt(row.id, attempt)).collect();
-        DeliveryStory { delivery: self.delivery(row), attempts, held }
+        DeliveryStory { delivery: self.delivery(row), attempts, held: gate, behind }
     }
 
-    /// The gates that are not open of the endpoints for which some of these deliveries wait, each read once.
-    pub(crate) async fn gates(
+    /// What holds those of these deliveries back that wait; each gate is read once.
+    pub(crate) async fn held(
         &self,
         rows: impl Iterator<Item = &delivery::Delivery>,
-    ) -> Result<Gates, StoreError> {
-        let endpoints: BTreeSet<EndpointId> =
-            rows.filter(|row| is_waiting(row)).map(|row| row.endpoint).collect();
-        let mut gates = Gates::new();
-        for endpoint in endpoints {
-            gates.insert(endpoint, gate(self.store.gate(endpoint).await?.gate));
+    ) -> Result<Held, StoreError> {
+        let mut held = Held::default();
+        for row in rows.filter(|row| is_waiting(row)) {
+            if let Entry::Vacant(entry) = held.gates.entry(row.endpoint) {
+                entry.insert(gate(self.store.gate(row.endpoint).await?.gate));
+            }
+            if let Some(first) = self.store.ahead_of(row.id).await? {
+                held.behind.insert(row.id, first);
+            }
         }
-        gates.retain(|_, gate| *gate != Gate::Open);
-        Ok(gates)
+        held.gates.retain(|_, gate| *gate != Gate::Open);
+        Ok(held)
     }
 
     /// A delivery, with what the configuration knows of its endpoint.

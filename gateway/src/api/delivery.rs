@@ -112,6 +112,10 @@ pub struct DeliveryStory {
     /// What holds it back besides its time: the gate of its endpoint. Absent when it passes, or nothing is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Gate>,
+    /// The delivery of the same entity that has to end first, at an endpoint with `ordering = "entity"`. Absent when it
+    /// waits for no other.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
+    pub behind: Option<DeliveryId>,
 }
 
 /// What a resend did. The answer of `POST /api/v1/deliveries/{id}/resend`.

@@ -201,7 +201,7 @@ fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node
     let mut line = vec![strong(delivery.endpoint.label()), plain(": ".to_owned())];
     line.push(match &delivery.state {
         DeliveryState::Waiting { due } => {
-            let held = story.held.as_ref().map(|gate| held(gate, now)).unwrap_or_default();
+            let held = held(story, now);
             care(format!("waits: attempt {} {}{held}", delivery.attempts.saturating_add(1), when(*due, now)))
         }
         DeliveryState::Delivered { at } => good(format!("delivered {}", relative(*at, origin))),
@@ -242,16 +242,19 @@ fn attempt_node(attempt: &Attempt, origin: Time) -> Node {
     Node::fact(&format!("attempt {}", attempt.n), line)
 }
 
-/// What the endpoint's gate adds to when an attempt is due.
-fn held(gate: &Gate, now: Option<Time>) -> String {
-    match gate {
-        Gate::Open => String::new(),
-        Gate::Trial { since, at, .. } => {
+/// What there is to say of a delivery that waits, besides when its attempt is due.
+fn held(story: &DeliveryStory, now: Option<Time>) -> String {
+    let gate = match &story.held {
+        _ if story.delivery.endpoint.name.is_none() => ", but the endpoint is not configured".to_owned(),
+        None | Some(Gate::Open) => String::new(),
+        Some(Gate::Trial { since, at, .. }) => {
             format!(", but the endpoint has failed since {since}: its next trial {}", when(*at, now))
         }
-        Gate::Paused => ", but the endpoint is paused".to_owned(),
-        Gate::Disabled => ", but the endpoint is disabled".to_owned(),
-    }
+        Some(Gate::Paused) => ", but the endpoint is paused".to_owned(),
+        Some(Gate::Disabled) => ", but the endpoint is disabled".to_owned(),
+    };
+    let behind = story.behind.map(|first| format!(", behind {first} of the same entity"));
+    gate + &behind.unwrap_or_default()
 }
 
 /// What is still to come of the webhook itself.
@@ -561,6 +564,25 @@ mod tests {
         let shown = render(&story, Style::Plain);
         assert!(shown.contains("dropped      by only-live: test data\n"), "{shown}");
         assert!(shown.contains("to           app: dead +30.0 s: all 10 attempts failed\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_delivery_says_what_it_waits_for() {
+        let mut story = whole();
+        let waits = &mut story.events[0].deliveries[1];
+        waits.held = None;
+        let told = |story: &DeliveryStory, end: &str| {
+            let shown = render_delivery(story, Style::Plain);
+            assert!(shown.contains(&format!("is due 2026-08-10T12:01:15.042Z{end}\n")), "{shown}");
+        };
+        told(waits, "");
+        waits.behind = Some("dlv_01K2A3B4C5D6E7F8G9HAJBKCMJ".parse().unwrap());
+        told(waits, ", behind dlv_01K2A3B4C5D6E7F8G9HAJBKCMJ of the same entity");
+        waits.delivery.endpoint.name = None;
+        told(
+            waits,
+            ", but the endpoint is not configured, behind dlv_01K2A3B4C5D6E7F8G9HAJBKCMJ of the same entity",
+        );
     }
 
     #[test]

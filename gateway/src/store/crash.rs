@@ -18,19 +18,22 @@ pub enum Point {
     BeforeDispatchCommit,
     /// An endpoint has answered; the attempt is not recorded yet.
     SentNotFinished,
+    /// The store is being made or opened; none of what that writes is known to be durable.
+    InOpening,
     /// The store is open; what the last process left is being looked at.
     InRecovery,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Point; 7] = [
+    pub const ALL: [Point; 8] = [
         Point::BeforeApply,
         Point::AppliedNotSynced,
         Point::SyncedNotAnswered,
         Point::HalfSettled,
         Point::BeforeDispatchCommit,
         Point::SentNotFinished,
+        Point::InOpening,
         Point::InRecovery,
     ];
 
@@ -43,6 +46,7 @@ impl Point {
             Point::HalfSettled => "half-settled",
             Point::BeforeDispatchCommit => "before-dispatch-commit",
             Point::SentNotFinished => "sent-not-finished",
+            Point::InOpening => "in-opening",
             Point::InRecovery => "in-recovery",
         }
     }

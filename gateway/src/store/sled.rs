@@ -551,6 +551,10 @@ impl Reading for SledStore {
         Box::pin(async move { Ok(self.view()?.delivery_row(id)?.map(|row| row.delivery)) })
     }
 
+    fn ahead_of(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryId>> {
+        Box::pin(async move { order::ahead_of(&self.view()?, id) })
+    }
+
     fn attempts(&self, id: DeliveryId) -> Answer<'_, Vec<Attempt>> {
         Box::pin(async move { self.view()?.attempts_of(id) })
     }

@@ -86,6 +86,7 @@ verbs! {
         fn list_events(filter: EventFilter, page: Page) -> Listing<StoredEvent>;
         fn list_deliveries(filter: DeliveryFilter, page: Page) -> Listing<Delivery>;
         fn delivery(id: DeliveryId) -> Option<Delivery>;
+        fn ahead_of(id: DeliveryId) -> Option<DeliveryId>;
         fn attempts(id: DeliveryId) -> Vec<Attempt>;
         fn list_refused(source: Option<String>, page: Page) -> Listing<(RefusedId, RefusedHead)>;
         fn refused(id: RefusedId) -> Option<RefusedRequest>;

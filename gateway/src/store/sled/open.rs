@@ -8,6 +8,7 @@ use super::settler::{Disk, Settler};
 use super::view::{View, Writes};
 use super::{CACHE_BYTES, Options};
 use crate::store::StoreError;
+use crate::store::crash::{Point, crash_point};
 use std::fs::{File, Permissions};
 use std::io::{Error as IoError, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
@@ -89,6 +90,7 @@ fn open_here(
         journal.check(settled(&disk)?)?;
     }
     let generation = bring_back(&disk, &journal, unwritten)?;
+    crash_point(Point::InOpening);
     disk.recent = Arc::new(Recent::over(&disk.db)?);
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
     disk.sync().map_err(unwritten)?;

@@ -39,6 +39,16 @@ pub(super) fn is_first(view: &View<'_>, row: &DeliveryRow) -> Result<bool, Store
     Ok(first.is_some_and(|(key, _)| key == keys::in_line(endpoint, &entity, n)))
 }
 
+/// The first of the line in which a delivery waits; `None` if it waits for no other.
+pub(super) fn ahead_of(view: &View<'_>, id: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+    let Some(DeliveryRow { about, delivery, .. }) = view.delivery_row(id)? else { return Ok(None) };
+    let DeliveryState::Waiting { .. } = delivery.state else { return Ok(None) };
+    let Some(PlaceRow { entity, .. }) = about.and_then(|about| about.place) else { return Ok(None) };
+    let Some((_, first)) = view.first(&keys::line(delivery.endpoint, &entity))? else { return Ok(None) };
+    let first = DeliveryId(keys::last_id(&first).ok_or_else(keys::too_short)?);
+    Ok((first != id).then_some(first))
+}
+
 /// Takes a delivery that has ended out of its line, if it is in one. If it was the first, the next one is due:
 /// answers where and when.
 pub(super) fn leave(view: &mut View<'_>, ended: &DeliveryRow) -> Result<Option<(Line, Time)>, StoreError> {

@@ -239,6 +239,7 @@ mod tests {
                 kind: "invoice.paid".to_owned(),
                 json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z", "total": 0.10}"#.into(),
                 entity: None,
+                object: None,
                 occurred_at: Time::from_secs(1_786_363_200),
                 dropped: None,
                 endpoints: names.iter().map(|name| EndpointId::derive(name)).collect(),

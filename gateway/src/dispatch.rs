@@ -41,6 +41,8 @@ use tokio::task::JoinSet;
 pub const CONCURRENCY: usize = 128;
 /// Runs that meet a changed entity row before the webhook steps back for a second.
 const CONFLICTS_MAX: u32 = 16;
+/// A body of more bytes may be too much for a plugin that is well: providers send a few thousand.
+const LARGE_BODY: usize = 64 << 10;
 /// How long a pass waits when the store cannot answer.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// Waiting webhooks that one commit looks at when a plugin has another version.
@@ -392,6 +394,11 @@ impl Work {
         }
         if error.is_final() {
             return self.fail(lease, why, AfterFailure::Dead).await;
+        }
+        // What a large body costs is no fault of the plugin, and anybody may send one where anybody may send.
+        let is_large = lease.body.as_ref().is_some_and(|body| body.len() > LARGE_BODY);
+        if is_large && error.is_limit() {
+            return self.fail(lease, why, self.after_failure(lease, now)).await;
         }
         if let Some(until) = self.breakers.failed(&error.plugin.name, lease.id, now) {
             return self.fail(lease, why, AfterFailure::Defer(until)).await;

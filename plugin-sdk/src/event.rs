@@ -174,7 +174,7 @@ mod tests {
                 .with_raw(Webhook::new("shop", "acme").with_body("{}"));
         assert_eq!(event.event_type(), "payment.failed");
         assert_eq!(event.text("/customer/id").as_deref(), Some("cus_1"));
-        assert_eq!(event.typed().unwrap().entity(), Some("cus_1"));
+        assert_eq!(event.typed().unwrap().entity().as_deref(), Some("cus_1"));
         let members: std::collections::BTreeMap<String, serde::de::IgnoredAny> = event.parse().unwrap();
         assert!(members.contains_key("customer"));
         assert!(matches!(event.parse::<u8>(), Err(crate::Failure::Other(_))));

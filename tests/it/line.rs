@@ -159,14 +159,31 @@ async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
     let receiver = Receiver::start().await;
     let gateway = Gateway::start(&windback(&receiver)).await;
     let url = gateway.url("/api/v1/webhooks/custom/pub_test");
-    for event_type in ["payment_recovered", "payment_failed", "payment_recovered", "payment_recovered"] {
+    for (event_type, email) in [
+        ("payment_recovered", "a@example.com"),
+        ("payment_failed", "A@example.com"),
+        ("payment_recovered", "a@example.com"),
+        ("payment_recovered", "a@example.com"),
+        ("payment_failed", "a@example.com"),
+    ] {
         gateway.advance(std::time::Duration::from_secs(100_000)).await;
-        post(&url, &[], format!(r#"{{"customer_email":"a@example.com","event_type":"{event_type}"}}"#)).await;
+        post(&url, &[], format!(r#"{{"customer_email":"{email}","event_type":"{event_type}"}}"#)).await;
         gateway.settle().await;
     }
     let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
     let recovers: Vec<_> = received.iter().map(|event| event["recovers"].as_str()).collect();
-    assert_eq!(recovers, [None, None, received[1]["id"].as_str(), None]);
+    assert_eq!(
+        recovers,
+        [None, None, received[1]["id"].as_str(), None, None],
+        "in whatever case the address is"
+    );
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    gateway.settle().await;
+    assert_eq!(
+        receiver.received().len(),
+        5,
+        "a rerun knows what the first run knew, although more came since"
+    );
     let shown = ask(&gateway, &["event", "show", received[2]["id"].as_str().unwrap()]).await;
     let failed = format!("recovers     {}", received[1]["id"].as_str().unwrap());
     assert!(text(&shown.stdout).contains(&failed), "{}", text(&shown.stdout));

@@ -5,6 +5,7 @@ use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
+use gateway::model::rest::FAILED_TO_REST;
 use gateway::model::webhook::WebhookState;
 use std::time::Duration;
 
@@ -112,5 +113,29 @@ async fn an_invalid_webhook_is_dead_at_once_and_unavailable_is_patient() {
     assert!(matches!(gateway.story(invalid.id()).await.webhook.state, WebhookState::Dead { .. }));
     let state = gateway.story(unavailable.id()).await.webhook.state;
     assert!(matches!(state, WebhookState::Undispatched { failures: 1, .. }), "{state:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_reaches_its_limits_on_large_bodies_alone_does_not_rest() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver)).await;
+    let rests = async || {
+        let plugins = gateway.client().plugins().await.unwrap().items;
+        plugins.into_iter().find(|plugin| plugin.name == "misbehave").unwrap().rests_until.is_some()
+    };
+    let send = async |n: usize, pad: usize| {
+        let body = format!(r#"{{"do":"huge output","n":{n},"pad":"{}"}}"#, "x".repeat(pad));
+        assert_eq!(post(&gateway.url("/in/bad"), &[], body).await.status, 200);
+        gateway.settle().await;
+    };
+    for n in 0..2 * FAILED_TO_REST {
+        send(n, 64 << 10).await;
+    }
+    assert!(!rests().await, "anybody may send a large body");
+    for n in 0..FAILED_TO_REST {
+        send(n, 0).await;
+    }
+    assert!(rests().await);
     gateway.stop().await;
 }

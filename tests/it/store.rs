@@ -171,6 +171,7 @@ fn event(webhook: WebhookId, index: u32, kind: &str, endpoints: &[EndpointId]) -
         kind: kind.into(),
         json: format!("{{\"type\":\"{kind}\",\"index\":{index}}}").into(),
         entity: Some("sub_1".into()),
+        object: None,
         occurred_at: webhook.time(),
         dropped: None,
         endpoints: endpoints.to_vec(),

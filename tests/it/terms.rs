@@ -270,3 +270,44 @@ async fn what_waits_behind_an_event_that_a_rerun_ends_is_sent_at_once() {
     assert!(counted.contains(": 1; nothing was moved"), "{counted}");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_happened_to_one_invoice_makes_nothing_of_another_stale() {
+    let receiver = Receiver::start().await;
+    let source = "[[source]]\nname = \"in\"\nprovider = \"stripe\"\nauth = { scheme = \"none\" }\n";
+    let config = format!("{source}{}stale = \"skip\"\n", receiver.endpoint("app"));
+    let gateway = Gateway::start(&config).await;
+    let customer = r#","customer":"cus_1""#;
+    for (n, (kind, invoice, customer, second)) in [
+        ("invoice.paid", "in_b", customer, 60),
+        ("invoice.paid", "in_a", customer, 10),
+        ("invoice.finalized", "in_a", customer, 5),
+        ("invoice.finalized", "in_c", "", 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let created = 1_700_000_000 + second;
+        let body = format!(
+            r#"{{"id":"evt_{n}","object":"event","type":"{kind}","created":{created},
+                "data":{{"object":{{"id":"{invoice}","object":"invoice"{customer}}}}}}}"#
+        );
+        assert_eq!(post(&gateway.url("/in/in"), &[], body).await.status, 200);
+        gateway.settle().await;
+    }
+    let about = |received: &Received| {
+        let json = received.json();
+        let of = |pointer| json.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        [of("/type"), of("/data/invoice/id"), of("/data/ordering_key")].join(" ")
+    };
+    assert_eq!(
+        receiver.received().iter().map(about).collect::<Vec<_>>(),
+        [
+            "invoice.paid in_b stripe:in:cus_1",
+            "invoice.paid in_a stripe:in:cus_1",
+            "invoice.finalized in_c stripe:in:in_c"
+        ],
+        "of one invoice what came late is skipped, and one of nobody is its own"
+    );
+    gateway.stop().await;
+}

@@ -101,13 +101,14 @@ impl Opened {
             run: Run {
                 now: NOW,
                 notes: vec![note(0, None, Said::Drafts(1)), note(1, Some(0), Said::Patch(patch))],
-                shadow: None,
+                ..Run::default()
             },
             events: vec![NewEvent {
                 id: EventId::derive(lease.id, 0),
                 kind: event.kind.clone(),
                 json: serde_json::to_vec(event).expect("an event is JSON").into(),
                 entity: Some(entity.clone()),
+                object: None,
                 occurred_at: NOW,
                 dropped: None,
                 endpoints: vec![self.endpoint],

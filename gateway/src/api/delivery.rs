@@ -46,7 +46,7 @@ pub struct Delivery {
     /// Where it stands.
     #[serde(flatten)]
     pub state: DeliveryState,
-    /// It came late: the endpoint had taken this event, of the same entity and family and later, before.
+    /// It came late: the endpoint had taken this event, of the same entity, family and object, and later, before.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::option")]
     pub stale: Option<EventId>,
 }

@@ -174,13 +174,14 @@ impl Gateway {
             run: Run {
                 now: NOW,
                 notes: vec![Note { plugin, event: None, said: Said::Drafts(1), took_us: 5 }],
-                shadow: None,
+                ..Run::default()
             },
             events: vec![NewEvent {
                 id: event,
                 kind: "invoice.paid".to_owned(),
                 json: Bytes::from(format!(r#"{{"id":"{event}","amount":1.10}}"#)),
                 entity: None,
+                object: None,
                 occurred_at: NOW,
                 dropped: None,
                 endpoints: vec![EndpointId::derive("app")],

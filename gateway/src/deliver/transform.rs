@@ -128,7 +128,7 @@ async fn about(store: &Shared, lease: &DeliveryLease) -> Result<EventInput, Stri
         serde_json::from_slice(&lease.event).map_err(|error| format!("the event cannot be read: {error}"))?;
     let told = |error: StoreError| format!("what a plugin may ask cannot be read: {error}");
     let seen = match event.entity() {
-        Some(entity) => store.entity(&event.source, entity).await.map_err(told)?.last,
+        Some(entity) => store.entity(&event.source, &entity).await.map_err(told)?.last,
         None => Default::default(),
     };
     let webhook = webhook(store, lease).await.map_err(told)?;

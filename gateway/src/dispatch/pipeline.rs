@@ -3,7 +3,9 @@
 //! what it gives.
 
 use crate::dispatch::{Line, Step};
-use crate::model::dispatch::{CANCEL_UNSCHEDULED, Dispatch, Entity, EntityRead, NewEvent, Note, Run, Said};
+use crate::model::dispatch::{
+    CANCEL_UNSCHEDULED, Dispatch, Entity, EntityRead, NewEvent, Note, Remembered, Run, Said,
+};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
@@ -14,6 +16,7 @@ use crate::store::{Shared, StoreError, WebhookLease};
 use billhook_event::event::Stamp;
 use billhook_event::{Draft, Event, Patch, PluginRef, Raw, Time};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::cmp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +45,9 @@ pub async fn run(
 ) -> Result<Result<Dispatch, Failed>, StoreError> {
     let staging = Arc::new(Staging::new(Arc::clone(store), lease.id, lease.run));
     let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)) };
-    let mut run = Run { now, ..Run::default() };
+    let earlier = if lease.run == 0 { None } else { store.webhook(lease.id).await?.and_then(|of| of.run) };
+    let known = earlier.map(|run| run.known).unwrap_or_default();
+    let mut run = Run { now, known, ..Run::default() };
     let started = tokio::time::Instant::now();
     let drafts = match line.normalizer.normalize(&call, webhook).await {
         Ok(drafts) => drafts,
@@ -56,11 +61,18 @@ pub async fn run(
     for (index, draft) in (0u32..).zip(drafts) {
         let id = EventId::derive(lease.id, index);
         let mut input = stamp(line, webhook, lease, id, draft);
-        let entity = input.event.entity().map(str::to_owned);
+        let entity = input.event.entity().map(Cow::into_owned);
         if let Some(entity) = &entity {
             if !entities.contains_key(entity) {
-                let row = store.entity(&lease.head.source, entity).await?;
-                entities.insert(entity.clone(), as_at_first(row, lease));
+                let mut row = store.entity(&lease.head.source, entity).await?;
+                match run.known.get(entity) {
+                    Some(known) => row.last.clone_from(known),
+                    None => row = as_at_first(row, lease),
+                }
+                if !row.last.is_empty() {
+                    run.known.insert(entity.clone(), row.last.clone());
+                }
+                entities.insert(entity.clone(), row);
             }
             let (input, row) = (Arc::make_mut(&mut input), &entities[entity]);
             input.event.recovers = recovered(&input.event, &row.last);
@@ -89,6 +101,7 @@ pub async fn run(
             id,
             json: Bytes::clone(&input.json),
             entity,
+            object: event.object().map(str::to_owned),
             occurred_at,
             dropped,
             endpoints: targets.into_iter().map(|endpoint| endpoint.id).collect(),
@@ -102,8 +115,8 @@ pub async fn run(
     Ok(Ok(Dispatch { run, events, entities, ordered, kv: staging.take() }))
 }
 
-/// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.
-/// The row keeps one of each type alone, so where a later one came since, the one before is gone.
+/// What a rerun may know of an entity of which its first run knew nothing: what arrived before its webhook, and not what
+/// came of the webhook itself or since.
 fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
     if lease.run > 0 {
         // Ids begin with the time of their webhook: few others have the same.
@@ -118,7 +131,7 @@ fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
 }
 
 /// The failed payment that a recovered one makes good: the last one of its entity, unless that was made good before.
-fn recovered(event: &Event, last: &BTreeMap<String, (Time, EventId)>) -> Option<String> {
+fn recovered(event: &Event, last: &Remembered) -> Option<String> {
     let (failed_at, failed) = last.get("payment.failed").filter(|_| event.kind == "payment.recovered")?;
     let before = last.get("payment.recovered").is_some_and(|(at, _)| at > failed_at);
     (!before).then(|| failed.to_string())
@@ -286,8 +299,7 @@ fn stamp(
         },
         draft,
     );
-    let about = event.entity().or(event.provider_event_id.as_deref()).unwrap_or(&event.id);
-    event.ordering_key = format!("{}:{}:{about}", event.provider, event.source);
+    event.ordering_key = format!("{}:{}:{}", event.provider, event.source, event.about());
     Arc::new(EventInput {
         event,
         json: Bytes::new(),

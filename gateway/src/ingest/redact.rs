@@ -3,6 +3,7 @@
 use crate::ingest::Inlet;
 use crate::ingest::arrival::Arrival;
 use crate::model::pointer;
+use crate::model::secret::Secret;
 use crate::model::source::Auth;
 use crate::model::webhook::Header;
 use bytes::Bytes;
@@ -48,10 +49,15 @@ pub(super) fn query(inlet: &Inlet, query: &str) -> String {
     query.split('&').filter(|pair| !secret(pair)).collect::<Vec<_>>().join("&")
 }
 
-/// The body that is stored: with its secret values replaced in place. What is not JSON stays as it is.
+/// The body that is stored: with its secret values replaced in place. Where it cannot be read as JSON these are the
+/// secrets of the source that it may repeat.
 pub(super) fn body(inlet: &Inlet, arrival: &Arrival) -> Bytes {
-    if inlet.secret_pointers.is_empty() || arrival.json().is_none() {
+    if inlet.secret_pointers.is_empty() {
         return arrival.body.clone();
+    }
+    if arrival.json().is_none() && !is_deep_json(&arrival.body) {
+        let spelt = repeated(&inlet.source.auth).iter().flat_map(spellings);
+        return spelt.fold(arrival.body.clone(), |body, secret| without(&body, secret.as_bytes()));
     }
     // One value put in the place of another leaves JSON what it is.
     let paths = inlet.secret_pointers.iter();
@@ -75,12 +81,49 @@ fn replace(body: &Bytes, path: &str) -> Option<Bytes> {
     (!values.is_empty()).then(|| redacted.into())
 }
 
+/// Whether it is JSON that is too deep to be asked for values: plugins may read it all the same.
+fn is_deep_json(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| pointer::json_however_deep(text).is_ok())
+}
+
+/// The secrets of a source that a sender has, and may repeat in a body.
+fn repeated(auth: &Auth) -> &[Secret] {
+    match auth {
+        Auth::Query { secrets, .. } | Auth::Header { secrets, .. } => secrets,
+        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => &[],
+        Auth::PathKey | Auth::Plugin { .. } | Auth::None => &[],
+    }
+}
+
+/// How a secret may be written: as it is, and as in a query.
+fn spellings(secret: &Secret) -> [String; 2] {
+    let plain = secret.reveal();
+    [plain.to_owned(), form_urlencoded::byte_serialize(plain.as_bytes()).collect()]
+}
+
+/// `body` with `***` for each `secret`.
+fn without(body: &Bytes, secret: &[u8]) -> Bytes {
+    let mut redacted = Vec::new();
+    let mut rest = &body[..];
+    while !secret.is_empty()
+        && let Some(at) = rest.windows(secret.len()).position(|bytes| bytes == secret)
+    {
+        redacted.extend_from_slice(&rest[..at]);
+        redacted.extend_from_slice(b"***");
+        rest = &rest[at + secret.len()..];
+    }
+    if rest.len() == body.len() {
+        return body.clone();
+    }
+    redacted.extend_from_slice(rest);
+    redacted.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ingest::arrival::tests::arrival;
     use crate::ingest::tests::inlet;
-    use crate::model::secret::Secret;
 
     #[test]
     fn secret_headers_are_left_out_and_all_else_stays_in_order() {
@@ -146,5 +189,29 @@ mod tests {
         let mut broken = arrival(&[], "");
         broken.body = Bytes::from_static(b"{\"destination\":\"\xff\"}");
         assert_eq!(body(&inlet, &broken), broken.body);
+    }
+
+    #[test]
+    fn what_cannot_be_read_as_json_keeps_no_secret_of_the_source() {
+        let secrets = ["to+ken", "old"].map(Secret::new).to_vec();
+        let auth = Auth::Query { name: "token".to_owned(), secrets };
+        let inlet = Inlet { secret_pointers: vec!["/destination".to_owned()], ..inlet("abowire", auth) };
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for (came, kept) in [
+            (
+                format!(r#"{{"deep":{deep},"destination":"https://x/?token=to+ken"}}"#),
+                r#""destination":"***"}"#,
+            ),
+            (
+                "{\"destination\":\"https://x/?token=to%2Bken&was=old\"".to_owned(),
+                "https://x/?token=***&was=***",
+            ),
+            ("\u{feff}{\"destination\":\"to+kento+ken\"}".to_owned(), "\"******\""),
+        ] {
+            let stored = body(&inlet, &arrival(&[], &came));
+            let stored = std::str::from_utf8(&stored).unwrap();
+            assert!(stored.contains(kept), "{stored}");
+            assert!(!["to+ken", "to%2Bken", "old"].iter().any(|secret| stored.contains(secret)), "{stored}");
+        }
     }
 }

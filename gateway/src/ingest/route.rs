@@ -8,7 +8,7 @@ const IN: &str = "/in/";
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/in/{source}` and what follows it, decoded, without the `/` between.
+    /// `/in/{source}` and what follows it, decoded, without the `/` between and at the end.
     Source { name: String, tail: String },
     /// `/api/v1/webhooks/custom/{public_key}`.
     Key(String),
@@ -22,7 +22,7 @@ pub(super) enum Route {
 pub(super) fn route(path: &str) -> Route {
     if let Some(rest) = path.strip_prefix(IN) {
         let (name, tail) = rest.split_once('/').unwrap_or((rest, ""));
-        match (decode(name), decode(tail)) {
+        match (decode(name), decode(tail.strip_suffix('/').unwrap_or(tail))) {
             (Ok(name), Ok(tail)) => Route::Source { name, tail },
             (Err(why), _) | (_, Err(why)) => Route::Unreadable(why),
         }
@@ -69,6 +69,7 @@ mod tests {
             ("/in/wingback/", source("wingback", "")),
             ("/in/wingback/contract.signed", source("wingback", "contract.signed")),
             ("/in/wingback/contract%2Esigned%20%C3%A9", source("wingback", "contract.signed é")),
+            ("/in/wingback/contract.signed/", source("wingback", "contract.signed")),
             ("/in/abowire/a/b", source("abowire", "a/b")),
             ("/in/abowire/a%2Fb", source("abowire", "a/b")),
             ("/in/abowire%2Fa/b", source("abowire/a", "b")),

@@ -23,7 +23,7 @@ pub struct Delivery {
     pub step: u32,
     /// Where it stands.
     pub state: DeliveryState,
-    /// The endpoint had taken this event, of the same entity and family and later, before the last attempt was made.
+    /// The endpoint had taken this event, of the same entity, family and object, and later, before the last attempt was made.
     pub stale: Option<EventId>,
 }
 

@@ -34,7 +34,13 @@ pub struct Run {
     pub notes: Vec<Note>,
     /// What the shadow of the source would have made of the same webhook, if it has one.
     pub shadow: Option<Shadowed>,
+    /// What was remembered of each entity when the webhook first ran: a later run is told the same. Entities of which
+    /// nothing was are left out.
+    pub known: BTreeMap<String, Remembered>,
 }
+
+/// The last event of each canonical type: when it happened, and which.
+pub type Remembered = BTreeMap<String, (Time, EventId)>;
 
 /// What a shadow plugin would have made of a webhook. Nothing of it is delivered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +104,9 @@ pub struct NewEvent {
     pub json: Bytes,
     /// The entity it is about: subscription, else customer.
     pub entity: Option<String>,
+    /// The object that its type is of, where an entity may have many; what happened to one makes nothing of another
+    /// stale.
+    pub object: Option<String>,
     /// When it happened, else when it was received: what the entity row and lists show.
     pub occurred_at: Time,
     /// The plugin that dropped it and why; a dropped event is kept and not delivered.
@@ -133,16 +142,13 @@ pub struct Entity {
     pub version: u64,
     /// The last event of each canonical type: when it happened, and which. Of [`CANCEL_SCHEDULED`] the one that told the
     /// decision first that stands.
-    pub last: BTreeMap<String, (Time, EventId)>,
+    pub last: Remembered,
 }
 
 /// An end is planned. Some providers tell it again with every update until then.
 const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
 /// The end is not planned any more.
 pub const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
-/// The end.
-const CANCELED: &str = "subscription.canceled";
-
 impl Entity {
     /// Takes note of an event of the type `kind` that happened at `at`.
     pub fn note(&mut self, kind: &str, at: Time, event: EventId) {
@@ -155,13 +161,16 @@ impl Entity {
         }
     }
 
-    /// When a planned end was decided that was told, and of which neither was told that it is not planned any more nor
-    /// that it came.
+    /// When a planned end was decided that was told and still stands: neither has it come, nor was it taken back, nor has
+    /// the subscription begun or gone on since. A trial that ends in between is no new decision.
     pub fn decided(&self) -> Option<Time> {
-        let (decided, _) = self.last.get(CANCEL_SCHEDULED)?;
-        let is_over = |kind: &&str| self.last.get(*kind).is_some_and(|(at, _)| at >= decided);
-        let stands = ![CANCEL_UNSCHEDULED, CANCELED].iter().any(is_over);
-        stands.then_some(*decided)
+        let last = |kind| self.last.get(kind).map(|(at, _)| *at);
+        let decided = last(CANCEL_SCHEDULED)?;
+        let is_told_by = |kind| last(kind).is_some_and(|at| at >= decided);
+        let is_over = [CANCEL_UNSCHEDULED, "subscription.canceled"].into_iter().any(is_told_by);
+        let lives = |kind| last(kind).is_some_and(|at| at > decided);
+        let is_signed = lives("subscription.activated") && !is_told_by("subscription.trial_ended");
+        (!is_over && !is_signed && !lives("subscription.resumed")).then_some(decided)
     }
 }
 
@@ -182,5 +191,27 @@ mod tests {
             assert_eq!(says_the_same(first.as_bytes(), other.as_bytes()), same, "{other}");
         }
         assert!(!says_the_same(b"no JSON", b"nor this"));
+    }
+
+    #[test]
+    fn a_decision_stands_until_the_end_or_until_the_subscription_goes_on() {
+        for (told, stands) in [
+            (&[("cancel_scheduled", 5)][..], true),
+            (&[("cancel_scheduled", 5), ("cancel_unscheduled", 5)], false),
+            (&[("cancel_scheduled", 5), ("canceled", 9)], false),
+            (&[("canceled", 4), ("cancel_scheduled", 5), ("renewed", 9)], true),
+            (&[("cancel_scheduled", 5), ("activated", 5)], true),
+            (&[("cancel_scheduled", 5), ("activated", 6)], false),
+            (&[("cancel_scheduled", 5), ("trial_ended", 6), ("activated", 6)], true),
+            (&[("trial_ended", 4), ("cancel_scheduled", 5), ("activated", 6)], false),
+            (&[("cancel_scheduled", 5), ("resumed", 6)], false),
+            (&[("activated", 6)], false),
+        ] {
+            let mut entity = Entity::default();
+            for (kind, at) in told {
+                entity.note(&format!("subscription.{kind}"), Time::from_secs(*at), EventId([0; 16]));
+            }
+            assert_eq!(entity.decided().is_some(), stands, "{told:?}");
+        }
     }
 }

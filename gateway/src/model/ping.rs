@@ -67,6 +67,7 @@ pub fn ping(endpoint: EndpointId, now: Time, random: u128) -> (NewWebhook, Dispa
         kind: KIND.to_owned(),
         json: json.into(),
         entity: None,
+        object: None,
         occurred_at: now,
         dropped: None,
         endpoints: vec![endpoint],

@@ -6,7 +6,7 @@
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
-/// Arrays and objects may stand in each other this deep: the limit of `serde_json`, which plugins read with.
+/// Arrays and objects may stand in each other this deep: the limit of `serde_json`.
 pub const DEPTH_MAX: usize = 128;
 
 /// A JSON value that holds no other.
@@ -41,7 +41,8 @@ pub fn find<'a>(json: &'a str, pointer: &str) -> Option<&'a str> {
 }
 
 /// The JSON texts of all values that a pointer may be taken to mean, slices of `json` in its order: along its path every
-/// member of a key that stands twice, and in an array, where a step is no index, that step of every element.
+/// member of a key that stands twice, and in an array, where a step is no index, that step of every element. The text may
+/// be as deep as it likes.
 pub fn find_all<'a>(json: &'a str, pointer: &str) -> Vec<&'a str> {
     let mut found = vec![json.trim_matches(is_space)];
     if pointer.is_empty() {
@@ -57,7 +58,7 @@ pub fn find_all<'a>(json: &'a str, pointer: &str) -> Vec<&'a str> {
 
 /// What a step leads to from `value`.
 fn step<'a>(value: &'a str, token: &str) -> Vec<&'a str> {
-    let Some(mut children) = Children::of(value, DEPTH_MAX) else { return Vec::new() };
+    let Some(mut children) = Children::of(value, usize::MAX) else { return Vec::new() };
     if children.is_object {
         return members(value, token).collect();
     }
@@ -69,7 +70,7 @@ fn step<'a>(value: &'a str, token: &str) -> Vec<&'a str> {
 
 /// The members of an object that are called `name`.
 fn members<'a>(object: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
-    let children = Children::of(object, DEPTH_MAX).filter(|children| children.is_object);
+    let children = Children::of(object, usize::MAX).filter(|children| children.is_object);
     let called = children.into_iter().flatten().filter(move |child| child.is_called(name));
     called.map(|child| child.value)
 }
@@ -104,11 +105,16 @@ pub fn problem(json: &[u8]) -> Option<String> {
         Ok(text) => text,
         Err(error) => return Some(format!("not UTF-8 from byte {} on", error.valid_up_to())),
     };
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+    if let Err(error) = json_however_deep(text) {
         return Some(error.to_string());
     }
     let value = text.trim_matches(is_space);
     value_end(value.as_bytes(), 0, DEPTH_MAX).is_none().then(|| format!("nested deeper than {DEPTH_MAX}"))
+}
+
+/// Whether `text` is JSON, however deep; else why not.
+pub fn json_however_deep(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str(text).map(|IgnoredAny| ())
 }
 
 /// A member of an object or an element of an array.

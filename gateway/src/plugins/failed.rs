@@ -32,6 +32,11 @@ impl Failed {
     pub fn is_final(&self) -> bool {
         matches!(self.source, CallError::Invalid(_))
     }
+
+    /// Whether it was one of the plugin's limits.
+    pub fn is_limit(&self) -> bool {
+        matches!(self.source, CallError::Limit(_))
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::subscription::{Cancellation, Subscription};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Defines [`Draft`] and [`Event`] with the fields they share.
@@ -106,7 +107,7 @@ draft_and_event! {
         provider_delivery_id: Option<String>,
         /// When the gateway accepted the webhook.
         received_at: Time,
-        /// `provider:source:` and the id of the subscription, else the customer, else the object.
+        /// `provider:source:` and the id of the subscription, else the customer, else the object ([`Event::about`]).
         ordering_key: String,
         /// How the sender proved itself.
         verified: Verified,
@@ -313,9 +314,57 @@ impl Event {
         self.occurred_at.unwrap_or(self.received_at)
     }
 
-    /// The id of the entity it is about: the subscription's, else the customer's.
-    pub fn entity(&self) -> Option<&str> {
-        let subscription = self.subscription.as_ref().and_then(|s| s.id.as_deref());
-        subscription.or_else(|| self.customer.as_ref().and_then(|c| c.id.as_deref().or(c.email.as_deref())))
+    /// The id of the entity it is about: the subscription's, else the customer's, else the customer's e-mail address, which
+    /// is the same in upper and lower case.
+    pub fn entity(&self) -> Option<Cow<'_, str>> {
+        let subscription = self.subscription.as_ref().and_then(|subscription| subscription.id.as_deref());
+        let customer = self.customer.as_ref();
+        let id = subscription.or_else(|| customer?.id.as_deref()).map(Cow::Borrowed);
+        id.or_else(|| Some(Cow::Owned(customer?.email.as_ref()?.trim().to_lowercase())))
+    }
+
+    /// The id of the object that its type is of, where an entity may have many: of `invoice.*` the invoice's, of
+    /// `payment.*` that of the invoice it pays, else the payment's. `None` for what is about the subscription or the
+    /// customer itself, and where the provider does not tell.
+    pub fn object(&self) -> Option<&str> {
+        fn of(object: &Option<Box<Object>>) -> Option<&str> {
+            object.as_ref()?.id.as_deref()
+        }
+        let invoice = || self.invoice.as_ref()?.id.as_deref();
+        let payment = || self.payment.as_ref()?.id.as_deref();
+        match self.kind.split('.').next()? {
+            "invoice" => invoice(),
+            "payment" => invoice().or_else(payment),
+            "refund" => self.refund.as_ref().and_then(|refund| refund.id.as_deref()).or_else(payment),
+            "dispute" => self.dispute.as_ref().and_then(|dispute| dispute.id.as_deref()).or_else(payment),
+            "credit_note" => self.credit_note.as_ref()?.id.as_deref(),
+            "payment_method" => self.payment_method.as_ref()?.id.as_deref(),
+            "payout" => of(&self.payout).or_else(invoice),
+            "checkout" => of(&self.checkout),
+            "wallet" => of(&self.wallet),
+            "usage" => of(&self.usage),
+            "entitlement" => of(&self.entitlement),
+            "license" => of(&self.license),
+            "meter" => of(&self.meter),
+            "product" => of(&self.product),
+            "account" => of(&self.account),
+            "api_key" => of(&self.api_key),
+            "document" => of(&self.document),
+            "payee" => of(&self.payee),
+            "notification" => of(&self.notification),
+            "fee" => of(&self.fee),
+            "integration" => of(&self.integration),
+            _ => None,
+        }
+    }
+
+    /// What [`Event::ordering_key`] ends with: the entity, else the invoice, else the object, else the event's own id,
+    /// the provider's where it gives one.
+    pub fn about(&self) -> Cow<'_, str> {
+        self.entity().unwrap_or_else(|| {
+            let invoice = self.invoice.as_ref().and_then(|invoice| invoice.id.as_deref());
+            let object = invoice.or_else(|| self.object()).or(self.provider_event_id.as_deref());
+            Cow::Borrowed(object.unwrap_or(&self.id))
+        })
     }
 }

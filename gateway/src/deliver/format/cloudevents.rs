@@ -6,6 +6,7 @@ use crate::model::Time;
 use http::HeaderValue;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/cloudevents+json");
 
@@ -19,7 +20,7 @@ struct Body<'a> {
     time: Time,
     /// The subscription, else the customer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
     /// Of the extension "partitioning": what has to stay in order has the same.
     partitionkey: &'a str,
     datacontenttype: &'static str,

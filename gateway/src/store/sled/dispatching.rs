@@ -202,7 +202,7 @@ impl Plan {
             pieces.extend(value.pieces.clone());
             let entity = event.entity.as_deref().map(|entity| keys::entity_hash(&source, entity));
             let about = entity.map(|entity| AboutRow {
-                topic: keys::topic(&entity, &event.kind),
+                topic: keys::topic(&entity, &event.kind, event.object.as_deref()),
                 occurred_at: event.occurred_at,
                 place: None,
             });
@@ -547,6 +547,7 @@ mod tests {
                 kind: "invoice.paid".into(),
                 json: json.clone(),
                 entity: None,
+                object: None,
                 occurred_at: Time::from_secs(1),
                 dropped: None,
                 endpoints: endpoints.to_vec(),

@@ -209,12 +209,13 @@ pub(super) fn entity_hash(source: &str, entity: &str) -> [u8; 16] {
     *hash.first_chunk().expect("a SHA-256 has 32 bytes")
 }
 
-/// An entity and the family of a canonical type: of what one event can be older than another. It begins as the entity
-/// does.
-pub(super) fn topic(entity: &[u8; 16], kind: &str) -> [u8; 16] {
+/// An entity, the family of a canonical type, and the object of it where an entity may have many: of what one event can
+/// be older than another. It begins as the entity does.
+pub(super) fn topic(entity: &[u8; 16], kind: &str, object: Option<&str>) -> [u8; 16] {
     let family = kind.split('.').next().unwrap_or_default();
     let mut topic = *entity;
-    topic[12..].copy_from_slice(&Sha256::digest(family.as_bytes())[..4]);
+    let hash = Sha256::new().chain_update(family).chain_update([0]).chain_update(object.unwrap_or_default());
+    topic[12..].copy_from_slice(&hash.finalize()[..4]);
     topic
 }
 
@@ -511,8 +512,17 @@ mod tests {
     fn entities_of_two_sources_do_not_meet() {
         assert_ne!(entity("ab", "c"), entity("a", "bc"));
         let [ab, a] = [entity_hash("ab", "c"), entity_hash("a", "bc")];
-        assert_ne!(topic(&ab, "invoice.paid"), topic(&a, "invoice.paid"));
-        assert_ne!(topic(&ab, "invoice.paid"), topic(&ab, "payment.failed"));
-        assert_eq!(topic(&ab, "invoice.paid"), topic(&ab, "invoice.voided"));
+        assert_ne!(topic(&ab, "invoice.paid", None), topic(&a, "invoice.paid", None));
+    }
+
+    #[test]
+    fn a_topic_is_a_family_and_one_object_of_it() {
+        let of = |kind, object| topic(&[7; 16], kind, object);
+        assert_eq!(of("invoice.paid", Some("in_1")), of("invoice.voided", Some("in_1")));
+        assert_ne!(of("invoice.paid", Some("in_1")), of("invoice.paid", Some("in_2")));
+        assert_ne!(of("invoice.paid", Some("in_1")), of("invoice.paid", None));
+        assert_ne!(of("invoice.paid", Some("in_1")), of("payment.failed", Some("in_1")));
+        assert_ne!(of("invoice.paid", None), of("payment.failed", None));
+        assert_eq!(of("invoice.paid", None)[..12], [7; 12]);
     }
 }

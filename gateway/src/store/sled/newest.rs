@@ -1,4 +1,5 @@
-//! What an endpoint has taken last of an entity and a family of types, by when it happened: it is in the entity's row.
+//! What an endpoint has taken last of a topic (of an entity a family of types, and the object of it), by when it happened:
+//! it is in the entity's row.
 //!
 //! The rows are the truth. Whoever is handed a delivery must be told what was taken up to then without a read of the
 //! tree, which may wait for the disk: so a delivery that is ready in memory knows the row as it was when it
@@ -14,6 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most rows that are kept in memory.
 const KEPT_MAX: usize = 8192;
+
+/// Most topics that the row of an entity keeps, of all endpoints together: an entity has ever more invoices. What
+/// happened longest ago is forgotten first.
+const TOPICS_MAX: usize = 32;
 
 /// What was taken since.
 #[derive(Default)]
@@ -95,13 +100,13 @@ fn read(view: &View<'_>, endpoint: EndpointId, about: &AboutRow) -> Result<Optio
     let row: Option<EntityRow> = view.read("entity", &keys::entity_of(&about.topic))?;
     let of = place(endpoint, about);
     let newest = row.into_iter().flat_map(|row| row.newest);
-    Ok(newest.filter(|(family, by, _)| (*family, *by) == of).map(|(.., newest)| newest).next())
+    Ok(newest.filter(|(topic, by, _)| (*topic, *by) == of).map(|(.., newest)| newest).next())
 }
 
-/// Where it is in the row: the family and the beginning of the endpoint's id.
+/// Where it is in the row: what the topic has beside the entity, and the beginning of the endpoint's id.
 fn place(endpoint: EndpointId, about: &AboutRow) -> ([u8; 4], [u8; 4]) {
-    let family = about.topic.last_chunk().copied().expect("a topic has 16 bytes");
-    (family, endpoint.0.first_chunk().copied().expect("an id has 16 bytes"))
+    let topic = about.topic.last_chunk().copied().expect("a topic has 16 bytes");
+    (topic, endpoint.0.first_chunk().copied().expect("an id has 16 bytes"))
 }
 
 /// An endpoint has taken an event, perhaps anew and of another time. Answers the row if it is the newest now.
@@ -114,11 +119,15 @@ pub(super) fn taken(
     let taken = NewestRow { at: about.occurred_at, event };
     let key = keys::entity_of(&about.topic);
     let mut row: EntityRow = view.read("entity", &key)?.unwrap_or_default();
-    let (family, by) = place(endpoint, about);
-    match row.newest.iter_mut().find(|newest| (newest.0, newest.1) == (family, by)) {
+    let (topic, by) = place(endpoint, about);
+    match row.newest.iter_mut().find(|newest| (newest.0, newest.1) == (topic, by)) {
         Some((.., before)) if before.at > taken.at && before.event != event => return Ok(None),
         Some((.., before)) => *before = taken,
-        None => row.newest.push((family, by, taken)),
+        None => row.newest.push((topic, by, taken)),
+    }
+    if row.newest.len() > TOPICS_MAX {
+        let oldest = (0..row.newest.len()).min_by_key(|n| row.newest[*n].2.at);
+        oldest.map(|n| row.newest.swap_remove(n));
     }
     view.write(key, &row)?;
     Ok(Some(taken))
@@ -128,6 +137,23 @@ pub(super) fn taken(
 mod tests {
     use super::*;
     use billhook_event::Time;
+
+    #[test]
+    fn what_happened_longest_ago_is_forgotten_first() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let app = EndpointId::derive("app");
+        let about = |n: usize| {
+            let topic = keys::topic(&[1; 16], "invoice.paid", Some(&n.to_string()));
+            AboutRow { topic, occurred_at: Time::from_secs(n as u64), place: None }
+        };
+        let mut view = View::of(&db);
+        for n in (1..=TOPICS_MAX + 1).rev() {
+            taken(&mut view, app, &about(n), EventId([n as u8; 16])).unwrap();
+        }
+        let known = |n| read(&view, app, &about(n)).unwrap().map(|row| row.event);
+        assert_eq!((known(1), known(2)), (None, Some(EventId([2; 16]))));
+        assert_eq!(known(TOPICS_MAX + 1), Some(EventId([TOPICS_MAX as u8 + 1; 16])));
+    }
 
     #[test]
     fn what_was_forgotten_is_read_again() {

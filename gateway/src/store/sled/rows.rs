@@ -7,7 +7,7 @@ use super::keys;
 use super::pack::pack;
 use crate::model::attempt::{Attempt, Outcome};
 use crate::model::delivery::{Delivery, DeliveryState};
-use crate::model::dispatch::{Entity, Note, Run, Shadowed};
+use crate::model::dispatch::{Entity, Note, Remembered, Run, Shadowed};
 use crate::model::endpoint::{By, Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, WebhookId};
 use crate::model::refused::{Presented, RefusedHead};
@@ -167,7 +167,7 @@ pub(super) struct DeliveryRow {
 /// What a delivery is about, in hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AboutRow {
-    /// The source, the entity and the family of the type.
+    /// The source, the entity, the family of the type, and the object of it.
     pub(super) topic: [u8; 16],
     /// When its event happened.
     #[serde(with = "millis")]
@@ -188,11 +188,11 @@ pub(super) struct PlaceRow {
 pub(super) struct EntityRow {
     #[serde(with = "EntityDef")]
     pub(super) entity: Entity,
-    /// By the family of types, and the beginning of the endpoint's id.
+    /// By what a topic has beside the entity, and the beginning of the endpoint's id.
     pub(super) newest: Vec<([u8; 4], [u8; 4], NewestRow)>,
 }
 
-/// What an endpoint has taken last of a family of types.
+/// What an endpoint has taken last of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NewestRow {
     /// When it happened.
@@ -502,6 +502,7 @@ struct RunDef {
     now: Time,
     notes: Vec<Note>,
     shadow: Option<Shadowed>,
+    known: BTreeMap<String, Remembered>,
 }
 
 #[derive(Serialize, Deserialize)]

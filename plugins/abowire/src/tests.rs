@@ -360,7 +360,13 @@ fn the_manifest_lists_the_catalogue_and_hides_the_secrets() {
     let provider = &manifest["provider"][0];
     check::catalogue(MANIFEST, CATALOGUE);
     let pointers = provider["secret_pointers"].as_array().unwrap();
-    assert!(pointers.iter().any(|pointer| pointer.as_str() == Some("/destination")));
+    let is_hidden = |path: &str| pointers.iter().any(|pointer| pointer.as_str() == Some(path));
+    assert!(is_hidden("/destination"));
+    for field in ["key", "apiKey", "secret", "secretKey", "token", "settings/payments/providers"] {
+        for payload in ["payload", "previousPayload"] {
+            assert!(is_hidden(&format!("/{payload}/{field}")), "{payload} {field}");
+        }
+    }
 }
 
 fn providers() -> Option<PathBuf> {

@@ -382,6 +382,32 @@ fn the_manifest_lists_the_catalogue() {
     assert_eq!(listed, known);
 }
 
+#[test]
+fn tax_forms_and_accounts_are_not_stored_and_not_read() {
+    let manifest: toml::Table = MANIFEST.parse().unwrap();
+    let pointers = manifest["provider"][0]["secret_pointers"].as_array().unwrap();
+    let account = json!({ "bankName": "Bank", "accountNumber": "hush", "routingNumber": "hush" });
+    let contractor = json!({
+        "formW9Data": { "ssn": "hush", "ein": "hush", "dob": "hush" },
+        "achCreditAccount": account, "internationalWireAccount": account,
+    });
+    let mut object = invoice(&json!({ "paidAt": "2026-07-04T00:00:00.000Z" }));
+    object.as_object_mut().unwrap().extend(contractor.as_object().unwrap().clone());
+    object["memberClient"] = contractor;
+    object["bankTransferInfo"] = account.clone();
+    object["internationalBankTransferInfo"] = account;
+    for body in [envelope("InvoicePaid", &object), object] {
+        let mut stored = body.clone();
+        for pointer in pointers {
+            if let Some(secret) = stored.pointer_mut(pointer.as_str().unwrap()) {
+                *secret = json!("***");
+            }
+        }
+        assert!(!stored.to_string().contains("hush"), "{stored}");
+        assert_eq!(objects(&read(&stored)), objects(&read(&body)));
+    }
+}
+
 fn providers() -> Option<PathBuf> {
     let dir = std::env::var_os("BILLHOOK_PROVIDERS_DIR").map(PathBuf::from);
     if dir.is_none() {

@@ -117,7 +117,7 @@ fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static str {
 fn semantic_key(draft: &Draft, verb: &str, id: &str) -> Option<String> {
     let key = format!("{}:{id}", draft.kind);
     match (verb, draft.occurred_at) {
-        ("created" | "attached" | "revoked" | "succeeded" | "failed", _) => Some(key),
+        ("created" | "attached" | "revoked" | "succeeded", _) => Some(key),
         ("unmapped", _) | (_, None) => None,
         (_, Some(at)) => Some(format!("{key}:{at}")),
     }

@@ -283,6 +283,12 @@ fn one_fact_told_in_both_formats_has_one_key() {
     );
     assert_eq!(key(&v2("customer.updated", &customer, None)), None);
     assert_eq!(key(&v1("payment:accepted", &json!({}))), None);
+    // A payment may be declined again.
+    let payment = json!({ "id": "pay_1" });
+    let mut declined = v1("payment:declined", &payment);
+    assert_eq!(key(&declined).as_deref(), Some("payment.failed:pay_1:2026-05-06T07:08:09.100Z"));
+    declined["timestamp"] = json!(null);
+    assert_eq!(key(&declined), None);
 }
 
 #[test]

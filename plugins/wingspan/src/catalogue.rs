@@ -71,10 +71,10 @@ impl Entry {
         !matches!(self.about, About::Document(_) | About::Payee(_))
     }
 
-    /// Whether it may happen to one invoice again and again: its field is an array.
-    pub(crate) fn repeats(&self) -> bool {
-        ["PaymentFailed", "PaymentRetried", "EmailReceived", "EmailViewed", "SentManually"]
-            .contains(&self.name)
+    /// Whether it happens to an invoice once. Of all else there may be a second, whose time takes the place of the first
+    /// one's where its field is no array: a payout that fails again, or another refund in part.
+    pub(crate) fn happens_once(&self) -> bool {
+        ["Opened", "Paid", "MarkedPaid", "Cancelled"].contains(&self.name)
     }
 }
 

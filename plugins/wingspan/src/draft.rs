@@ -172,11 +172,11 @@ fn status(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Option<&'static
     })
 }
 
-/// The same for both sides of an invoice, which tell the same fact. `None` where the fact repeats and the time that
-/// would tell one from the next is missing.
+/// The same for both sides of an invoice, which tell the same fact. `None` where the fact may repeat and the time
+/// that would tell one from the next is missing.
 fn semantic_key(entry: &Entry, id: &str, at: Option<Time>) -> Option<String> {
     let key = format!("{}:{id}:{}", entry.kind, entry.name);
-    if entry.repeats() { at.map(|at| format!("{key}:{at}")) } else { Some(key) }
+    if entry.happens_once() { Some(key) } else { at.map(|at| format!("{key}:{at}")) }
 }
 
 fn direction(side: Side) -> &'static str {

@@ -1,6 +1,6 @@
 //! What the normalizer makes of bodies.
 
-use crate::catalogue::{CATALOGUE, Side};
+use crate::catalogue::{CATALOGUE, Entry, Side};
 use crate::{MANIFEST, Wingspan};
 use billhook_plugin::model::kind;
 use billhook_plugin::testing::{self, Sample};
@@ -225,6 +225,23 @@ fn of_an_array_the_last_time_counts() {
     for none in [json!([]), json!([null, {}]), json!("soon"), json!(null)] {
         let draft = read(&envelope("InvoicePaymentFailed", &invoice(&json!({ "paymentFailedAt": none }))));
         assert_eq!((draft.occurred_at, draft.semantic_key), (None, None), "{none}");
+    }
+}
+
+#[test]
+fn what_may_happen_twice_has_a_key_for_each_time() {
+    let key = |name: &str, at: &str, entry: &Entry| {
+        read(&envelope(name, &invoice(&json!({ field(entry.name): at })))).semantic_key
+    };
+    for entry in CATALOGUE.iter().filter(|entry| entry.is_of_invoice()) {
+        let [incoming, outgoing] = Side::ALL.map(|side| format!("{}{}", side.name(), entry.name));
+        let first = key(&incoming, "2026-07-01T00:00:00.000Z", entry);
+        let second = key(&incoming, "2026-07-08T00:00:00.000Z", entry);
+        assert!(first.is_some(), "{incoming}");
+        assert_eq!(key(&outgoing, "2026-07-01T00:00:00.000Z", entry), first, "one fact from both sides");
+        let is_once = ["Opened", "Paid", "MarkedPaid", "Cancelled"].contains(&entry.name);
+        assert_eq!(first == second, is_once, "{incoming}: {second:?}");
+        assert_eq!(key(&incoming, "soon", entry).is_some(), is_once, "{incoming} without a time");
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
         kind: envelope.entry.map_or("provider.unmapped", |entry| entry.kind).to_owned(),
         provider_event_type: envelope.name.clone(),
         provider_event_id: envelope.id.clone(),
-        thin: object.iter().all(|(name, _)| name == "id" || name.ends_with("Id")),
+        thin: envelope.is_thin(),
         ..Draft::default()
     };
     let mut notes = envelope.notes.clone();

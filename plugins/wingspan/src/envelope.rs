@@ -1,7 +1,7 @@
 //! Finds the event's name and its object in a body.
 //!
-//! A body is an envelope `{eventId, eventType, resourceType?, resourceId?, data}`, or the invoice itself, whose newest
-//! entry in `events` then says what happened.
+//! A body is an envelope `{eventId, eventType, resourceType?, resourceId?, data}`, or the invoice itself, with or without
+//! the envelope's members beside its own. Where nothing names the event, the newest entry in `events` says what happened.
 
 use crate::catalogue::{self, ACCEPTED_IN_DISPUTE, CATALOGUE, Entry, Side};
 use billhook_plugin::{Failure, Fields, Json, Notes, Time};
@@ -30,10 +30,15 @@ pub(crate) struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Reads a body. `outside` is the name that the source's rule found outside of it.
     pub(crate) fn read(body: Fields<'a>, outside: Option<&str>) -> Result<Envelope<'a>, Failure> {
-        let is_wrapped = ["eventType", "eventId", "data"].iter().any(|member| body.get(member).is_some());
-        let object = if is_wrapped { body.fields("data").unwrap_or_default() } else { body.clone() };
-        let events = object.fields("events").unwrap_or_default();
         let mut notes = Notes::default();
+        let data = body.get("data");
+        let object = data.and_then(Json::fields).unwrap_or_else(|| {
+            if let Some(odd) = data {
+                notes.add(format!("`data` is {}, not an object: the body itself is read", odd.kind()));
+            }
+            body.clone()
+        });
+        let events = object.fields("events").unwrap_or_default();
 
         let outside = outside.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
         let inside = body.text("eventType");
@@ -60,8 +65,10 @@ impl<'a> Envelope<'a> {
             "MemberAccepted" if last(&events, "disputedAt").is_some() => &ACCEPTED_IN_DISPUTE,
             _ => entry,
         });
-        let resource_type = body.text("resourceType");
-        let side = found.and_then(|(side, _)| side).or_else(|| Side::of(&resource_type?));
+        let side = found
+            .and_then(|(side, _)| side)
+            .or_else(|| Side::of(&body.text("resourceType")?))
+            .or_else(|| object.get("payableId").map(|_| Side::Payable));
         Ok(Envelope {
             name,
             entry,
@@ -72,6 +79,12 @@ impl<'a> Envelope<'a> {
             events,
             notes,
         })
+    }
+
+    /// Whether the object holds ids alone; the envelope's own members tell nothing of it.
+    pub(crate) fn is_thin(&self) -> bool {
+        let tells_nothing = |name: &str| ["id", "eventType", "resourceType", "data"].contains(&name);
+        self.object.iter().all(|(name, _)| tells_nothing(name) || name.ends_with("Id"))
     }
 
     /// When the event happened: what the field of its row says, of an array the last.

@@ -147,11 +147,21 @@ fn a_row_says_what_its_note_says() {
 fn a_paid_invoice_comes_in_and_a_paid_payable_goes_out() {
     let paid =
         invoice(&json!({ "openedAt": "2026-07-01T08:00:00.000Z", "paidAt": "2026-07-04T09:30:00.000Z" }));
+    let mut payable = paid.clone();
+    payable["payableId"] = json!("pbl_1");
     let cases = [
         (envelope("InvoicePaid", &paid), Some("inbound"), Some("cli_2")),
         (envelope("PayablePaid", &paid), Some("outbound"), None),
         (envelope("paidAt", &paid), None, Some("cli_2")),
         (json!({ "eventType": "paidAt", "resourceType": "payable", "data": paid }), Some("outbound"), None),
+        (envelope("paidAt", &payable), Some("outbound"), None),
+        (payable.clone(), Some("outbound"), None),
+        (envelope("InvoicePaid", &payable), Some("inbound"), Some("cli_2")),
+        (
+            json!({ "eventType": "paidAt", "resourceType": "Invoice", "data": payable }),
+            Some("inbound"),
+            Some("cli_2"),
+        ),
         (
             json!({ "eventType": "InvoicePaid", "resourceType": "Payable", "data": paid }),
             Some("inbound"),
@@ -329,6 +339,35 @@ fn an_envelope_of_ids_is_thin() {
     assert!(draft.thin);
     assert_eq!(draft.payee.unwrap().id.as_deref(), Some("mc_1"));
     assert_eq!(draft.invoice, None);
+}
+
+#[test]
+fn without_data_the_body_itself_is_read() {
+    let object = invoice(&json!({ "paidAt": "2026-07-03T00:00:00.000Z" }));
+    let wrapped = read(&envelope("InvoicePaid", &object));
+    let cases = [
+        (json!(null), None),
+        (json!("inv_77"), Some("`data` is a string, not an object: the body itself is read")),
+        (json!([{}]), Some("`data` is an array, not an object: the body itself is read")),
+    ];
+    for (data, warning) in cases {
+        let mut body = object.clone();
+        body["eventId"] = json!("ev_9");
+        body["eventType"] = json!("InvoicePaid");
+        body["resourceType"] = json!("Invoice");
+        body["data"] = data;
+        let mut draft = read(&body);
+        assert_eq!(std::mem::take(&mut draft.warnings), Vec::from_iter(warning), "{body}");
+        assert_eq!(json!(draft), json!(wrapped), "{body}");
+
+        for member in object.as_object().unwrap().keys().filter(|member| !member.ends_with("Id")) {
+            body.as_object_mut().unwrap().remove(member);
+        }
+        assert!(read(&body).thin, "{body}");
+    }
+    let mut unnamed = object;
+    unnamed["eventId"] = json!("ev_9");
+    assert_eq!(read(&unnamed).provider_event_type, "paidAt");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Puts a draft together.
 
+use crate::billing;
 use crate::catalogue::{About, Entry, Side};
 use crate::envelope::Envelope;
 use billhook_plugin::model::{Customer, Dispute, Invoice, Object, Payment, Refund};
@@ -38,14 +39,14 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
         // An estimate is about the future, and when it was made is not told.
         draft.occurred_at = at.filter(|_| entry.kind != "payout.estimated");
         draft.semantic_key = id.and_then(|id| semantic_key(entry, &id, at));
-        fill(&mut draft, envelope, entry, amount);
+        fill(&mut draft, envelope, entry, amount, &mut notes);
     }
     draft.warnings = notes.into_warnings();
     draft
 }
 
 /// Fills the blocks of an event's row.
-fn fill(draft: &mut Draft, envelope: &Envelope<'_>, entry: &Entry, amount: Option<Money>) {
+fn fill(draft: &mut Draft, envelope: &Envelope<'_>, entry: &Entry, amount: Option<Money>, notes: &mut Notes) {
     let payment = |status: &str| Payment {
         status: text(status),
         direction: envelope.side.map(|side| direction(side).to_owned()),
@@ -62,15 +63,17 @@ fn fill(draft: &mut Draft, envelope: &Envelope<'_>, entry: &Entry, amount: Optio
                 ..Object::default()
             }));
         }
-        About::Payment(status) => {
-            let failures = if status == "failed" { envelope.count(entry) } else { None };
-            draft.payment = Some(Box::new(Payment { attempt_count: failures, ..payment(status) }));
+        About::Payment("failed") => {
+            let failed = Payment { attempt_count: envelope.count(entry), ..payment("failed") };
+            draft.payment = Some(Box::new(billing::failed(&envelope.object, failed, notes)));
         }
+        About::Payment(status) => draft.payment = Some(Box::new(payment(status))),
         About::SettledElsewhere => {
             draft.payment = Some(Box::new(Payment { method: text("out_of_band"), ..payment("succeeded") }));
         }
         About::Refund => {
-            draft.refund = Some(Box::new(Refund { status: text("succeeded"), ..Refund::default() }))
+            let amount = billing::refunded(&envelope.object, notes);
+            draft.refund = Some(Box::new(Refund { status: text("succeeded"), amount, ..Refund::default() }));
         }
         About::Payout { status, instant } => {
             let is_ahead = matches!(status, "estimated" | "started");

@@ -2,10 +2,12 @@
 //!
 //! Wingspan calls an event by the side it is told from and the row of its table (`InvoicePaid`, `PayablePaid`), or by
 //! the field of an invoice's `events` that the row stands for (`payoutFailedAt`). [`catalogue`] knows both spellings,
-//! [`envelope`] finds the name and the object, [`draft`] puts the draft together.
+//! [`envelope`] finds the name and the object, [`billing`] reads the payments and refunds that an invoice lists, [`draft`]
+//! puts the draft together.
 
 pub mod catalogue;
 
+mod billing;
 mod draft;
 mod envelope;
 #[cfg(test)]

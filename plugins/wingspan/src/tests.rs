@@ -1,5 +1,7 @@
 //! What the normalizer makes of bodies.
 
+mod billing;
+
 use crate::catalogue::{CATALOGUE, Entry, Side};
 use crate::{MANIFEST, Wingspan};
 use billhook_plugin::model::kind;
@@ -526,6 +528,17 @@ fn any_body_gives_drafts_or_is_invalid() {
     let others = [
         Sample::new(paid.clone()),
         Sample::named("InvoicePaymentFailed", paid.clone()),
+        Sample::new(envelope(
+            "InvoicePaymentFailed",
+            &json!({
+                "currency": "USD",
+                "payments": [{ "paymentId": "p", "amount": 1.5, "sourceType": "Card", "status": "Failed", "statusReason": "CardExpired", "events": { "failedAt": "2026-07-03T00:00:00Z" } }],
+            }),
+        )),
+        Sample::new(envelope(
+            "InvoiceRefunded",
+            &json!({ "currency": "USD", "refundDestinations": [{ "amount": 1.5 }] }),
+        )),
         Sample::new(envelope(
             "MemberClient.Active",
             &json!({ "memberClientId": "mc_3", "status": "Active" }),

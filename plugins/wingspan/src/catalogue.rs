@@ -76,6 +76,11 @@ impl Entry {
     pub(crate) fn happens_once(&self) -> bool {
         ["Opened", "Paid", "MarkedPaid", "Cancelled"].contains(&self.name)
     }
+
+    /// What it is of an invoice that is in dispute.
+    pub(crate) fn in_dispute(&'static self) -> &'static Entry {
+        IN_DISPUTE.iter().find(|entry| entry.name == self.name).unwrap_or(self)
+    }
 }
 
 /// The row of an event's name in any spelling, and the side that the name tells.
@@ -163,6 +168,8 @@ pub const CATALOGUE: &[Entry] = &[
     message("SentPayoutMightBeDelayedToClient", "payout_delayed", "", "payer"),
 ];
 
-/// `MemberAccepted` of an invoice that is in dispute: the contractor took the resolution.
-pub(crate) const ACCEPTED_IN_DISPUTE: Entry =
-    dispute("MemberAccepted", "dispute.closed", "closed", "", "accepted_by_payee");
+/// What ends a dispute if there is one: the contractor takes the resolution, or the client declines.
+const IN_DISPUTE: &[Entry] = &[
+    dispute("MemberAccepted", "dispute.closed", "closed", "", "accepted_by_payee"),
+    dispute("ClientDeclined", "dispute.closed", "closed", "", "declined_by_payer"),
+];

@@ -3,7 +3,7 @@
 //! A body is an envelope `{eventId, eventType, resourceType?, resourceId?, data}`, or the invoice itself, with or without
 //! the envelope's members beside its own. Where nothing names the event, the newest entry in `events` says what happened.
 
-use crate::catalogue::{self, ACCEPTED_IN_DISPUTE, CATALOGUE, Entry, Side};
+use crate::catalogue::{self, CATALOGUE, Entry, Side};
 use billhook_plugin::{Failure, Fields, Json, Notes, Time};
 use std::cmp::Reverse;
 
@@ -61,30 +61,39 @@ impl<'a> Envelope<'a> {
         };
 
         let found = catalogue::find(&name);
-        let entry = found.map(|(_, entry)| match entry.name {
-            "MemberAccepted" if last(&events, "disputedAt").is_some() => &ACCEPTED_IN_DISPUTE,
-            _ => entry,
-        });
         let side = found
             .and_then(|(side, _)| side)
             .or_else(|| Side::of(&body.text("resourceType")?))
             .or_else(|| object.get("payableId").map(|_| Side::Payable));
-        Ok(Envelope {
+        let mut envelope = Envelope {
             name,
-            entry,
+            entry: found.map(|(_, entry)| entry),
             side,
             id: body.text("eventId"),
             resource: body.text("resourceId"),
             object,
             events,
             notes,
-        })
+        };
+        if let Some(entry) = envelope.entry
+            && envelope.is_in_dispute(envelope.at(entry))
+        {
+            envelope.entry = Some(entry.in_dispute());
+        }
+        Ok(envelope)
     }
 
     /// Whether the object holds ids alone; the envelope's own members tell nothing of it.
     pub(crate) fn is_thin(&self) -> bool {
         let tells_nothing = |name: &str| ["id", "eventType", "resourceType", "data"].contains(&name);
         self.object.iter().all(|(name, _)| tells_nothing(name) || name.ends_with("Id"))
+    }
+
+    /// Whether a dispute had begun at the time of the row, or ever if the row has none.
+    fn is_in_dispute(&self, at: Option<Time>) -> bool {
+        let mut begun =
+            ["disputedAt", "memberDisputedAt"].into_iter().filter_map(|field| last(&self.events, field));
+        begun.any(|begun| at.is_none_or(|at| begun <= at))
     }
 
     /// When the event happened: what the field of its row says, of an array the last.

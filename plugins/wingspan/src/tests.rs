@@ -273,16 +273,36 @@ fn an_estimated_deposit_lies_ahead() {
 }
 
 #[test]
-fn a_contractor_who_accepts_ends_a_dispute_if_there_is_one() {
-    let accepted = |events: Value| read(&envelope("InvoiceMemberAccepted", &invoice(&events)));
-    let plain = accepted(json!({ "memberAcceptedAt": "2026-07-04T00:00:00.000Z" }));
-    assert_eq!((plain.kind.as_str(), plain.dispute), ("invoice.approved", None));
-    let disputed = accepted(
-        json!({ "disputedAt": "2026-07-02T00:00:00.000Z", "memberAcceptedAt": "2026-07-04T00:00:00.000Z" }),
-    );
-    assert_eq!(disputed.kind, "dispute.closed");
-    assert_eq!(disputed.occurred_at, time("2026-07-04T00:00:00Z"));
-    assert_eq!(disputed.dispute.unwrap().reason.as_deref(), Some("accepted_by_payee"));
+fn who_accepts_or_declines_ends_a_dispute_if_there_is_one() {
+    let rows = [
+        ("MemberAccepted", "invoice.approved", "accepted_by_payee"),
+        ("ClientDeclined", "invoice.rejected", "declined_by_payer"),
+    ];
+    // The times of the row and of the disputes, and whether that ends one.
+    let cases = [
+        (Some("04"), json!({}), false),
+        (None, json!({}), false),
+        (Some("04"), json!({ "disputedAt": "2026-07-02" }), true),
+        (Some("04"), json!({ "memberDisputedAt": "2026-07-02" }), true),
+        (Some("04"), json!({ "memberDisputedAt": "2026-07-04" }), true),
+        (Some("04"), json!({ "disputedAt": ["2026-07-01", "2026-07-02"] }), true),
+        (Some("04"), json!({ "disputedAt": "2026-07-05" }), false),
+        (Some("04"), json!({ "memberDisputedAt": "2026-07-05" }), false),
+        (Some("04"), json!({ "disputedAt": "2026-07-05", "memberDisputedAt": "2026-07-02" }), true),
+        (Some("04"), json!({ "disputedAt": "soon" }), false),
+        (None, json!({ "disputedAt": "2026-07-05" }), true),
+    ];
+    for (name, otherwise, outcome) in rows {
+        for (day, disputes, ends) in &cases {
+            let mut events = disputes.clone();
+            events[field(name)] = json!(day.map(|day| format!("2026-07-{day}")));
+            let draft = read(&envelope(&format!("Payable{name}"), &invoice(&events)));
+            assert_eq!(draft.kind, if *ends { "dispute.closed" } else { otherwise }, "{name} {events}");
+            assert_eq!(draft.occurred_at, day.and_then(|day| time(&format!("2026-07-{day}"))));
+            let reason = draft.dispute.and_then(|dispute| dispute.reason);
+            assert_eq!(reason.as_deref(), ends.then_some(outcome), "{name} {events}");
+        }
+    }
 }
 
 #[test]

@@ -33,15 +33,15 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("product.created", "product.created"),
 ];
 
-/// The canonical type of a name. A name of the second format that is not listed is told by its resource, as long as it
-/// was created or updated: `paymentMethod.updated` is `payment_method.updated`.
+/// The canonical type of a name. A name of the second format that is not listed is told by its resource and what became
+/// of it, if that is a canonical type: `paymentMethod.updated` is `payment_method.updated`.
 pub(crate) fn kind_of(name: &str) -> &'static str {
     let listed = CATALOGUE.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
     listed.or_else(|| by_resource(name)).unwrap_or("provider.unmapped")
 }
 
 fn by_resource(name: &str) -> Option<&'static str> {
-    let (resource, verb @ ("created" | "updated")) = name.rsplit_once('.')? else { return None };
+    let (resource, verb) = name.rsplit_once('.')?;
     let resource = snake(resource);
     let family = match resource.as_str() {
         "subscriber" => "customer",

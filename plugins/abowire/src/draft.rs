@@ -1,10 +1,10 @@
 //! Puts the drafts together.
 
 use crate::Unit;
-use crate::catalogue::kind_of;
+use crate::change;
 use crate::envelope::Envelope;
 use crate::object::Read;
-use billhook_plugin::model::{Actor, Object};
+use billhook_plugin::model::{Actor, Object, Phase};
 use billhook_plugin::{Draft, Failure, Fields, Json};
 
 /// The most objects that one body may hold: as many drafts as the gateway takes from one call.
@@ -34,7 +34,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     let bare_id = payload.and_then(|payload| payload.text().map(|id| id.into_owned()));
     let none = Fields::default();
     let object = fields.as_ref().unwrap_or(&none);
-    let kind = refined(envelope, object);
+    let kind = change::refined(envelope, object);
     let (family, verb) = kind.split_once('.').unwrap_or((kind, ""));
     let mut read = Read { object, amounts, notes: envelope.notes.clone() };
     let mut draft = Draft {
@@ -52,7 +52,13 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     draft.customer = read.customer(family);
     let id = bare_id.or_else(|| object.text("id"));
     match family {
-        "subscription" => draft.subscription = Some(Box::new(read.subscription())),
+        "subscription" => {
+            let subscription = read.subscription();
+            draft.cancellation = change::cancellation(kind, &subscription);
+            let planned = draft.cancellation.as_ref().filter(|end| end.phase == Phase::Requested);
+            draft.effective_at = planned.and_then(|end| end.effective_at);
+            draft.subscription = Some(Box::new(subscription));
+        }
         "invoice" => draft.invoice = Some(Box::new(read.invoice())),
         "payment" => draft.payment = Some(Box::new(read.payment(kind))),
         "payment_method" => draft.payment_method = Some(Box::new(read.payment_method())),
@@ -94,22 +100,6 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     draft.semantic_key = id.and_then(|id| semantic_key(&draft, verb, &id));
     draft.warnings = read.notes.into_warnings();
     draft
-}
-
-/// The canonical type of the event about `object`: an update that shows another plan is a change of plan.
-fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static str {
-    let kind = kind_of(&envelope.name);
-    let before = envelope.previous.and_then(Json::fields);
-    let changed = |field: &str| {
-        let before = before.as_ref().and_then(|before| before.text(field));
-        before.is_some_and(|before| object.text(field).is_some_and(|now| now != before))
-    };
-    match kind {
-        "subscription.updated" if ["planId", "productId"].into_iter().any(changed) => {
-            "subscription.plan_changed"
-        }
-        _ => kind,
-    }
 }
 
 /// The same for both formats, where both tell the same fact. `None` for what may happen to an object again and again

@@ -1,10 +1,12 @@
 //! Reads Abowire's webhooks, in both of its formats, into canonical billing events.
 //!
-//! [`envelope`] brings both formats into one shape, [`catalogue`] knows the names, [`draft`] puts the drafts together:
-//! one for each element where the object is an array, as in `subscription:bulk-disable`.
+//! [`envelope`] brings both formats into one shape, [`catalogue`] knows the names, [`change`] what an update of a
+//! subscription shows, [`draft`] puts the drafts together: one for each element where the object is an array, as in
+//! `subscription:bulk-disable`.
 
 pub mod catalogue;
 
+mod change;
 mod draft;
 mod envelope;
 mod object;

@@ -1,6 +1,7 @@
 //! Reads the objects. Abowire publishes what only a few of them look like, so every field may be absent.
 
 use crate::Unit;
+use crate::change::status_of;
 use billhook_plugin::model::{
     Customer, Failure, Invoice, Object, Payment, PaymentMethod, Plan, Subscription,
 };
@@ -14,12 +15,12 @@ pub(crate) struct Read<'o, 'a> {
 }
 
 impl Read<'_, '_> {
-    /// When the object was made or changed, if that is the event.
+    /// When the object was made or, by what the event tells, changed.
     pub(crate) fn time_of_row(&self, verb: &str) -> Option<Time> {
         match verb {
             "created" | "attached" => self.object.time("createdAt"),
-            "updated" | "plan_changed" => self.object.time("updatedAt"),
-            _ => None,
+            "unmapped" => None,
+            _ => self.object.time("updatedAt"),
         }
     }
 
@@ -44,18 +45,7 @@ impl Read<'_, '_> {
 
     pub(crate) fn subscription(&mut self) -> Subscription {
         let provider_status = self.object.text("status");
-        let status = provider_status.as_deref().map(|status| match status.to_ascii_lowercase().as_str() {
-            "active" | "enabled" => "active",
-            "trial" | "trialing" => "trialing",
-            "pending" | "incomplete" => "incomplete",
-            "scheduled" => "scheduled",
-            "past_due" => "past_due",
-            "unpaid" => "unpaid",
-            "paused" => "paused",
-            "canceled" | "cancelled" => "canceled",
-            "expired" => "expired",
-            _ => "unknown",
-        });
+        let status = provider_status.as_deref().map(status_of);
         if status == Some("unknown") {
             self.notes.unknown("status", provider_status.as_deref().unwrap_or_default());
         }
@@ -71,6 +61,9 @@ impl Read<'_, '_> {
             provider_status,
             plan: (plan != Plan::default()).then_some(plan),
             started_at: self.object.time("startDate"),
+            current_period_start: self.object.time("currentPeriodStart"),
+            current_period_end: self.object.time("currentPeriodEnd"),
+            cancel_at_period_end: self.object.flag("cancelAtPeriodEnd"),
             ended_at: self.object.time("endDate").filter(|_| matches!(status, Some("canceled" | "expired"))),
             ..Subscription::default()
         }

@@ -2,6 +2,7 @@
 
 use crate::catalogue::kind_of;
 use crate::envelope::Envelope;
+use crate::object::reference;
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Subscription};
 use billhook_plugin::{Fields, Json};
 
@@ -15,8 +16,9 @@ pub(crate) fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static 
     }
     let status = |of: &Fields<'_>| of.text("status").map_or("unknown", |status| status_of(&status));
     let at_period_end = |of: &Fields<'_>| of.flag("cancelAtPeriodEnd");
-    let is_other = |field: &str| {
-        before.text(field).is_some_and(|before| object.text(field).is_some_and(|now| now != before))
+    let is_other = |name: &str| {
+        reference(&before, name)
+            .is_some_and(|before| reference(object, name).is_some_and(|now| now != before))
     };
     let lived = !matches!(status(&before), "canceled" | "expired" | "unknown");
     match (status(object), at_period_end(&before), at_period_end(object)) {
@@ -24,7 +26,7 @@ pub(crate) fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static 
         ("expired", ..) if lived => "subscription.expired",
         (_, Some(false), Some(true)) => "subscription.cancel_scheduled",
         (_, Some(true), Some(false)) => "subscription.cancel_unscheduled",
-        _ if ["planId", "productId"].into_iter().any(is_other) => "subscription.plan_changed",
+        _ if ["plan", "product"].into_iter().any(is_other) => "subscription.plan_changed",
         _ => kind,
     }
 }

@@ -33,8 +33,9 @@ impl Read<'_, '_> {
         let country = address.text("countryCode").or_else(|| person.text("countryCode"));
         let names: Vec<_> =
             ["firstName", "lastName"].into_iter().filter_map(|field| person.text(field)).collect();
+        let itself = if family == "customer" { self.object.text("id") } else { None };
         let customer = Customer {
-            id: person.text("id").or_else(|| self.first(&["customerId", "subscriberId"])),
+            id: itself.or_else(|| self.reference("customer")).or_else(|| self.reference("subscriber")),
             external_id: person.text("externalId"),
             email: person.text("email"),
             name: person.text("name").or_else(|| (!names.is_empty()).then(|| names.join(" "))),
@@ -50,8 +51,8 @@ impl Read<'_, '_> {
             self.notes.unknown("status", provider_status.as_deref().unwrap_or_default());
         }
         let plan = Plan {
-            id: self.object.text("planId"),
-            product_id: self.object.text("productId"),
+            id: self.reference("plan"),
+            product_id: self.reference("product"),
             quantity: self.object.whole("quantity"),
             ..Plan::default()
         };
@@ -70,7 +71,7 @@ impl Read<'_, '_> {
     }
 
     pub(crate) fn subscription_reference(&self) -> Option<Box<Subscription>> {
-        let id = self.object.text("subscriptionId")?;
+        let id = self.reference("subscription")?;
         Some(Box::new(Subscription { id: Some(id), ..Subscription::default() }))
     }
 
@@ -100,7 +101,7 @@ impl Read<'_, '_> {
     }
 
     pub(crate) fn invoice_reference(&self) -> Option<Box<Invoice>> {
-        let id = self.object.text("invoiceId")?;
+        let id = self.reference("invoice")?;
         Some(Box::new(Invoice { id: Some(id), ..Invoice::default() }))
     }
 
@@ -149,6 +150,10 @@ impl Read<'_, '_> {
         }
     }
 
+    fn reference(&self, name: &str) -> Option<String> {
+        reference(self.object, name)
+    }
+
     fn first(&self, fields: &[&str]) -> Option<String> {
         fields.iter().find_map(|field| self.object.text(field))
     }
@@ -167,6 +172,12 @@ impl Read<'_, '_> {
             }
         }
     }
+}
+
+/// The id of what an object refers to by `name`: `nameId`, or the id in `name`, or `name` itself.
+pub(crate) fn reference(object: &Fields<'_>, name: &str) -> Option<String> {
+    let id = object.text(&format!("{name}Id"));
+    id.or_else(|| object.fields(name)?.text("id")).or_else(|| object.text(name))
 }
 
 fn method_of(method: &str) -> &'static str {

@@ -359,6 +359,57 @@ fn a_cancellation_says_how_far_it_is_and_when_it_takes_effect() {
 }
 
 #[test]
+fn what_an_object_refers_to_is_read_in_every_form() {
+    let forms = |name: &str| {
+        let id = format!("{name}Id");
+        [
+            json!({ (id.as_str()): "x_1" }),
+            json!({ name: { "id": "x_1" } }),
+            json!({ name: "x_1" }),
+            json!({ (id.as_str()): "x_1", name: { "id": "x_2" } }),
+            json!({ (id.as_str()): "x_1", name: "x_2" }),
+            json!({ (id.as_str()): null, name: { "id": "x_1" } }),
+        ]
+    };
+    let cases = [
+        ("subscription.created", "customer", "/customer/id"),
+        ("subscription.created", "subscriber", "/customer/id"),
+        ("subscription.created", "plan", "/subscription/plan/id"),
+        ("subscription.created", "product", "/subscription/plan/product_id"),
+        ("payment.created", "invoice", "/invoice/id"),
+        ("payment.created", "subscription", "/subscription/id"),
+        ("invoice.created", "subscription", "/subscription/id"),
+    ];
+    for (event, name, path) in cases {
+        for payload in forms(name) {
+            let objects = objects(&one(&v2(event, &payload, None)));
+            assert_eq!(objects.pointer(path), Some(&json!("x_1")), "{event} {payload}: {objects}");
+        }
+        for none in [json!({ name: {} }), json!({ name: [] }), json!({ name: true }), json!({})] {
+            let objects = objects(&one(&v2(event, &none, None)));
+            assert_eq!(objects.pointer(path), None, "{event} {none}");
+        }
+    }
+    for name in ["plan", "product"] {
+        for now in forms(name) {
+            let update = |before: &str| {
+                one(&v2("subscription.updated", &now, Some(json!({ name: { "id": before } })))).kind
+            };
+            assert_eq!(update("x_0"), "subscription.plan_changed", "{now}");
+            assert_eq!(update("x_1"), "subscription.updated", "{now}");
+        }
+    }
+}
+
+#[test]
+fn the_paid_period_is_read() {
+    let period = json!({ "currentPeriodStart": "2026-05-01T10:00:00Z", "currentPeriodEnd": "2026-06-01" });
+    let subscription = one(&v1("subscription:update", &period)).subscription.unwrap();
+    assert_eq!(subscription.current_period_start, Time::parse("2026-05-01T10:00:00Z"));
+    assert_eq!(subscription.current_period_end, Time::parse("2026-06-01"));
+}
+
+#[test]
 fn one_fact_told_in_both_formats_has_one_key() {
     let key = |body: &Value| one(body).semantic_key;
     let customer = json!({ "id": "c_1" });

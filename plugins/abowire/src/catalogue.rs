@@ -33,41 +33,28 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("product.created", "product.created"),
 ];
 
-/// The canonical type of a name. A name of the second format that is not listed is told by its resource and what became
-/// of it, if that is a canonical type: `paymentMethod.updated` is `payment_method.updated`.
+/// The canonical type of a name, in any case. A name of the second format that is not listed is told by its resource and
+/// what became of it, if that is a canonical type: `paymentMethod.updated` is `payment_method.updated`.
 pub(crate) fn kind_of(name: &str) -> &'static str {
-    let listed = CATALOGUE.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+    let listed = CATALOGUE.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind);
     listed.or_else(|| by_resource(name)).unwrap_or("provider.unmapped")
 }
 
 fn by_resource(name: &str) -> Option<&'static str> {
     let (resource, verb) = name.rsplit_once('.')?;
-    let resource = snake(resource);
+    let (resource, verb) = (String::from_iter(letters(resource)), String::from_iter(letters(verb)));
     let family = match resource.as_str() {
         "subscriber" => "customer",
         "licence" => "license",
         // Attached to the customer that it is of.
-        "payment_method" if verb == "created" => return Some("payment_method.attached"),
+        "paymentmethod" if verb == "created" => return Some("payment_method.attached"),
         _ => &resource,
     };
     let meant = format!("{family}.{verb}");
-    kind::KINDS.iter().find(|kind| **kind == meant).copied()
+    kind::KINDS.iter().find(|kind| letters(kind).eq(meant.chars())).copied()
 }
 
-/// `paymentMethod` and `payment-method` are `payment_method`.
-fn snake(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        match letter {
-            '-' => snake.push('_'),
-            _ if letter.is_ascii_uppercase() => {
-                if !snake.is_empty() && !snake.ends_with('_') {
-                    snake.push('_');
-                }
-                snake.push(letter.to_ascii_lowercase());
-            }
-            _ => snake.push(letter),
-        }
-    }
-    snake
+/// A name without what only parts its words: `paymentMethod`, `payment-method` and `PAYMENT_METHOD` are one.
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|letter| !matches!(letter, '-' | '_')).map(|letter| letter.to_ascii_lowercase())
 }

@@ -72,7 +72,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
         }
         "product" => draft.product = Some(Box::new(read.named())),
         "account" => {
-            let kind = envelope.name.starts_with("account-subaccount:").then(|| "subaccount".to_owned());
+            let kind = envelope.is_of_subaccount().then(|| "subaccount".to_owned());
             draft.account = Some(Box::new(Object { kind, ..read.named() }));
         }
         // Only what tells one key from another: never the key.

@@ -56,7 +56,12 @@ impl<'a> Envelope<'a> {
 
     /// Whether it is about many objects at once.
     pub(crate) fn is_bulk(&self) -> bool {
-        self.name.contains(":bulk-")
+        self.name.to_ascii_lowercase().contains(":bulk-")
+    }
+
+    /// Whether it is about an account below that of the operator.
+    pub(crate) fn is_of_subaccount(&self) -> bool {
+        self.name.to_ascii_lowercase().starts_with("account-subaccount:")
     }
 }
 

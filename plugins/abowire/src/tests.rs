@@ -247,7 +247,21 @@ fn names_that_are_not_listed_are_told_by_their_resource() {
     for (name, expected) in cases {
         let draft = one(&v2(name, &json!({ "id": "x" }), None));
         assert_eq!((draft.kind.as_str(), draft.provider_event_type.as_str()), (expected, name));
+        for name in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
+            assert_eq!(one(&v2(&name, &json!({ "id": "x" }), None)).kind, expected, "{name}");
+        }
     }
+    for (name, kind) in CATALOGUE {
+        let name = name.to_ascii_uppercase();
+        let payload = if name.contains("BULK") { json!([{}, {}]) } else { json!({}) };
+        let drafts =
+            normalize(&if name.contains(':') { v1(&name, &payload) } else { v2(&name, &payload, None) });
+        assert!(drafts.iter().all(|draft| draft.kind == *kind), "{name}");
+        assert_eq!(drafts.len(), if name.contains("BULK") { 2 } else { 1 }, "{name}");
+    }
+    assert_eq!(normalize(&v1("Subscription:Bulk-Enable", &json!([]))).len(), 0);
+    let subaccount = one(&v1("Account-Subaccount:Update", &json!({})));
+    assert_eq!(subaccount.account.unwrap().kind.as_deref(), Some("subaccount"));
     assert_eq!(one(&v1("quantum:entangle", &json!({ "customerId": "c" }))).kind, "provider.unmapped");
 }
 

@@ -18,7 +18,7 @@ pub use strategy::Strategy;
 
 use about::About;
 use billhook_plugin::model::Retention;
-use billhook_plugin::{Event, Failure, Map, Patch, Plugin};
+use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
 use config::Settings;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,19 @@ const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
 const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
 const CANCELED: &str = "subscription.canceled";
 const PAYMENT_FAILED: &str = "payment.failed";
+const ACTIVATED: &str = "subscription.activated";
+const RESUMED: &str = "subscription.resumed";
+const TRIAL_ENDED: &str = "subscription.trial_ended";
+
+/// What is told of a subscription that lives, or is to live.
+const LIVES: [&str; 6] = [
+    "subscription.created",
+    "subscription.scheduled",
+    "subscription.trial_started",
+    ACTIVATED,
+    "subscription.renewed",
+    RESUMED,
+];
 
 /// The plugin.
 #[derive(Debug)]
@@ -47,21 +60,45 @@ impl Map for CancelStrategy {
         if ![CANCEL_SCHEDULED, CANCELED, PAYMENT_FAILED].contains(&kind.as_str()) {
             return Ok(None);
         }
-        if kind != PAYMENT_FAILED && was_decided(event) && !is_told_anew(event) {
+        let is_told = || has_ended(event) || (was_decided(event) && !is_told_anew(event));
+        if kind != PAYMENT_FAILED && is_told() {
             return Ok(None);
         }
         Ok(Some(patch(self.choose(&kind, &About::of(event.fields()?)))?))
     }
 }
 
-/// Whether a decision was told before that this event tells again or carries out. A decision is over once it was withdrawn, and once an
-/// earlier end carried it out; an end that is told again is no other one.
+/// Whether a decision was told that still stands, so that this event tells it again or carries it out. One is over once it
+/// is withdrawn or carried out, or the subscription is signed anew or resumed. A renewal ends none: an end may be planned
+/// for many periods ahead.
 fn was_decided(event: &Event<'_>) -> bool {
     let Some(decided) = event.last_seen(CANCEL_SCHEDULED) else { return false };
-    let is_withdrawn = || event.last_seen(CANCEL_UNSCHEDULED).is_some_and(|at| at >= decided);
-    let is_carried_out =
-        || event.last_seen(CANCELED).is_some_and(|ended| ended > decided && ended < event.happened_at());
-    !is_withdrawn() && !is_carried_out()
+    let is_over = [CANCEL_UNSCHEDULED, CANCELED].iter().any(|kind| is_seen(event, kind, |at| at >= decided));
+    // What becomes active at the end of the trial in which it was decided is not signed anew.
+    let is_trial = || {
+        is_seen(event, TRIAL_ENDED, |at| at >= decided)
+            || event.time("/subscription/trial_end").is_some_and(|at| at > decided)
+    };
+    let is_signed = || is_seen(event, ACTIVATED, |at| at > decided) && !is_trial();
+    let is_taken_back = || is_seen(event, RESUMED, |at| at > decided) || is_signed();
+    !is_over && !is_taken_back()
+}
+
+/// Whether this event belongs to an end that was told: it happened no later. Where the provider gives no time, no end is
+/// another one unless the subscription was seen to live since; a customer may have several, and is no sign.
+fn has_ended(event: &Event<'_>) -> bool {
+    let Some(ended) = event.last_seen(CANCELED) else { return false };
+    match event.occurred_at() {
+        Some(at) => at <= ended,
+        None => {
+            let lives = LIVES.iter().any(|kind| is_seen(event, kind, |at| at > ended));
+            !lives && event.text("/subscription/id").is_some()
+        }
+    }
+}
+
+fn is_seen(event: &Event<'_>, kind: &str, when: impl Fn(Time) -> bool) -> bool {
+    event.last_seen(kind).is_some_and(when)
 }
 
 /// Whether the provider says what has changed of a decision, such as its reason: one that does not tells it with every
@@ -119,14 +156,11 @@ billhook_plugin::plugin! {
 
 #[cfg(test)]
 mod tests {
-    use super::{CancelStrategy, Config};
+    use super::{ACTIVATED, CANCEL_SCHEDULED as SCHEDULED, CANCEL_UNSCHEDULED as UNSCHEDULED, CANCELED};
+    use super::{CancelStrategy, Config, RESUMED, TRIAL_ENDED};
     use billhook_plugin::model::Retention;
     use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
     use serde_json::{Value, json};
-
-    const SCHEDULED: &str = "subscription.cancel_scheduled";
-    const UNSCHEDULED: &str = "subscription.cancel_unscheduled";
-    const CANCELED: &str = "subscription.canceled";
 
     fn event(kind: &str, rest: &Value) -> Event<'static> {
         let mut json = json!({
@@ -197,9 +231,42 @@ mod tests {
                 "an end that was decided before, told again",
             ),
             (
-                canceled().seen(SCHEDULED, at(1)).seen("subscription.activated", at(2)),
+                canceled().seen(SCHEDULED, at(1)).seen(TRIAL_ENDED, at(2)).seen(ACTIVATED, at(2)),
                 false,
                 "an end that was decided in a trial, and came after it",
+            ),
+            (
+                event(CANCELED, &json!({ "subscription": { "trial_end": at(2).to_string() } }))
+                    .seen(SCHEDULED, at(1))
+                    .seen(ACTIVATED, at(3)),
+                false,
+                "an end that was decided in a trial whose end only the subscription tells",
+            ),
+            (
+                event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)).seen(ACTIVATED, at(2)),
+                true,
+                "a decision after it was signed anew",
+            ),
+            (
+                event(SCHEDULED, &nothing).seen(ACTIVATED, at(1)).seen(SCHEDULED, at(1)),
+                false,
+                "a decision that came with the signature",
+            ),
+            (
+                canceled().seen(SCHEDULED, at(1)).seen(RESUMED, at(2)),
+                true,
+                "an end after a decision was taken back by resuming",
+            ),
+            (
+                canceled().seen(SCHEDULED, at(1)).seen("subscription.renewed", at(2)),
+                false,
+                "an end that was decided many periods before",
+            ),
+            (
+                event(SCHEDULED, &json!({ "occurred_at": at(2).to_string(), "previous": {} }))
+                    .seen(CANCELED, at(3)),
+                false,
+                "a decision that comes after its end",
             ),
             (event("payment.failed", &nothing), true, "a failure"),
             (event("payment.succeeded", &nothing), false, "a payment"),
@@ -208,6 +275,28 @@ mod tests {
         ];
         for (event, fires, what) in cases {
             assert_eq!(map(&event).is_some(), fires, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_time_is_told_once_until_the_subscription_lives_again() {
+        let of = |kind: &str| event(kind, &json!({ "subscription": { "id": "Cont_1" } }));
+        let mut rows = Vec::new();
+        for kind in [SCHEDULED, CANCELED] {
+            rows.extend([
+                (of(kind), true),
+                (of(kind).seen(CANCELED, at(2)), false),
+                (of(kind).seen(SCHEDULED, at(1)).seen(CANCELED, at(2)), false),
+                (of(kind).seen(CANCELED, at(2)).seen("subscription.updated", at(3)), false),
+                (event(kind, &json!({ "customer": { "id": "cus_1" } })).seen(CANCELED, at(2)), true),
+            ]);
+            for lives in super::LIVES {
+                rows.push((of(kind).seen(lives, at(1)).seen(CANCELED, at(2)), false));
+                rows.push((of(kind).seen(CANCELED, at(2)).seen(lives, at(3)), true));
+            }
+        }
+        for (event, fires) in rows {
+            assert_eq!(map(&event).is_some(), fires, "{event:?}");
         }
     }
 

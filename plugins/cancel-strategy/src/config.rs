@@ -113,7 +113,7 @@ impl Settings {
                 return Err(format!("`{key}` is {percent} and must lie between 1 and 100"));
             }
         }
-        let tables = Tables::new(&written.structured, &written.keywords);
+        let tables = Tables::new(&written.structured, &written.keywords)?;
         Ok(Settings { currency, high_mrr, low_mrr, tables, written })
     }
 }
@@ -145,6 +145,7 @@ mod tests {
             (r#"{"discount_percent_long_tenure":101}"#, Some("must lie between 1 and 100")),
             (r#"{"never":["free_puppies"]}"#, Some("unknown variant `free_puppies`")),
             (r#"{"pause_days":-1}"#, Some("invalid value")),
+            (r#"{"keywords":{"discount":["zu teuer","!"]}}"#, Some("`keywords.discount`: `!` has no words")),
         ];
         for (json, problem) in cases {
             let config = serde_json::from_str::<Config>(json).map_err(|e| e.to_string());

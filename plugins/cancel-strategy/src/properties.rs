@@ -1,6 +1,7 @@
 //! What holds for every event and every configuration: there is a choice, it is a whole one, and always the same.
 
 use crate::reason::{CODES, ROWS};
+use crate::words::phrase;
 use crate::{CancelStrategy, Config, Strategy};
 use billhook_plugin::model::{self, Retention};
 use billhook_plugin::{Decimal, Event, Map, Number, Plugin};
@@ -35,6 +36,11 @@ fn strategy() -> impl Values<Value = Strategy> + Clone {
     select(Strategy::ALL.to_vec())
 }
 
+/// Those that could be found.
+fn phrases(texts: Vec<String>) -> Vec<String> {
+    texts.into_iter().filter(|text| phrase(&text.to_lowercase()).is_ok()).collect()
+}
+
 /// A configuration. One in a hundred does not hold together: its percentage is out of bounds.
 fn config() -> impl Values<Value = Config> {
     let amounts = (0..=i64::MAX, 0..=i64::MAX, 0u32..=28);
@@ -44,7 +50,7 @@ fn config() -> impl Values<Value = Config> {
         (any::<u32>(), any::<u32>()),
         (0..=100u8, 1..=100u8),
         btree_map(text(), strategy(), 0..4),
-        btree_map(strategy(), vec(text(), 0..4), 0..4),
+        btree_map(strategy(), vec(text(), 0..4).prop_map(phrases), 0..4),
         btree_map(text(), text(), 0..4),
         btree_set(strategy(), 0..=9),
     );

@@ -111,15 +111,23 @@ pub(crate) struct Reading {
 }
 
 impl Tables {
-    /// The published tables, with `codes` laid over them and `phrases` added to the rows of their strategies.
+    /// The published tables, with `codes` laid over them and `phrases` added to the rows of their strategies; the error
+    /// names the phrase that would never be found.
     pub(crate) fn new(
         codes: &BTreeMap<String, Strategy>,
         phrases: &BTreeMap<Strategy, Vec<String>>,
-    ) -> Tables {
+    ) -> Result<Tables, String> {
         let codes = codes.iter().map(|(code, strategy)| (code.trim().to_lowercase(), *strategy));
-        let read = |phrases: &Vec<String>| phrases.iter().map(|text| phrase(&text.to_lowercase())).collect();
-        let phrases = phrases.iter().map(|(strategy, phrases)| (*strategy, read(phrases)));
-        Tables { codes: codes.collect(), phrases: phrases.collect() }
+        let read = |strategy: Strategy, text: &String| {
+            let wrong = |problem| format!("`keywords.{}`: `{text}` {problem}", strategy.name());
+            phrase(&text.to_lowercase()).map_err(wrong)
+        };
+        let read = |(strategy, texts): (&Strategy, &Vec<String>)| {
+            let phrases: Result<_, _> = texts.iter().map(|text| read(*strategy, text)).collect();
+            Ok((*strategy, phrases?))
+        };
+        let phrases: Result<_, String> = phrases.iter().map(read).collect();
+        Ok(Tables { codes: codes.collect(), phrases: phrases? })
     }
 
     /// What `code` calls for, in lower case.
@@ -140,7 +148,7 @@ impl Tables {
         let read = if own_code.is_some() { rest } else { &reason };
         words.add(read);
         // Where a provider has one field for both, it is the same text.
-        if comment != read {
+        if comment != read && comment != reason {
             words.add(&comment);
         }
         let mut rows = self.rows(&words);
@@ -197,7 +205,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn published() -> Tables {
-        Tables::new(&BTreeMap::new(), &BTreeMap::new())
+        Tables::new(&BTreeMap::new(), &BTreeMap::new()).unwrap()
     }
 
     fn said(reason: &str) -> Said<'_> {
@@ -254,6 +262,10 @@ mod tests {
             ("\u{8cbb}\u{7528}", FeedbackRequest, Match::Fallback),
             ("unspecified", FeedbackRequest, Match::Fallback),
             ("cost: too high", Discount, by_words("cost")),
+            ("cost_too_high", Discount, by_words("cost")),
+            ("missing_feature", PainPointFix, by_words("missing feature")),
+            ("switched_to_competitor", ValueRecap, by_words("competitor")),
+            ("FOUND_ALTERNATIVE", ValueRecap, by_words("alternative")),
         ];
         for (text, strategy, matched) in cases {
             let reading = published().read(said(text));
@@ -309,6 +321,8 @@ mod tests {
             read(Some(twice), None, Some(twice)),
             (Discount, by_words("price"), vec![(FounderEmail, "bugs".to_owned())])
         );
+        let code = "missing_features";
+        assert_eq!(read(Some(code), Some(code), Some(code)), (UnusedFeature, by_code(code), vec![]));
         assert_eq!(read(None, Some("unspecified"), None), (FeedbackRequest, Match::Fallback, vec![]));
         assert_eq!(read(None, None, None), (FeedbackRequest, Match::Fallback, vec![]));
         assert_eq!(read(Some("other: x"), Some("unused"), None), (ValueRecap, by_code("unused"), vec![]));
@@ -330,7 +344,7 @@ mod tests {
             (Discount, vec!["Zu Teuer".to_owned()]),
             (SocialProof, vec!["what others|peers do".to_owned()]),
         ]);
-        let tables = Tables::new(&codes, &phrases);
+        let tables = Tables::new(&codes, &phrases).unwrap();
         let cases = [
             ("relocated: Berlin", PauseOption, by_code("relocated")),
             ("other", FounderEmail, by_code("other")),

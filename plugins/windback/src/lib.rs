@@ -110,6 +110,12 @@ mod tests {
             ),
             (about("subscription.canceled"), "subscription.canceled", "subscription.canceled"),
             (json!({"customer_id":"u_1","risk_score":40}), "churn_risk", "customer.risk_changed"),
+            (about("churn_risk"), "churn_risk", "customer.risk_changed"),
+            (
+                json!({"event":"churn_risk.alert","customer_email":"ada@example.com"}),
+                "churn_risk.alert",
+                "customer.risk_changed",
+            ),
             (about("refund_asked"), "refund_asked", "provider.unmapped"),
             (json!({"event_type":"refund_asked"}), "refund_asked", "provider.unmapped"),
         ];
@@ -212,6 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_has_an_id_a_project_and_the_time_it_was_triggered() {
+        let draft = only(&json!({
+            "event": "churn_risk.alert", "project_id": "proj_abc123", "customer_email": "jane@example.com",
+            "risk_score": 82, "risk_level": "critical", "signals": [{"name": "login_drop", "weight": 0.4}],
+            "triggered_at": "2026-03-12T10:00:00Z", "opaque_id": "alert_1",
+        }));
+        assert_eq!(draft.provider_event_type, "churn_risk.alert");
+        assert_eq!(draft.provider_event_id.as_deref(), Some("alert_1"));
+        assert_eq!(draft.provider_account_id.as_deref(), Some("proj_abc123"));
+        assert_eq!(draft.occurred_at, Time::parse("2026-03-12T10:00:00Z"));
+        let risk = draft.risk.unwrap();
+        assert_eq!((risk.quantity.as_deref(), risk.message.as_deref()), (Some("82"), Some("login_drop")));
+        assert!(draft.warnings.is_empty(), "{:?}", draft.warnings);
+    }
+
+    #[test]
     fn codes_of_the_list_become_canonical_and_the_rest_stays_text() {
         let cases = [
             (json!("too_expensive"), Some("too_expensive"), Some("price"), None),
@@ -270,9 +292,24 @@ mod tests {
 
     #[test]
     fn odd_fields_are_told_and_do_not_lose_the_event() {
-        let draft =
-            only(&json!({"customer_email": "a@b.c", "event_type": "cancellation", "tenure_days": -3}));
-        assert_eq!(draft.warnings, ["`tenure_days` is -3, not a number of days"]);
+        let cases = [
+            (json!({"tenure_days": -3}), "`tenure_days` is -3, not a number of days"),
+            (
+                json!({"cancel_reason": ["too_expensive"]}),
+                "`cancel_reason` is [\"too_expensive\"], not a text",
+            ),
+            (json!({"cancel_reason": "x", "reason": {}}), "`reason` is {}, not a text"),
+            (json!({"canceled_at": "soon"}), "`canceled_at` is \"soon\", not a time"),
+            (
+                json!({"event_type": "churn_risk", "triggered_at": {}, "timestamp": "2026-05-01"}),
+                "`triggered_at` is {}, not a time",
+            ),
+        ];
+        for (odd, warning) in cases {
+            let mut body = json!({"customer_email": "a@b.c", "event_type": "cancellation"});
+            body.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
+            assert_eq!(only(&body).warnings, [warning], "{odd}");
+        }
         let draft = only(
             &json!({"customer_email": "@", "event_type": "cancellation", "plan_name": 7, "provider": []}),
         );
@@ -295,6 +332,8 @@ mod tests {
                 "missing, empty or not text: `customer_email`",
             ),
             (r#"{"mrr_cents":5}"#, "text: `customer_email`"),
+            (r#"{"customer_email":"a@b.c","mrr_cents":5,"event_type":[]}"#, "not text: `event_type`"),
+            (r#"{"customer_id":"u_1","risk_score":5,"event_type":{}}"#, "`event_type`"),
             (r#"{"risk_score":5}"#, "text: `customer_id` or `customer_email`"),
             ("[]", "a batch has 1 to 500 events, and this one has 0"),
             (r#"[{"mrr":1},7]"#, "no event of the batch can be read; the first: required and missing"),
@@ -336,7 +375,11 @@ mod tests {
     #[test]
     fn the_manifest_lists_the_catalogue() {
         let manifest: toml::Table = MANIFEST.parse().unwrap();
-        let events = manifest["provider"][0]["event"].as_array().unwrap();
+        let provider = &manifest["provider"][0];
+        let dedupe: Vec<_> =
+            provider["dedupe"].as_array().unwrap().iter().map(|place| place.as_str()).collect();
+        assert_eq!(dedupe, [Some("pointer:/opaque_id"), Some("body")]);
+        let events = provider["event"].as_array().unwrap();
         let mut listed: Vec<_> =
             events.iter().map(|e| (e["name"].as_str().unwrap(), e["type"].as_str().unwrap())).collect();
         let mut known: Vec<_> = NAMES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
@@ -412,6 +455,7 @@ mod tests {
                 "mrr": 1999, "mrr_cents": "1999", "currency": "eur", "provider": "dodo", "plan_name": "Duo",
                 "tenure_days": 41, "provider_customer_id": "cus_9", "provider_subscription_id": "sub_9",
                 "canceled_at": "2026-03-01T08:00:00+01:00", "timestamp": "2026-05-01T00:00:00Z",
+                "triggered_at": "2026-05-01T00:00:00Z", "opaque_id": "alert_1", "project_id": "proj_1",
                 "risk_score": 71, "risk_level": "high",
                 "signals": [{ "name": "quiet", "description": "no login" }, { "name": "export" }],
                 "metadata": { "subscription_id": "sub_3", "provider": "dodo", "seats": 3, "trial": false },

@@ -47,12 +47,12 @@ pub(crate) fn draft(body: &Fields<'_>) -> Result<Draft, String> {
     draft.origin_provider = body.text("provider").or_else(|| body.fields("metadata")?.text("provider"));
     match shape {
         Shape::Cancellation => {
-            draft.occurred_at = body.time("canceled_at");
+            draft.occurred_at = time(body, &["canceled_at"], &mut draft.warnings);
             let mut subscription = subscription(body, &mut draft.warnings).unwrap_or_default();
             subscription.status = Some("canceled".to_owned());
             subscription.canceled_at = draft.occurred_at;
             draft.subscription = Some(subscription);
-            draft.cancellation = Some(cancellation(body, draft.occurred_at));
+            draft.cancellation = Some(cancellation(body, draft.occurred_at, &mut draft.warnings));
         }
         Shape::PaymentFailed | Shape::PaymentRecovered => {
             let status = if shape == Shape::PaymentFailed { "failed" } else { "succeeded" };
@@ -64,7 +64,9 @@ pub(crate) fn draft(body: &Fields<'_>) -> Result<Draft, String> {
             }));
         }
         Shape::ChurnRisk => {
-            draft.occurred_at = body.time("timestamp");
+            draft.provider_event_id = body.text("opaque_id");
+            draft.provider_account_id = body.text("project_id");
+            draft.occurred_at = time(body, &["triggered_at", "timestamp"], &mut draft.warnings);
             draft.risk = Some(Box::new(risk(body)));
         }
         Shape::Unknown => draft.subscription = subscription(body, &mut draft.warnings),
@@ -122,9 +124,25 @@ fn subscription(body: &Fields<'_>, warnings: &mut Vec<String>) -> Option<Box<Sub
     (subscription != Subscription::default()).then(|| Box::new(subscription))
 }
 
+/// The time in the first of these members that is there.
+fn time(body: &Fields<'_>, members: &[&str], warnings: &mut Vec<String>) -> Option<Time> {
+    let (member, written) = members.iter().find_map(|member| Some((member, body.get(member)?)))?;
+    let time = written.time();
+    if time.is_none() {
+        warnings.push(format!("`{member}` is {}, not a time", shown(written.raw())));
+    }
+    time
+}
+
 /// A cancellation here is always the customer's own and already in effect.
-fn cancellation(body: &Fields<'_>, at: Option<Time>) -> Cancellation {
+fn cancellation(body: &Fields<'_>, at: Option<Time>, warnings: &mut Vec<String>) -> Cancellation {
     let found = REASON_MEMBERS.iter().find_map(|member| Some((*member, body.text(member)?)));
+    for (member, written) in REASON_MEMBERS.iter().filter_map(|member| Some((member, body.get(member)?))) {
+        // An empty one is none.
+        if written.text().is_none() && written.kind() != "a string" {
+            warnings.push(format!("`{member}` is {}, not a text", shown(written.raw())));
+        }
+    }
     let (member, reason) = match found {
         Some((member, reason)) => (Some(member.to_owned()), Some(reason)),
         None => (None, None),

@@ -19,13 +19,17 @@ pub(crate) enum Shape {
 }
 
 /// Every name that is known, with its canonical type and shape.
-pub(crate) const NAMES: [(&str, &str, Shape); 5] = [
+pub(crate) const NAMES: [(&str, &str, Shape); 6] = [
     ("cancellation", "subscription.canceled", Shape::Cancellation),
     ("subscription.canceled", "subscription.canceled", Shape::Cancellation),
     ("payment_failed", "payment.failed", Shape::PaymentFailed),
     ("payment_recovered", "payment.recovered", Shape::PaymentRecovered),
     ("churn_risk", "customer.risk_changed", Shape::ChurnRisk),
+    (ALERT, "customer.risk_changed", Shape::ChurnRisk),
 ];
+
+/// What Windback's own webhook is called where it names its event, which it does in `event`.
+const ALERT: &str = "churn_risk.alert";
 
 /// Members that only the shape of 2026 has, which names no event and is always a cancellation.
 const OF_2026: [&str; 3] = ["mrr_cents", "provider_subscription_id", "provider_customer_id"];
@@ -33,6 +37,13 @@ const OF_2026: [&str; 3] = ["mrr_cents", "provider_subscription_id", "provider_c
 /// The name of the event and its shape; `None` if the body names none and has no shape that needs none.
 pub(crate) fn of(body: &Fields<'_>) -> Option<(String, &'static str, Shape)> {
     let implied = || {
+        // A name that is no text is none that could be passed over.
+        if body.get("event_type").is_some() {
+            return None;
+        }
+        if body.text("event").is_some_and(|name| name == ALERT) {
+            return Some(ALERT.to_owned());
+        }
         if body.get("risk_score").is_some() || body.get("risk_level").is_some() {
             return Some("churn_risk".to_owned());
         }

@@ -27,7 +27,9 @@ pub struct Rule {
     /// One of these types, as endpoints subscribe to them: a canonical type, `family.*`, `*` (all but `provider.*`) or
     /// `provider/NAME` by the provider's own event name. Default: every type.
     pub types: Vec<Pattern>,
-    /// One of these providers. Default: every provider.
+    /// One of these providers, by the name that a source has for it, as in `provider = "stripe"`. Default: every
+    /// provider.
+    #[cfg_attr(not(target_family = "wasm"), schemars(inner(regex(pattern = r"^[a-z0-9_-]+$"))))]
     pub providers: Vec<String>,
     /// Whether it is live or a test. An event whose provider does not tell is neither. Default: both, and untold.
     pub livemode: Option<bool>,
@@ -111,6 +113,13 @@ impl Rule {
         for (at, Pattern(text)) in self.types.iter().enumerate() {
             if let Some(problem) = pattern::problem(text) {
                 return Err((format!("types[{at}]"), problem));
+            }
+        }
+        for (at, provider) in self.providers.iter().enumerate() {
+            let is_in_names = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+            if provider.is_empty() || !provider.chars().all(is_in_names) {
+                let wrong = format!("`{provider}` is no provider's name: those are of a-z, 0-9, `-` and `_`");
+                return Err((format!("providers[{at}]"), wrong));
             }
         }
         for (at, condition) in self.conditions.iter().enumerate() {

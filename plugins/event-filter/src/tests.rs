@@ -164,6 +164,11 @@ fn what_cannot_be_meant_is_refused_with_its_key() {
         (rule(json!({ "types": ["*", "inv.*"] })), "config: `drop[1].types[1]`: `inv.*` matches no event"),
         (rule(json!({ "types": ["acme/"] })), "`acme/` matches no event"),
         (rule(json!({ "types": "*" })), "invalid type: string"),
+        (
+            rule(json!({ "providers": ["acme", "Windback"] })),
+            "config: `drop[1].providers[1]`: `Windback` is no provider's name",
+        ),
+        (rule(json!({ "providers": [""] })), "`` is no provider's name"),
         (rule(json!({ "livemode": "yes" })), "expected a boolean"),
         (
             condition(json!({ "pointer": "customer", "exists": true })),

@@ -69,6 +69,25 @@ impl Document {
             .ok_or_else(|| Failure::Invalid(format!("the body is {}, not a JSON object", json.kind())))
     }
 
+    /// Its text with at most `chars` characters of each string and name in it. What is no text, as half a surrogate pair,
+    /// stays as it is.
+    #[cfg(any(test, target_family = "wasm"))]
+    pub(crate) fn with_texts_cut(&self, chars: usize) -> Vec<u8> {
+        let mut text = String::new();
+        let mut from = 0;
+        for place in &self.places {
+            let is_long = self.first(*place) == b'"' && place.end - place.begin > chars;
+            if is_long && let Ok(string) = serde_json::from_str::<String>(self.text(*place)) {
+                let cut: String = string.chars().take(chars).collect();
+                text.push_str(&self.text[from..place.begin]);
+                text.push_str(&serde_json::Value::String(cut).to_string());
+                from = place.end;
+            }
+        }
+        text.push_str(&self.text[from..]);
+        text.into_bytes()
+    }
+
     /// `at` is 0, or stands in a [`Place`] before it.
     pub(crate) fn place(&self, at: usize) -> Place {
         self.places[at]

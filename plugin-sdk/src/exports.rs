@@ -100,8 +100,11 @@ impl<P: Instance + Normalize> bindings::normalize::exports::billhook::plugin::no
         // Neither is taken apart again: the instance serves this call and is gone.
         with::<P, _>(|plugin| {
             let webhook = ManuallyDrop::new(Webhook::from(webhook));
-            let drafts = ManuallyDrop::new(plugin.normalize(&webhook)?);
-            drafts.iter().map(json).collect()
+            let mut drafts = ManuallyDrop::new(plugin.normalize(&webhook)?);
+            drafts
+                .iter_mut()
+                .map(|draft| json(draft).and_then(|json| crate::draft::bounded(draft, json)))
+                .collect()
         })
     }
 }

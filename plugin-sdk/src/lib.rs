@@ -46,6 +46,8 @@
 //! - [`check`]: what the generated tests hold (native only)
 //! - [`testing`]: fixture folders and, with the feature `testing`, bodies that nobody should send (native only)
 
+#[cfg(any(test, target_family = "wasm"))]
+mod draft;
 #[cfg(doctest)]
 mod guide;
 #[cfg(any(test, all(target_family = "wasm", feature = "heap")))]

@@ -92,11 +92,16 @@ struct Filter {
     dry_run: bool,
 }
 
+/// Digits alone could be a year, a day or seconds: whoever is asked to write more says which.
 fn time(text: &str) -> Result<Time, String> {
+    let wanted = || "write a time (2026-08-10T12:00:00Z), a date (2026-08-10) or a span (2h)".to_owned();
+    if text.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wanted());
+    }
     if let Ok(span) = humantime::parse_duration(text) {
         return Ok(Clock::system().now().minus(span));
     }
-    Time::parse(text).ok_or_else(|| "write a time (2026-08-10T12:00:00Z), a date or a span (2h)".to_owned())
+    Time::parse(text).ok_or_else(wanted)
 }
 
 /// Runs the command.
@@ -132,4 +137,20 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
         format!("{} begins to {}\nhow far it is: billhook job show {}\n", job.id, described(&asked), job.id)
     };
     Ok(print(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_time_a_date_or_a_span_and_no_bare_number() {
+        for text in ["2026-08-10T12:00:00Z", "2026-08-10", "2h", "1d 2h"] {
+            assert!(time(text).is_ok(), "{text}");
+        }
+        for text in ["20260810", "2026", "30", "0", " 30 ", "", "1786363200", "1786363200000", "soon", "-2h"]
+        {
+            assert!(time(text).unwrap_err().contains("a date (2026-08-10) or a span (2h)"), "{text}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::api::job::{Counted, Job, JobQuery, NewJob};
 use crate::api::page::Page;
 use crate::api::plugin::{LoadQuery, PluginDetail, Plugins, Rollback, SwapQuery};
 use crate::api::problem::Problem;
-use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery, Redriven};
 use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
 use crate::api::rehearsal::{Rehearsal, RehearsalQuery, Shadows};
 use crate::api::webhook::{Webhook, WebhookQuery};
@@ -150,9 +150,10 @@ impl Client {
         self.get(&["dead-letters"], query).await
     }
 
-    /// Redrives dead letters, as many as one request does; the answer says whether more is left.
-    pub async fn redrive(&self, redrive: &Redrive) -> Result<Redriven, ClientError> {
-        self.post(&["dead-letters", "redrive"], redrive).await
+    /// Redrives dead letters, as many as one request does; the answer says where the next goes on.
+    pub async fn redrive(&self, redrive: &Redrive, query: &RedriveQuery) -> Result<Redriven, ClientError> {
+        let url = self.url(&["dead-letters", "redrive"], query);
+        self.send(self.http.request(Method::POST, url.clone()).json(redrive), url).await
     }
 
     /// A page of refused requests, newest first.

@@ -6,17 +6,15 @@
 use crate::clock::Clock;
 use crate::model::Time;
 use crate::model::id::JobId;
-use crate::model::job::{Job, What};
+use crate::model::job::{Job, RUNNING_MAX, What};
 use crate::store::{Shared, StoreError};
 use crate::worker::{Stop, Wake, Woken};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Jobs that go on side by side; the others wait for their turn, oldest first.
-const SIDE_BY_SIDE: usize = 8;
 /// The most that one step moves: it is one commit, and webhooks wait for it.
 const STEP_MAX: u64 = 100;
-/// How long the pass waits when the store cannot answer.
+/// How long a job waits that cannot be taken further, and the pass when the store cannot answer.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs the replay pass. Cloning it is cheap.
@@ -49,7 +47,7 @@ impl Replay {
                     Ok(next) => next,
                     Err(error @ StoreError::Closed(_)) => return Err(error),
                     Err(error) => {
-                        tracing::error!(%error, "cannot take a job further");
+                        tracing::error!(%error, "cannot read which jobs go on");
                         Some(self.clock.now().plus(STORE_WAIT))
                     }
                 }
@@ -66,17 +64,25 @@ impl Replay {
         }
     }
 
-    /// Takes every job that may go on one step further; says when the next may.
+    /// Takes every job that may go on one step further; says when the next may. One that cannot be taken further keeps
+    /// nobody from it.
     async fn steps(&self, pace: &mut HashMap<JobId, Time>) -> Result<Option<Time>, StoreError> {
-        let jobs = self.store.running_jobs(SIDE_BY_SIDE).await?;
+        let jobs = self.store.running_jobs(RUNNING_MAX).await?;
         pace.retain(|id, _| jobs.iter().any(|job| job.id == *id));
         let mut next: Option<Time> = None;
         for job in jobs {
             let now = self.clock.now();
             let mut at = pace.get(&job.id).copied().unwrap_or(now);
             if at <= now {
-                let moved = self.step(&job, now).await?;
-                at = now.plus(job.rate.lasting(moved));
+                let wait = match self.step(&job, now).await {
+                    Ok(moved) => job.rate.lasting(moved),
+                    Err(error @ StoreError::Closed(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::error!(job = %job.id, %error, "cannot take a job further");
+                        STORE_WAIT
+                    }
+                };
+                at = now.plus(wait);
                 pace.insert(job.id, at);
             }
             next = Some(next.map_or(at, |next| next.min(at)));

@@ -295,9 +295,10 @@ pub trait Delivering {
     /// waits none is made and that one is answered, so a repeat makes no second.
     fn resend(&self, id: DeliveryId, now: Time) -> Answer<'_, Resent>;
     /// Makes new deliveries of the dead ones that `select` names: a new delivery number, the same event id, the
-    /// full schedule from the start. At most `n`; whether there are more is told. What is redriven leaves the dead
-    /// letters (the old delivery keeps its state), so a repeat moves nothing.
-    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved>;
+    /// full schedule from the start. At most `page.n`, oldest first; where the next page begins is told. What is redriven
+    /// leaves the dead letters (the old delivery keeps its state), so a repeat moves nothing but what died since; the pages
+    /// that follow one never move what that one made.
+    fn redrive(&self, select: Redrive, now: Time, page: Page) -> Answer<'_, Moved>;
 }
 
 /// What became of a wish to send a delivery again.
@@ -325,12 +326,12 @@ pub enum Redrive {
 }
 
 /// How much a bulk verb moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// How many.
     pub count: usize,
-    /// Whether more is left.
-    pub more: bool,
+    /// Where the next page begins; `None`: this was the last.
+    pub next: Option<Vec<u8>>,
 }
 
 /// What a job would move.
@@ -355,8 +356,9 @@ pub struct Selection {
 
 /// What an operator has done in bulk.
 pub trait Replaying {
-    /// Stores a job. A job with the same id or key is not stored twice: the first is answered.
-    fn add_job(&self, job: Job) -> Answer<'_, Job>;
+    /// Stores a job. A job with the same id or key is not stored twice: the first is answered. `None`: nothing was
+    /// stored, since [`RUNNING_MAX`](crate::model::job::RUNNING_MAX) jobs go on.
+    fn add_job(&self, job: Job) -> Answer<'_, Option<Job>>;
     /// Takes a job up to `n` things further and answers where it stands; `None` if there is no such job. What is moved
     /// and the cursor behind it are one commit, so that nothing is moved twice or left out, however often the process
     /// ends. What the job made itself is never moved by it. Bounded in what it looks at: a step may move nothing.
@@ -509,6 +511,8 @@ pub trait Reading {
     fn list_deliveries(&self, filter: DeliveryFilter, page: Page) -> Answer<'_, Listing<Delivery>>;
     /// One delivery.
     fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>>;
+    /// How many deliveries wait for an endpoint, one behind another too; counted up to `n`.
+    fn waiting(&self, endpoint: EndpointId, n: usize) -> Answer<'_, usize>;
     /// The delivery that goes before this one at an endpoint that takes the events of an entity in order; `None` if
     /// this is the next, or does not wait.
     fn ahead_of(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryId>>;

@@ -5,7 +5,7 @@ use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{SECRET, post_signed};
 use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
-use gateway::api::redrive::{DeadLetter, DeadLetterQuery, Redrive};
+use gateway::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery};
 use gateway::clock::Clock;
 use gateway::model::Time;
 use gateway::model::delivery::DeliveryState;
@@ -59,8 +59,8 @@ async fn what_is_dead_for_an_endpoint_that_is_gone_stays_where_it_is_seen() {
     let (dir, _, clock) = gateway.stop().await;
     let gateway = Gateway::start_in(dir, &format!("{FLEXPRICE}{}", receiver.endpoint("other")), clock).await;
     let client = gateway.client();
-    let redriven = client.redrive(&Redrive::All(true)).await.unwrap();
-    assert_eq!((redriven.deliveries, redriven.more), (0, false));
+    let redriven = client.redrive(&Redrive::All(true), &RedriveQuery::default()).await.unwrap();
+    assert_eq!((redriven.deliveries, redriven.next), (0, None));
     assert_eq!(client.dead_letters(&DeadLetterQuery::default()).await.unwrap().items.len(), 1);
     gateway.stop().await;
 }
@@ -81,7 +81,10 @@ async fn a_schedule_that_is_used_up_ends_in_the_dead_letter_and_a_redrive_begins
     let client = gateway.client();
     let dead = client.dead_letters(&DeadLetterQuery::default()).await.unwrap().items;
     let [DeadLetter::Delivery(delivery)] = &dead[..] else { panic!("{dead:?}") };
-    assert_eq!(client.redrive(&Redrive::Delivery(delivery.id)).await.unwrap().deliveries, 1);
+    assert_eq!(
+        client.redrive(&Redrive::Delivery(delivery.id), &RedriveQuery::default()).await.unwrap().deliveries,
+        1
+    );
     gateway.settle().await;
     let received = receiver.received();
     assert_eq!(received.len(), 4);

@@ -11,6 +11,7 @@ use gateway::api::delivery::{Delivery, DeliveryQuery};
 use gateway::api::job::{Job, JobState, NewJob, What};
 use gateway::client::Client;
 use gateway::clock::Clock;
+use gateway::model::job::RUNNING_MAX;
 use gateway::model::secret::Secret;
 use gateway::model::webhook::WebhookState;
 use std::collections::BTreeMap;
@@ -152,6 +153,64 @@ async fn a_redrive_that_is_killed_on_the_way_moves_each_once() {
     let numbers = |n| deliveries.values().filter(|of_event| of_event.len() == n).count();
     assert_eq!((numbers(1), numbers(2)), (sent - dead, dead), "each under one new number");
     gateway.terminate().await;
+}
+
+#[tokio::test]
+async fn slow_jobs_hold_up_no_other_and_so_many_go_on_at_once() {
+    let receiver = Receiver::scripted(answers(20)).await;
+    let gateway = Gateway::start(&failing(&receiver)).await;
+    for n in 0..25 {
+        send(&gateway, &format!("subs_{n}")).await;
+    }
+    gateway.settle().await;
+    let client = gateway.client();
+    let slow = NewJob { rate: Some("1/h".to_owned()), ..asked(What::Redrive) };
+    for _ in 0..10 {
+        client.add_job(&slow).await.unwrap();
+    }
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 35, "each moves one an hour");
+    let quick = client.add_job(&asked(What::Redrive)).await.unwrap();
+    gateway.settle().await;
+    let quick = client.job(quick.id).await.unwrap();
+    assert!(matches!(quick.state, JobState::Done { .. }) && quick.moved == 10, "{quick:?}");
+
+    let slow = NewJob { what: What::Resend, ..slow };
+    for _ in 10..RUNNING_MAX {
+        client.add_job(&slow).await.unwrap();
+    }
+    let told = text(&ask(&gateway, &["replay", "redrive"]).await.stderr);
+    assert!(told.contains("64 jobs go on") && told.contains("too_many_jobs, HTTP 409"), "{told}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_taken_further_holds_up_no_other() {
+    let receiver = Receiver::scripted(answers(4)).await;
+    let gateway = Gateway::start(&failing(&receiver)).await;
+    for n in 0..5 {
+        send(&gateway, &format!("subs_{n}")).await;
+    }
+    gateway.settle().await;
+    let (dir, config, clock) = gateway.stop().await;
+    {
+        // A key that is cut short, among those of all dead deliveries, in a bundle of its own.
+        let key = [&b"l\x01"[..], &[0; 16], &[0, 1]].concat();
+        let tree = sled::open(dir.path().join("data/store")).unwrap();
+        tree.insert(&key, &[key.len() as u8, 0, 0, 0]).unwrap();
+        tree.flush().unwrap();
+    }
+    let gateway = Gateway::start_in(dir, &config, clock).await;
+    let client = gateway.client();
+    let stuck = client.add_job(&asked(What::Redrive)).await.unwrap();
+    gateway.advance(SECOND).await;
+    let app = NewJob { endpoint: Some("app".to_owned()), ..asked(What::Redrive) };
+    let app = client.add_job(&app).await.unwrap();
+    gateway.settle().await;
+    let states = [client.job(stuck.id).await.unwrap(), client.job(app.id).await.unwrap()];
+    assert!(matches!(states[0].state, JobState::Running) && states[0].moved == 0, "{states:?}");
+    assert!(matches!(states[1].state, JobState::Done { .. }) && states[1].moved == 4, "{states:?}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

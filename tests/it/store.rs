@@ -7,7 +7,7 @@ use gateway::model::delivery::{Delivery, DeliveryState};
 use gateway::model::dispatch::{Dispatch, EntityRead, NewEvent, Note, Run, Said};
 use gateway::model::endpoint::{By, Gate, Turned};
 use gateway::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
-use gateway::model::job::{Job, JobState, Select, What};
+use gateway::model::job::{Job, JobState, RUNNING_MAX, Select, What};
 use gateway::model::kv::{Bucket, KvEntry, KvKey, KvRun, KvUsage};
 use gateway::model::refused::{KEPT_MAX, Presented, RefusedHead, RefusedRequest};
 use gateway::model::rotation::Rotation;
@@ -100,6 +100,9 @@ pub(crate) async fn exercise(make_store: impl Fn(&Path) -> Shared) {
         ("a reprocess makes a revision of what was sent", |b| Box::pin(a_reprocess_makes_a_revision(b))),
         ("a reprocess ends what is no longer told", |b| Box::pin(a_reprocess_ends_what_is_not_told(b))),
         ("redrive in bulk is bounded", |b| Box::pin(redrive_in_bulk_is_bounded(b))),
+        ("redrive in bulk meets nothing twice", |b| Box::pin(redrive_in_bulk_meets_nothing_twice(b))),
+        ("what waits is counted", |b| Box::pin(what_waits_is_counted(b))),
+        ("so many jobs go on at once", |b| Box::pin(so_many_jobs_go_on_at_once(b))),
         ("a redriven webhook runs again", |b| Box::pin(a_redriven_webhook_runs_again(b))),
         ("gates have versions", |b| Box::pin(gates_have_versions(b))),
         ("rotations have versions", |b| Box::pin(rotations_have_versions(b))),
@@ -227,7 +230,11 @@ async fn finish(store: &Shared, lease: &DeliveryLease, after: AfterAttempt, now:
 }
 
 fn all() -> Page {
-    Page { after: Vec::new(), n: 1000 }
+    up_to(1000)
+}
+
+fn up_to(n: usize) -> Page {
+    Page { after: Vec::new(), n }
 }
 
 async fn accept_duplicate_conflict(bench: &Bench<'_>) {
@@ -678,7 +685,11 @@ async fn deliveries_move(bench: &Bench<'_>) {
     assert_eq!(moved.state, DeliveryState::Skipped { at: at(51), why });
     assert_eq!(store.attempts(moved.id).await.unwrap()[0].outcome, skipped);
     assert!(store.due(9).await.unwrap().is_empty());
-    assert_eq!(store.redrive(Redrive::Deliveries(app), at(52), 9).await.unwrap().count, 1, "the dead one");
+    assert_eq!(
+        store.redrive(Redrive::Deliveries(app), at(52), up_to(9)).await.unwrap().count,
+        1,
+        "the dead one"
+    );
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0));
 }
@@ -730,6 +741,9 @@ async fn an_entity_goes_in_order(bench: &Bench<'_>) {
     let b1 = commit_about(&store, 3, "b", "invoice.paid", &[app]).await;
     let b2 = commit_about(&store, 4, "b", "invoice.paid", &[app]).await;
     let a3 = commit_about(&store, 5, "a", "invoice.paid", &[app]).await;
+    for (n, count) in [(9, 5), (4, 4), (1, 1)] {
+        assert_eq!(store.waiting(app, n).await.unwrap(), count, "who stands behind another waits too");
+    }
     assert_eq!(leased(&store, crm, at(9)).await[0].kind, "subscription.canceled", "nobody else is held");
     let first = leased(&store, app, at(9)).await;
     assert_eq!(ids(&first), [a1, b1], "an urgent one waits for its entity's turn");
@@ -780,7 +794,7 @@ async fn a_resend_goes_behind(bench: &Bench<'_>) {
     finish(&store, &lease, AfterAttempt::Dead("x".into()), at(1)).await;
     let waits = commit_about(&store, 2, "a", "invoice.paid", &[app]).await;
     let under_way = lease_delivery(&store, app, at(2)).await;
-    assert_eq!(store.redrive(Redrive::Delivery(dead), at(3), 9).await.unwrap().count, 1);
+    assert_eq!(store.redrive(Redrive::Delivery(dead), at(3), up_to(9)).await.unwrap().count, 1);
     let last = commit_about(&store, 4, "a", "invoice.paid", &[app]).await;
     let event = lease.delivery.event;
     let redriven = DeliveryId::derive(event, app, 1);
@@ -937,9 +951,9 @@ async fn redrive_makes_new_deliveries(bench: &Bench<'_>) {
     let store = bench.open();
     let app = EndpointId::derive("app");
     let id = dead_delivery(&store, 1, app).await;
-    let moved = store.redrive(Redrive::Delivery(id), at(50), 1).await.unwrap();
-    assert_eq!((moved.count, moved.more), (1, false));
-    let moved = store.redrive(Redrive::Delivery(id), at(51), 1).await.unwrap();
+    let moved = store.redrive(Redrive::Delivery(id), at(50), up_to(1)).await.unwrap();
+    assert_eq!((moved.count, moved.next), (1, None));
+    let moved = store.redrive(Redrive::Delivery(id), at(51), up_to(1)).await.unwrap();
     assert_eq!(moved.count, 0, "it has left the dead letters");
 
     let old = store.delivery(id).await.unwrap().unwrap();
@@ -950,7 +964,7 @@ async fn redrive_makes_new_deliveries(bench: &Bench<'_>) {
     assert_eq!((new.event, new.resend, new.attempts, new.step), (old.event, 1, 0, 0));
     assert_eq!(new.created, at(50));
     finish(&store, &lease, AfterAttempt::Dead("still".into()), at(52)).await;
-    assert_eq!(store.redrive(Redrive::Deliveries(app), at(60), 10).await.unwrap().count, 1);
+    assert_eq!(store.redrive(Redrive::Deliveries(app), at(60), up_to(10)).await.unwrap().count, 1);
     let lease = lease_delivery(&store, app, at(60)).await;
     assert_eq!(lease.delivery.resend, 2);
     finish(&store, &lease, AfterAttempt::Delivered, at(61)).await;
@@ -981,7 +995,7 @@ async fn a_resend_follows_the_newest(bench: &Bench<'_>) {
 
     let third = DeliveryId::derive(first.delivery.event, app, 2);
     assert_eq!(store.resend(id, at(6)).await.unwrap(), Resent::New(third), "after the newest");
-    assert_eq!(store.redrive(Redrive::Deliveries(app), at(7), 9).await.unwrap().count, 0);
+    assert_eq!(store.redrive(Redrive::Deliveries(app), at(7), up_to(9)).await.unwrap().count, 0);
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.waiting, stats.delivered, stats.dead), (1, 1, 0), "what was dead is so no more");
     drop(store);
@@ -1120,7 +1134,7 @@ async fn a_job_is_stored_once(bench: &Bench<'_>) {
     let named = Job { key: Some([7; 16]), ..job(50, What::Redrive, Select::default()) };
     for n in [50, 50, 51] {
         let again = Job { id: JobId::new(at(n), n.into()), ..named.clone() };
-        assert_eq!(store.add_job(again).await.unwrap(), named);
+        assert_eq!(store.add_job(again).await.unwrap(), Some(named.clone()));
     }
     store.step_job(named.id, at(60), 1).await.unwrap();
     for n in [61, 62] {
@@ -1259,15 +1273,82 @@ async fn redrive_in_bulk_is_bounded(bench: &Bench<'_>) {
         dead_delivery(&store, n, app).await;
     }
     dead_delivery(&store, 6, crm).await;
-    let moved = store.redrive(Redrive::Deliveries(app), at(50), 3).await.unwrap();
-    assert_eq!((moved.count, moved.more), (3, true));
-    let moved = store.redrive(Redrive::Deliveries(app), at(50), 3).await.unwrap();
-    assert_eq!((moved.count, moved.more), (2, false));
+    let moved = store.redrive(Redrive::Deliveries(app), at(50), up_to(3)).await.unwrap();
+    assert_eq!((moved.count, moved.next.is_some()), (3, true));
+    let moved = store.redrive(Redrive::Deliveries(app), at(50), up_to(3)).await.unwrap();
+    assert_eq!((moved.count, moved.next), (2, None));
     assert_eq!(store.stats().await.unwrap().dead, 1);
-    let moved = store.redrive(Redrive::Deliveries(crm), at(50), 3).await.unwrap();
-    assert_eq!((moved.count, moved.more), (1, false));
+    let moved = store.redrive(Redrive::Deliveries(crm), at(50), up_to(3)).await.unwrap();
+    assert_eq!((moved.count, moved.next), (1, None));
     assert_eq!(store.lease(app, at(50), 10).await.unwrap().len(), 5);
     assert_eq!(store.lease(crm, at(50), 10).await.unwrap().len(), 1);
+}
+
+async fn redrive_in_bulk_meets_nothing_twice(bench: &Bench<'_>) {
+    let store = bench.open();
+    let app = EndpointId::derive("app");
+    for n in 1..=5 {
+        dead_delivery(&store, n, app).await;
+        let then = at(n + 10);
+        store.accept(webhook(n + 10, b"{}"), then).await.unwrap();
+        let lease = lease_one(&store, then).await;
+        store.dispatch_failed(&lease, "invalid".into(), AfterFailure::Dead, then).await.unwrap();
+    }
+    for select in [Redrive::Deliveries(app), Redrive::Webhooks] {
+        let (mut page, mut count) = (up_to(2), 0);
+        for pages in 1.. {
+            let moved = store.redrive(select.clone(), at(50), page.clone()).await.unwrap();
+            count += moved.count;
+            // All of it dies again, and may stand behind the end of the page.
+            for lease in store.lease(app, at(50), 9).await.unwrap() {
+                finish(&store, &lease, AfterAttempt::Dead("again".into()), at(50)).await;
+            }
+            for lease in store.lease_webhooks(at(50), 9).await.unwrap() {
+                let failed = store.dispatch_failed(&lease, "again".into(), AfterFailure::Dead, at(50));
+                failed.await.unwrap();
+            }
+            let Some(next) = moved.next else { break };
+            assert!(pages < 9, "{select:?} does not end");
+            page.after = next;
+        }
+        assert_eq!(count, 5, "{select:?}");
+    }
+    let stats = store.stats().await.unwrap();
+    assert_eq!((stats.dead, stats.webhooks_dead), (5, 5));
+}
+
+async fn what_waits_is_counted(bench: &Bench<'_>) {
+    let store = bench.open();
+    let [app, crm, erp] = ["app", "crm", "erp"].map(EndpointId::derive);
+    for n in 1..=5 {
+        store.accept(webhook(n, b"{}"), at(n)).await.unwrap();
+        run(&store, &[("invoice.paid", &[app, crm])], at(n)).await;
+    }
+    let lease = lease_delivery(&store, app, at(9)).await;
+    finish(&store, &lease, AfterAttempt::Delivered, at(9)).await;
+    lease_delivery(&store, app, at(9)).await;
+    for (endpoint, n, count) in [(app, 9, 4), (app, 4, 4), (app, 3, 3), (crm, 9, 5), (erp, 9, 0)] {
+        assert_eq!(store.waiting(endpoint, n).await.unwrap(), count, "{endpoint} up to {n}");
+    }
+}
+
+async fn so_many_jobs_go_on_at_once(bench: &Bench<'_>) {
+    let store = bench.open();
+    let numbered = |n: u64| Job {
+        id: JobId::new(at(n), n.into()),
+        key: Some([n as u8; 16]),
+        ..job(0, What::Redrive, Select::default())
+    };
+    let most = RUNNING_MAX as u64;
+    for n in 1..=most {
+        assert_eq!(store.add_job(numbered(n)).await.unwrap(), Some(numbered(n)));
+    }
+    let more = numbered(most + 1);
+    assert_eq!(store.add_job(more.clone()).await.unwrap(), None);
+    assert_eq!(store.job(more.id).await.unwrap(), None);
+    assert_eq!(store.add_job(numbered(1)).await.unwrap(), Some(numbered(1)), "one that there is");
+    store.cancel_job(numbered(1).id, at(500)).await.unwrap();
+    assert_eq!(store.add_job(more.clone()).await.unwrap(), Some(more));
 }
 
 async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
@@ -1284,8 +1365,8 @@ async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
         failures: 0,
         run: 0,
     };
-    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 1);
-    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), 1).await.unwrap().count, 0);
+    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), up_to(1)).await.unwrap().count, 1);
+    assert_eq!(store.redrive(Redrive::Webhook(stale.id), at(10), up_to(1)).await.unwrap().count, 0);
     let lease = lease_one(&store, at(10)).await;
     assert_eq!((lease.id, lease.run, lease.failures), (stale.id, 1, 0));
     let late = store.dispatched(&stale, dispatch(stale.id, at(11), &[]), at(11)).await.unwrap();
@@ -1294,8 +1375,8 @@ async fn a_redriven_webhook_runs_again(bench: &Bench<'_>) {
     let events: [(&str, &[EndpointId]); 1] = [("invoice.paid", &[EndpointId::derive("app")])];
     let done = store.dispatched(&lease, dispatch(lease.id, at(12), &events), at(12)).await.unwrap();
     assert_eq!(done, Committed::Done);
-    let moved = store.redrive(Redrive::Webhooks, at(20), 10).await.unwrap();
-    assert_eq!((moved.count, moved.more), (1, false));
+    let moved = store.redrive(Redrive::Webhooks, at(20), up_to(10)).await.unwrap();
+    assert_eq!((moved.count, moved.next), (1, None));
     let stats = store.stats().await.unwrap();
     assert_eq!((stats.webhooks_dead, stats.undispatched, stats.waiting), (0, 1, 1));
 }
@@ -1617,8 +1698,8 @@ async fn counters_equal_a_full_scan(bench: &Bench<'_>) {
         };
         finish(&store, lease, after, at(200)).await;
     }
-    store.redrive(Redrive::Deliveries(app), at(300), 4).await.unwrap();
-    store.redrive(Redrive::Webhooks, at(300), 2).await.unwrap();
+    store.redrive(Redrive::Deliveries(app), at(300), up_to(4)).await.unwrap();
+    store.redrive(Redrive::Webhooks, at(300), up_to(2)).await.unwrap();
     drop(store);
     let store = bench.open();
 
@@ -1656,7 +1737,7 @@ async fn a_story_is_whole(bench: &Bench<'_>) {
     finish(&store, &first, AfterAttempt::RetryAt(at(3)), at(2)).await;
     let second = lease_delivery(&store, app, at(3)).await;
     finish(&store, &second, AfterAttempt::Dead("x".into()), at(4)).await;
-    store.redrive(Redrive::Delivery(first.delivery.id), at(5), 1).await.unwrap();
+    store.redrive(Redrive::Delivery(first.delivery.id), at(5), up_to(1)).await.unwrap();
 
     let story = store.story(lease.id).await.unwrap().unwrap();
     assert_eq!(story.body.unwrap(), "{\"a\":1}");

@@ -5,8 +5,9 @@ use crate::admin::error::ApiError;
 use crate::admin::params::{Params, body, rows};
 use crate::admin::{Admin, view};
 use crate::api::page::Page;
-use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery, Redriven};
 use crate::model::delivery::DeliveryState;
+use crate::model::id::EndpointId;
 use crate::model::webhook::WebhookState;
 use crate::store::{self, DeliveryFilter, Page as StorePage};
 use axum::Json;
@@ -15,16 +16,18 @@ use axum::extract::rejection::BytesRejection;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// The most that one request redrives; the answer says whether more is left.
+/// The most that one request redrives; the answer says where the next goes on.
 const REDRIVE_MAX: usize = 500;
 
 /// What a body must be.
 const REDRIVE: &str = "a redrive: send one of {\"delivery\": \"dlv_...\"}, {\"webhook\": \"whk_...\"}, \
                        {\"endpoint\": \"NAME\"}, {\"all\": true}";
 
-/// The first byte of a list's key: which of the two lists it is in.
+/// The first byte of a list's key: which of the two lists it is in; of a redrive the endpoint follows the second.
 const WEBHOOKS: u8 = 0;
 const DELIVERIES: u8 = 1;
+/// Of the id of an endpoint.
+const ENDPOINT_BYTES: usize = 16;
 
 /// A page of dead letters: webhooks, then deliveries, each newest first.
 pub(crate) async fn list(
@@ -70,72 +73,100 @@ async fn dead_deliveries(admin: &Admin, after: Vec<u8>, n: usize) -> Result<Rows
     Ok((items, listing.next.map(|key| [&[DELIVERIES][..], &key].concat())))
 }
 
-/// Gives dead letters another life, at most [`REDRIVE_MAX`] of each kind.
+/// Gives dead letters another life, at most [`REDRIVE_MAX`].
 pub(crate) async fn redrive(
     State(admin): State<Arc<Admin>>,
+    Params(query): Params<RedriveQuery>,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Redriven>, ApiError> {
     let wanted =
         body(given, REDRIVE)?.ok_or_else(|| ApiError::BadBody(format!("the body is not {REDRIVE}")))?;
-    let redriven = match wanted {
+    let of = match &wanted {
+        Redrive::Endpoint(name) => Some(name.as_str()),
+        Redrive::Delivery(_) | Redrive::Webhook(_) | Redrive::All(_) => None,
+    };
+    let list = List::new("redrive", &[of]);
+    let after = list.key(query.after.as_deref())?;
+    let page = StorePage { after, n: REDRIVE_MAX };
+    let mut redriven = Redriven::default();
+    let next = match wanted {
         Redrive::Delivery(id) => {
-            let deliveries = deliveries(&admin, store::Redrive::Delivery(id), REDRIVE_MAX).await?;
-            if deliveries.deliveries == 0 {
+            some(&admin, store::Redrive::Delivery(id), page, &mut redriven).await?;
+            if redriven.deliveries == 0 {
                 let missing = || ApiError::Missing { what: "delivery", id: id.to_string() };
                 let state = admin.store.delivery(id).await?.ok_or_else(missing)?.state;
                 return Err(ApiError::NotDead { id: id.to_string(), state: delivery_word(&state) });
             }
-            deliveries
+            None
         }
         Redrive::Webhook(id) => {
-            let webhooks = webhooks(&admin, store::Redrive::Webhook(id)).await?;
-            if webhooks.webhooks == 0 {
+            some(&admin, store::Redrive::Webhook(id), page, &mut redriven).await?;
+            if redriven.webhooks == 0 {
                 let missing = || ApiError::Missing { what: "webhook", id: id.to_string() };
                 let state = admin.store.webhook(id).await?.ok_or_else(missing)?.state;
                 return Err(ApiError::NotDead { id: id.to_string(), state: webhook_word(&state).to_owned() });
             }
-            webhooks
+            None
         }
         Redrive::Endpoint(name) => {
             let endpoint = admin.endpoint_named(&name)?;
-            deliveries(&admin, store::Redrive::Deliveries(endpoint), REDRIVE_MAX).await?
+            some(&admin, store::Redrive::Deliveries(endpoint), page, &mut redriven).await?
         }
-        Redrive::All(true) => {
-            let mut all = webhooks(&admin, store::Redrive::Webhooks).await?;
-            // Those of an endpoint that is no longer configured would only wait for it, seen by nobody.
-            let mut left = REDRIVE_MAX;
-            for endpoint in &admin.endpoints {
-                // Where none is left to move, it still tells whether there are more.
-                let select = store::Redrive::Deliveries(endpoint.id);
-                let redriven = deliveries(&admin, select, left).await?;
-                left = left.saturating_sub(redriven.deliveries as usize);
-                all.deliveries += redriven.deliveries;
-                all.more |= redriven.more;
-            }
-            all
-        }
+        Redrive::All(true) => all(&admin, &page.after, &mut redriven).await?,
         Redrive::All(false) => {
             return Err(ApiError::BadBody("`all` is false: say true, or what to redrive".to_owned()));
         }
     };
     tracing::info!(deliveries = redriven.deliveries, webhooks = redriven.webhooks, "dead letters redriven");
-    Ok(Json(redriven))
+    Ok(Json(Redriven { next: next.map(|key| list.cursor(&key)), ..redriven }))
 }
 
-async fn deliveries(admin: &Admin, select: store::Redrive, n: usize) -> Result<Redriven, ApiError> {
-    let moved = admin.store.redrive(select, admin.clock.now(), n).await?;
-    if moved.count > 0 {
-        admin.deliver.wake();
+/// A page of everything after `key`: webhooks, then the deliveries of one configured endpoint after the other, in the
+/// order of their ids. Those of an endpoint that is no longer configured would only wait for it, seen by nobody.
+async fn all(admin: &Admin, key: &[u8], sum: &mut Redriven) -> Result<Option<Vec<u8>>, ApiError> {
+    let from = match key.split_first() {
+        Some((&DELIVERIES, from)) => from,
+        Some((&WEBHOOKS, _)) | None => {
+            let page = StorePage { after: key.get(1..).unwrap_or_default().to_vec(), n: REDRIVE_MAX };
+            if let Some(next) = some(admin, store::Redrive::Webhooks, page, sum).await? {
+                return Ok(Some([&[WEBHOOKS][..], &next].concat()));
+            }
+            &[]
+        }
+        Some(_) => return Err(ApiError::BadCursor),
+    };
+    let mut endpoints: Vec<EndpointId> = admin.endpoints.iter().map(|endpoint| endpoint.id).collect();
+    endpoints.sort();
+    let (begun, last) = from.split_at_checked(ENDPOINT_BYTES).unwrap_or_default();
+    for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.bytes().as_slice() >= begun) {
+        let after = if endpoint.bytes() == begun { last.to_vec() } else { Vec::new() };
+        // Where none is left to move, it still tells whether there are more.
+        let n = REDRIVE_MAX.saturating_sub((sum.webhooks + sum.deliveries) as usize);
+        let select = store::Redrive::Deliveries(endpoint);
+        if let Some(next) = some(admin, select, StorePage { after, n }, sum).await? {
+            return Ok(Some([&[DELIVERIES][..], endpoint.bytes(), &next].concat()));
+        }
     }
-    Ok(Redriven { deliveries: moved.count as u64, webhooks: 0, more: moved.more })
+    Ok(None)
 }
 
-async fn webhooks(admin: &Admin, select: store::Redrive) -> Result<Redriven, ApiError> {
-    let moved = admin.store.redrive(select, admin.clock.now(), REDRIVE_MAX).await?;
+/// Redrives a page of one kind, and wakes whoever takes it on. Answers where the next begins.
+async fn some(
+    admin: &Admin,
+    select: store::Redrive,
+    page: StorePage,
+    sum: &mut Redriven,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    let (count, wake) = match select {
+        store::Redrive::Webhook(_) | store::Redrive::Webhooks => (&mut sum.webhooks, &admin.dispatch),
+        store::Redrive::Delivery(_) | store::Redrive::Deliveries(_) => (&mut sum.deliveries, &admin.deliver),
+    };
+    let moved = admin.store.redrive(select, admin.clock.now(), page).await?;
     if moved.count > 0 {
-        admin.dispatch.wake();
+        wake.wake();
     }
-    Ok(Redriven { deliveries: 0, webhooks: moved.count as u64, more: moved.more })
+    *count += moved.count as u64;
+    Ok(moved.next)
 }
 
 /// A delivery that is dead and moved nothing has a newer delivery in its place.

@@ -8,7 +8,7 @@ use crate::api::endpoint::{By, Endpoint, Endpoints, Signing, Tested, Turn, Turne
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::rotation::{self, Live};
 use crate::model::{endpoint, ping, signature};
-use crate::store::{DeliveryFilter, GateRow, Page, RotationRow};
+use crate::store::{GateRow, RotationRow};
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -136,17 +136,15 @@ pub(super) async fn status(admin: &Admin, info: &EndpointInfo) -> Result<Endpoin
         };
         Turned { by, why, at }
     });
-    let filter = DeliveryFilter { state: Some("waiting".to_owned()), endpoint: Some(info.id) };
-    let page = Page { after: Vec::new(), n: WAITING_COUNTED_MAX };
-    let waiting = admin.store.list_deliveries(filter, page).await?;
+    let waiting = admin.store.waiting(info.id, WAITING_COUNTED_MAX + 1).await?;
     Ok(Endpoint {
         id: info.id,
         name: info.name.clone(),
         url: info.url.clone(),
         public_keys: live.iter().filter_map(|live| signature::public_key_of(&live.secret)).collect(),
         signing: live.iter().map(signing).collect(),
-        waiting: waiting.rows.len() as u64,
-        waiting_more: waiting.next.is_some(),
+        waiting: waiting.min(WAITING_COUNTED_MAX) as u64,
+        waiting_more: waiting > WAITING_COUNTED_MAX,
         gate: view::gate(gate),
         turned,
         disabled_at,

@@ -71,6 +71,9 @@ pub(crate) enum ApiError {
     /// The key was used for another request.
     #[error("the `Idempotency-Key` was used for another job, {0}: use a new one")]
     OtherUnderKey(String),
+    /// As many jobs as may go on.
+    #[error("{0} jobs go on, which is the most: wait for one to end, or cancel one")]
+    TooManyJobs(usize),
     /// What still waits need not be sent again.
     #[error("{0} still waits: it is sent when it is due and its endpoint's gate is open")]
     StillWaits(String),
@@ -142,6 +145,7 @@ impl ApiError {
             ApiError::UnknownEndpoint { .. } => (StatusCode::NOT_FOUND, "unknown_endpoint"),
             ApiError::NotDead { .. } => (StatusCode::CONFLICT, "not_dead"),
             ApiError::OtherUnderKey(_) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch"),
+            ApiError::TooManyJobs(_) => (StatusCode::CONFLICT, "too_many_jobs"),
             ApiError::StillWaits(_) => (StatusCode::CONFLICT, "still_waits"),
             ApiError::WrongGate { .. } => (StatusCode::CONFLICT, "wrong_gate"),
             ApiError::GateMoves(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),

@@ -44,7 +44,7 @@ pub(crate) async fn show(State(admin): State<Arc<Admin>>, Id(id): Id<JobId>) -> 
     Ok(Json(shown(&admin, job)))
 }
 
-/// Begins a job. Asked for again under the same `Idempotency-Key`, the first is told.
+/// Begins a job, unless as many go on as may. Asked for again under the same `Idempotency-Key`, the first is told.
 pub(crate) async fn add(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
@@ -52,7 +52,7 @@ pub(crate) async fn add(
 ) -> Result<Json<Job>, ApiError> {
     let mut job = meant(&admin, given)?;
     job.key = key(&headers)?;
-    let stored = admin.store.add_job(job.clone()).await?;
+    let stored = admin.store.add_job(job.clone()).await?.ok_or(ApiError::TooManyJobs(job::RUNNING_MAX))?;
     if !stored.is_as(&job) {
         return Err(ApiError::OtherUnderKey(stored.id.to_string()));
     }

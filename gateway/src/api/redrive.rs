@@ -18,6 +18,15 @@ pub struct DeadLetterQuery {
     pub limit: Option<usize>,
 }
 
+/// What `POST /api/v1/dead-letters/redrive` takes beside its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedriveQuery {
+    /// The `next` of the answer before, with the same body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
 /// A dead letter; which one is the field `kind`. Lists give webhooks first, then deliveries, each newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -46,14 +55,16 @@ pub enum Redrive {
 }
 
 /// What a redrive did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redriven {
     /// Deliveries made anew.
     pub deliveries: u64,
     /// Webhooks put before the pipeline again.
     pub webhooks: u64,
-    /// Whether more is left: ask again.
-    pub more: bool,
+    /// What to send as `after` to go on, with the same body; absent: everything was come by. Whoever goes on so comes to
+    /// an end, although what is redriven may die again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `billhook dead-letter`: what was given up, and how to try it again.
 
 use crate::api::delivery::DeliveryState;
-use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, Redriven};
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery, Redriven};
 use crate::api::webhook::WebhookState;
 use crate::cli::listing::list;
 use crate::cli::terminal::{Span, Tone, print};
@@ -53,7 +53,7 @@ pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
                 None if ids.is_empty() => bulk(&Redrive::All(true), client).await?,
                 None => each(&ids, client).await?,
             };
-            Ok(print(&told(redriven))?)
+            Ok(print(&told(&redriven))?)
         }
     }
 }
@@ -91,21 +91,22 @@ fn row(letter: DeadLetter) -> [Span; 4] {
     ]
 }
 
-/// Asks until nothing is left.
+/// Asks until everything was come by. What dies again meanwhile is not redriven again.
 async fn bulk(redrive: &Redrive, client: &Client) -> anyhow::Result<Redriven> {
-    let mut sum = Redriven { more: true, ..Redriven::default() };
-    while sum.more {
-        let redriven = client.redrive(redrive).await;
+    let mut sum = Redriven::default();
+    loop {
+        let redriven = client.redrive(redrive, &RedriveQuery { after: sum.next.take() }).await;
         let redriven = match sum.deliveries + sum.webhooks {
             0 => redriven?,
-            _ => redriven.context(format!("after {}", told(sum).trim_end()))?,
+            _ => redriven.context(format!("after {}", told(&sum).trim_end()))?,
         };
-        // More that cannot be moved is not asked for for ever.
-        sum.more = redriven.more && redriven.deliveries + redriven.webhooks > 0;
         sum.deliveries += redriven.deliveries;
         sum.webhooks += redriven.webhooks;
+        sum.next = redriven.next;
+        if sum.next.is_none() {
+            return Ok(sum);
+        }
     }
-    Ok(sum)
 }
 
 /// Redrives each; one that cannot be is told at the end and does not stop the others.
@@ -114,7 +115,7 @@ async fn each(ids: &[String], client: &Client) -> anyhow::Result<Redriven> {
     let mut sum = Redriven::default();
     let mut failures = Vec::new();
     for redrive in &wanted {
-        match client.redrive(redrive).await {
+        match client.redrive(redrive, &RedriveQuery::default()).await {
             Ok(redriven) => {
                 sum.deliveries += redriven.deliveries;
                 sum.webhooks += redriven.webhooks;
@@ -123,7 +124,7 @@ async fn each(ids: &[String], client: &Client) -> anyhow::Result<Redriven> {
         }
     }
     if !failures.is_empty() {
-        bail!("{}; but not all:\n  {}", told(sum).trim_end(), failures.join("\n  "));
+        bail!("{}; but not all:\n  {}", told(&sum).trim_end(), failures.join("\n  "));
     }
     Ok(sum)
 }
@@ -136,7 +137,7 @@ fn one(id: &str) -> anyhow::Result<Redrive> {
     Ok(Redrive::Delivery(id))
 }
 
-fn told(redriven: Redriven) -> String {
+fn told(redriven: &Redriven) -> String {
     let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
     let deliveries = count(redriven.deliveries, "delivery", "deliveries");
     match redriven.webhooks {

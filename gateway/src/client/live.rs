@@ -5,7 +5,7 @@ use crate::admin::{Admin, BODY_BYTES_MAX, EndpointInfo, Phase, router, serve};
 use crate::api::delivery::{DeliveryQuery, DeliveryState, Outcome as SeenOutcome};
 use crate::api::event::EventQuery;
 use crate::api::problem::{MEDIA_TYPE, Problem};
-use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive};
+use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery};
 use crate::api::webhook::WebhookState;
 use crate::clock::Clock;
 use crate::dispatch::rehearsal::Rehearsal;
@@ -25,6 +25,7 @@ use crate::worker::pulse::{Pulse, Pulses};
 use crate::worker::{Wake, Woken};
 use billhook_event::{PluginRef, Verified};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use reqwest::Method;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -142,8 +143,12 @@ impl Gateway {
         (status, problem.code)
     }
 
-    async fn accept(&self, number: u8) -> WebhookId {
-        let id = WebhookId::new(NOW, number.into());
+    async fn accept(&self, number: u16) -> WebhookId {
+        self.accept_at(NOW, number).await
+    }
+
+    async fn accept_at(&self, at: Time, number: u16) -> WebhookId {
+        let id = WebhookId::new(at, number.into());
         let body = Bytes::from_static(b"{\"a\":1.10}");
         let head = WebhookHead {
             source: "billing".to_owned(),
@@ -164,7 +169,7 @@ impl Gateway {
     }
 
     /// A webhook through the pipeline: one event, owed to `app`.
-    async fn dispatched(&self, number: u8) -> (WebhookId, EventId) {
+    async fn dispatched(&self, number: u16) -> (WebhookId, EventId) {
         let webhook = self.accept(number).await;
         let leases = self.store.lease_webhooks(NOW, 1).await.unwrap();
         let event = EventId::derive(webhook, 0);
@@ -193,7 +198,7 @@ impl Gateway {
     }
 
     /// A delivery that is dead after one attempt.
-    async fn dead_delivery(&self, number: u8) -> (WebhookId, DeliveryId) {
+    async fn dead_delivery(&self, number: u16) -> (WebhookId, DeliveryId) {
         let (webhook, _) = self.dispatched(number).await;
         let lease = self.store.lease(EndpointId::derive("app"), NOW, 1).await.unwrap().remove(0);
         let attempt = Attempt {
@@ -213,12 +218,18 @@ impl Gateway {
         (webhook, id)
     }
 
-    async fn dead_webhook(&self, number: u8) -> WebhookId {
+    async fn dead_webhook(&self, number: u16) -> WebhookId {
         let webhook = self.accept(number).await;
-        let leases = self.store.lease_webhooks(NOW, 1).await.unwrap();
-        let failed = self.store.dispatch_failed(&leases[0], "not JSON".to_owned(), AfterFailure::Dead, NOW);
-        assert_eq!(failed.await.unwrap(), Committed::Done);
+        self.give_up_all().await;
         webhook
+    }
+
+    /// Has every webhook die that waits for the pipeline.
+    async fn give_up_all(&self) {
+        for lease in self.store.lease_webhooks(LATER, 1000).await.unwrap() {
+            let failed = self.store.dispatch_failed(&lease, "not JSON".to_owned(), AfterFailure::Dead, NOW);
+            assert_eq!(failed.await.unwrap(), Committed::Done);
+        }
     }
 }
 
@@ -370,8 +381,8 @@ async fn a_dead_delivery_is_redriven_once_and_the_deliveries_are_woken() {
     assert!(matches!(&page.items[..], [DeadLetter::Delivery(letter)] if letter.id == dead), "{page:?}");
 
     assert!(!was_woken(&mut gateway.deliver).await);
-    let redriven = gateway.client.redrive(&Redrive::Delivery(dead)).await.unwrap();
-    assert_eq!((redriven.deliveries, redriven.webhooks, redriven.more), (1, 0, false));
+    let redriven = gateway.client.redrive(&Redrive::Delivery(dead), &RedriveQuery::default()).await.unwrap();
+    assert_eq!((redriven.deliveries, redriven.webhooks, redriven.next), (1, 0, None));
     assert!(was_woken(&mut gateway.deliver).await);
 
     let story = gateway.client.webhook(webhook).await.unwrap();
@@ -381,9 +392,13 @@ async fn a_dead_delivery_is_redriven_once_and_the_deliveries_are_woken() {
     let endpoints = gateway.client.endpoints().await.unwrap();
     assert_eq!((endpoints.items[0].name.as_str(), endpoints.items[0].waiting), ("app", 1));
 
-    let again = gateway.client.redrive(&Redrive::Delivery(dead)).await.unwrap_err();
+    let again = gateway.client.redrive(&Redrive::Delivery(dead), &RedriveQuery::default()).await.unwrap_err();
     assert_eq!(code(again), (409, "not_dead".to_owned()));
-    let waiting = gateway.client.redrive(&Redrive::Delivery(anew.delivery.id)).await.unwrap_err();
+    let waiting = gateway
+        .client
+        .redrive(&Redrive::Delivery(anew.delivery.id), &RedriveQuery::default())
+        .await
+        .unwrap_err();
     assert_eq!(code(waiting), (409, "not_dead".to_owned()));
     assert!(!was_woken(&mut gateway.deliver).await);
 }
@@ -392,12 +407,12 @@ async fn a_dead_delivery_is_redriven_once_and_the_deliveries_are_woken() {
 async fn a_dead_webhook_is_redriven_and_the_pipeline_is_woken() {
     let mut gateway = Gateway::start().await;
     let dead = gateway.dead_webhook(1).await;
-    let redriven = gateway.client.redrive(&Redrive::Webhook(dead)).await.unwrap();
+    let redriven = gateway.client.redrive(&Redrive::Webhook(dead), &RedriveQuery::default()).await.unwrap();
     assert_eq!((redriven.deliveries, redriven.webhooks), (0, 1));
     assert!(was_woken(&mut gateway.dispatch).await);
     let story = gateway.client.webhook(dead).await.unwrap();
     assert!(matches!(story.webhook.state, WebhookState::Undispatched { failures: 0, .. }), "{story:?}");
-    let again = gateway.client.redrive(&Redrive::Webhook(dead)).await.unwrap_err();
+    let again = gateway.client.redrive(&Redrive::Webhook(dead), &RedriveQuery::default()).await.unwrap_err();
     assert_eq!(code(again), (409, "not_dead".to_owned()));
 }
 
@@ -427,9 +442,63 @@ async fn dead_letters_list_webhooks_then_deliveries_over_pages_and_go_all_at_onc
         deliveries.sort();
         assert_eq!(seen, [vec![webhook.to_string()], deliveries.to_vec()].concat(), "pages of {limit}");
     }
-    let redriven = gateway.client.redrive(&Redrive::All(true)).await.unwrap();
-    assert_eq!((redriven.deliveries, redriven.webhooks, redriven.more), (2, 1, false));
-    assert_eq!(gateway.client.redrive(&Redrive::Endpoint("app".to_owned())).await.unwrap().deliveries, 0);
+    let redriven = gateway.client.redrive(&Redrive::All(true), &RedriveQuery::default()).await.unwrap();
+    assert_eq!((redriven.deliveries, redriven.webhooks, redriven.next), (2, 1, None));
+    assert_eq!(
+        gateway
+            .client
+            .redrive(&Redrive::Endpoint("app".to_owned()), &RedriveQuery::default())
+            .await
+            .unwrap()
+            .deliveries,
+        0
+    );
+}
+
+#[tokio::test]
+async fn what_dies_again_while_all_is_redriven_is_not_met_again() {
+    let gateway = Gateway::start().await;
+    // One more than a request redrives.
+    join_all((1..=501).map(|number| gateway.accept(number))).await;
+    gateway.give_up_all().await;
+    gateway.dead_delivery(502).await;
+    let (mut query, mut seen) = (RedriveQuery::default(), Vec::new());
+    loop {
+        let redriven = gateway.client.redrive(&Redrive::All(true), &query).await.unwrap();
+        seen.push((redriven.webhooks, redriven.deliveries));
+        gateway.give_up_all().await;
+        query.after = redriven.next;
+        if query.after.is_none() || seen.len() > 3 {
+            break;
+        }
+        let other = gateway.client.redrive(&Redrive::Endpoint("app".to_owned()), &query).await;
+        assert_eq!(code(other.unwrap_err()), (400, "bad_cursor".to_owned()), "a cursor of another redrive");
+    }
+    assert_eq!(seen, [(500, 0), (1, 1)]);
+}
+
+#[tokio::test]
+async fn what_waits_for_an_endpoint_is_counted_however_much_others_have() {
+    let gateway = Gateway::start().await;
+    gateway.dispatched(1).await;
+    // Newer, and more than a page of the list looks at.
+    let others: Vec<EndpointId> = (0..70).map(|n| EndpointId::derive(&format!("other-{n}"))).collect();
+    let newer = gateway.accept_at(LATER, 2).await;
+    let lease = gateway.store.lease_webhooks(NOW, 1).await.unwrap().remove(0);
+    let events = (0..100).map(|index| NewEvent {
+        id: EventId::derive(newer, index),
+        kind: "invoice.paid".to_owned(),
+        json: Bytes::from_static(b"{}"),
+        entity: None,
+        occurred_at: NOW,
+        dropped: None,
+        endpoints: others.clone(),
+    });
+    let run = Run { now: NOW, notes: Vec::new(), shadow: None };
+    let dispatch = Dispatch { run, events: events.collect(), ..Dispatch::default() };
+    assert_eq!(gateway.store.dispatched(&lease, dispatch, NOW).await.unwrap(), Committed::Done);
+    let app = gateway.client.endpoint("app").await.unwrap();
+    assert_eq!((app.waiting, app.waiting_more), (1, false));
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use crate::model::rate::Rate;
 use billhook_event::Time;
 use serde::{Deserialize, Serialize};
 
+/// The most jobs that go on side by side.
+pub const RUNNING_MAX: usize = 64;
+
 /// A replay. It is stored as JSON, so that it may gain fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {

@@ -461,16 +461,16 @@ impl Delivering for SledStore {
         Box::pin(async move { Ok(self.commit(When::Durable, None, verb, then).await?.0) })
     }
 
-    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
+    fn redrive(&self, select: Redrive, now: Time, page: Page) -> Answer<'_, Moved> {
         let (webhooks, deliveries) = (self.webhooks.clone(), self.deliveries.clone());
-        let verb = move |view: &mut View<'_>| resending::redrive(view, &select, now, n);
+        let verb = move |view: &mut View<'_>| resending::redrive(view, &select, now, &page);
         let then = move |(_, moved): &(Moved, Vec<Again>)| go_on(&webhooks, &deliveries, moved, now);
         Box::pin(async move { Ok(self.commit(When::Durable, None, verb, then).await?.0) })
     }
 }
 
 impl Replaying for SledStore {
-    fn add_job(&self, job: Job) -> Answer<'_, Job> {
+    fn add_job(&self, job: Job) -> Answer<'_, Option<Job>> {
         Box::pin(self.commit(When::Durable, None, move |view| replaying::add(view, job), |_| ()))
     }
 
@@ -549,6 +549,10 @@ impl Reading for SledStore {
 
     fn delivery(&self, id: DeliveryId) -> Answer<'_, Option<Delivery>> {
         Box::pin(async move { Ok(self.view()?.delivery_row(id)?.map(|row| row.delivery)) })
+    }
+
+    fn waiting(&self, endpoint: EndpointId, n: usize) -> Answer<'_, usize> {
+        Box::pin(self.read(move |view| order::waiting(view, endpoint, n)))
     }
 
     fn ahead_of(&self, id: DeliveryId) -> Answer<'_, Option<DeliveryId>> {

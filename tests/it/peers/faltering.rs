@@ -69,7 +69,7 @@ verbs! {
         fn forget_refused(id: RefusedId) -> bool;
     }
     Replaying {
-        fn add_job(job: Job) -> Job;
+        fn add_job(job: Job) -> Option<Job>;
         fn step_job(id: JobId, now: Time, n: usize) -> Option<Job>;
         fn cancel_job(id: JobId, now: Time) -> Option<Job>;
         fn count_job(job: Job, cap: u64) -> Counted;
@@ -86,6 +86,7 @@ verbs! {
         fn list_events(filter: EventFilter, page: Page) -> Listing<StoredEvent>;
         fn list_deliveries(filter: DeliveryFilter, page: Page) -> Listing<Delivery>;
         fn delivery(id: DeliveryId) -> Option<Delivery>;
+        fn waiting(endpoint: EndpointId, n: usize) -> usize;
         fn ahead_of(id: DeliveryId) -> Option<DeliveryId>;
         fn attempts(id: DeliveryId) -> Vec<Attempt>;
         fn list_refused(source: Option<String>, page: Page) -> Listing<(RefusedId, RefusedHead)>;
@@ -193,8 +194,8 @@ impl Delivering for Faltering {
         self.through(|store| store.resend(id, now))
     }
 
-    fn redrive(&self, select: Redrive, now: Time, n: usize) -> Answer<'_, Moved> {
-        self.through(|store| store.redrive(select, now, n))
+    fn redrive(&self, select: Redrive, now: Time, page: Page) -> Answer<'_, Moved> {
+        self.through(|store| store.redrive(select, now, page))
     }
 }
 

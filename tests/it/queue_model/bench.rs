@@ -247,8 +247,10 @@ pub(super) async fn make(store: &dyn Store, made: &Move, queue: &Queue, hands: &
             Told::Nothing
         }
         Move::Resend(id) => Told::Resent(store.resend(*id, now).await.unwrap()),
-        Move::Redrive { select, n } => Told::Moved(store.redrive(select.clone(), now, *n).await.unwrap()),
-        Move::AddJob(job) => Told::Job(Some(Box::new(store.add_job(job.clone()).await.unwrap()))),
+        Move::Redrive { select, n } => {
+            Told::Moved(store.redrive(select.clone(), now, Page { after: Vec::new(), n: *n }).await.unwrap())
+        }
+        Move::AddJob(job) => Told::Job(store.add_job(job.clone()).await.unwrap().map(Box::new)),
         Move::StepJob { id, n } => Told::Job(store.step_job(*id, now, *n).await.unwrap().map(Box::new)),
         Move::CancelJob(id) => Told::Job(store.cancel_job(*id, now).await.unwrap().map(Box::new)),
         Move::End(_) => unreachable!("the process ends where the store is opened"),

@@ -628,11 +628,14 @@ impl Queue {
         };
         let found = deliveries.len() + webhooks.len();
         let count = found.min(n);
+        let ids = deliveries.iter().map(|id| id.0).chain(webhooks.iter().map(|id| id.0));
+        let last = ids.take(n).last().filter(|_| found > n);
+        let next = last.map(|id| [&self.now.millis().to_be_bytes()[..], &id].concat());
         for id in deliveries.into_iter().take(n) {
             self.again(id, None);
         }
         webhooks.into_iter().take(n).for_each(|id| self.rerun(id, None));
-        Moved { count, more: found > n }
+        Moved { count, next }
     }
 
     fn rerun(&mut self, id: WebhookId, resend: Option<bool>) {

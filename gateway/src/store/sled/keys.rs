@@ -219,6 +219,11 @@ pub(super) fn topic(entity: &[u8; 16], kind: &str, object: Option<&str>) -> [u8;
     topic
 }
 
+/// What the keys of all lines of an endpoint begin with.
+pub(super) fn lines(endpoint: EndpointId) -> Vec<u8> {
+    key(prefix::LINE, &[endpoint.bytes()])
+}
+
 /// What the keys of the line of an entity begin with.
 pub(super) fn line(endpoint: EndpointId, entity: &[u8; 16]) -> Vec<u8> {
     key(prefix::LINE, &[endpoint.bytes(), entity])
@@ -279,6 +284,11 @@ pub(super) fn delivery(id: DeliveryId) -> Vec<u8> {
 /// A delivery that waits to be sent.
 pub(super) fn due(endpoint: EndpointId, lane: u8, due: Time, id: DeliveryId) -> Vec<u8> {
     key(prefix::DUE, &[endpoint.bytes(), &[lane], &due.millis().to_be_bytes(), id.bytes()])
+}
+
+/// What the keys of all lanes of an endpoint begin with.
+pub(super) fn due_at(endpoint: EndpointId) -> Vec<u8> {
+    key(prefix::DUE, &[endpoint.bytes()])
 }
 
 /// What the keys of one lane of an endpoint begin with.

@@ -49,6 +49,30 @@ pub(super) fn ahead_of(view: &View<'_>, id: DeliveryId) -> Result<Option<Deliver
     Ok((first != id).then_some(first))
 }
 
+/// How many deliveries wait for an endpoint, up to `n`: those that are due some time, and those that stand in a line
+/// behind one that is.
+pub(super) fn waiting(view: &View<'_>, endpoint: EndpointId, n: usize) -> Result<usize, StoreError> {
+    let (due, lines) = (keys::due_at(endpoint), keys::lines(endpoint));
+    let mut count = 0;
+    for entry in view.range(&due, &keys::end_of(&due)).take(n) {
+        entry?;
+        count += 1;
+    }
+    // The first of each line was counted: at most so many are looked at for nothing.
+    let mut line = None;
+    for entry in view.range(&lines, &keys::end_of(&lines)) {
+        if count >= n {
+            break;
+        }
+        let (key, _) = entry?;
+        let entity = key.get(lines.len()..lines.len() + 16).map(<[u8]>::to_vec);
+        let is_first = line != entity;
+        line = entity;
+        count += usize::from(!is_first);
+    }
+    Ok(count)
+}
+
 /// Takes a delivery that has ended out of its line, if it is in one. If it was the first, the next one is due:
 /// answers where and when.
 pub(super) fn leave(view: &mut View<'_>, ended: &DeliveryRow) -> Result<Option<(Line, Time)>, StoreError> {

@@ -10,7 +10,7 @@ use super::rows;
 use super::view::View;
 use crate::model::delivery::DeliveryState;
 use crate::model::id::{DeliveryId, EventId, JobId, WebhookId};
-use crate::model::job::{Job, JobState, What};
+use crate::model::job::{Job, JobState, RUNNING_MAX, What};
 use crate::model::ping;
 use crate::model::webhook::WebhookState;
 use crate::store::{Counted, Selection, StoreError};
@@ -21,22 +21,26 @@ const STEP_LOOKS_MAX: u64 = 2_000;
 /// Most rows that a count looks at.
 const COUNT_LOOKS_MAX: u64 = 200_000;
 
-/// Stores a job unless it, or one with its key, is there.
-pub(super) fn add(view: &mut View<'_>, job: Job) -> Result<Job, StoreError> {
+/// Stores a job unless it, or one with its key, is there, or as many go on as may.
+pub(super) fn add(view: &mut View<'_>, job: Job) -> Result<Option<Job>, StoreError> {
     if let Some(known) = read(view, job.id)? {
-        return Ok(known);
+        return Ok(Some(known));
+    }
+    if let Some(hash) = &job.key
+        && let Some(first) = view.read::<JobId>("job key", &keys::job_key(hash))?
+        && let Some(known) = read(view, first)?
+    {
+        return Ok(Some(known));
+    }
+    let prefix = keys::running_jobs();
+    if view.range(&prefix, &keys::end_of(&prefix)).take(RUNNING_MAX).count() == RUNNING_MAX {
+        return Ok(None);
     }
     if let Some(hash) = &job.key {
-        let key = keys::job_key(hash);
-        if let Some(first) = view.read::<JobId>("job key", &key)?
-            && let Some(known) = read(view, first)?
-        {
-            return Ok(known);
-        }
-        view.put(key, rows::encode(&job.id));
+        view.put(keys::job_key(hash), rows::encode(&job.id));
     }
     write(view, &job)?;
-    Ok(job)
+    Ok(Some(job))
 }
 
 /// A job.

@@ -11,8 +11,11 @@ use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::id::{DeliveryId, JobId, WebhookId};
 use crate::model::webhook::WebhookState;
-use crate::store::{Moved, Redrive, Resent, StoreError};
+use crate::store::{Moved, Page, Redrive, Resent, StoreError};
 use billhook_event::Time;
+
+/// Of the time at the head of where a page begins.
+const TIME_BYTES: usize = 8;
 
 /// What goes through a line again.
 pub(super) enum Again {
@@ -76,44 +79,73 @@ pub(super) fn again(
     Ok((id, (endpoint, lane)))
 }
 
-/// Moves up to `n` dead letters on. What is redriven leaves the dead letters, so a repeat finds nothing.
+/// Moves a page of dead letters on, oldest first. What is redriven leaves the dead letters, so a repeat finds nothing,
+/// unless it died again; the pages after one never come by what that one made.
 pub(super) fn redrive(
     view: &mut View<'_>,
     select: &Redrive,
     now: Time,
-    n: usize,
+    page: &Page,
 ) -> Result<(Moved, Vec<Again>), StoreError> {
-    let (dead, more) = match select {
-        Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, false),
-        Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, false),
-        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(Some(*endpoint)), n)?,
-        Redrive::Webhooks => some(view, &keys::dead_webhooks(), n)?,
+    let (dead, next) = match select {
+        Redrive::Delivery(id) => (existing(view, keys::dead(None, *id))?, None),
+        Redrive::Webhook(id) => (existing(view, keys::dead_webhook(*id))?, None),
+        Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(Some(*endpoint)), page, now)?,
+        Redrive::Webhooks => some(view, &keys::dead_webhooks(), page, now)?,
     };
+    let before = begun(page).unwrap_or(Time::MAX);
     let mut redriven = Vec::new();
     for key in dead {
         let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
         redriven.extend(match select {
-            Redrive::Delivery(_) | Redrive::Deliveries(_) => redrive_delivery(view, DeliveryId(id), now)?,
+            Redrive::Delivery(_) | Redrive::Deliveries(_) => {
+                redrive_delivery(view, DeliveryId(id), before, now)?
+            }
             Redrive::Webhook(_) | Redrive::Webhooks => redrive_webhook(view, WebhookId(id), now)?,
         });
     }
-    Ok((Moved { count: redriven.len(), more }, redriven))
+    Ok((Moved { count: redriven.len(), next }, redriven))
 }
 
 fn existing(view: &View<'_>, key: Vec<u8>) -> Result<Vec<Vec<u8>>, StoreError> {
     Ok(if view.has(&key)? { vec![key] } else { Vec::new() })
 }
 
-fn some(view: &View<'_>, prefix: &[u8], n: usize) -> Result<(Vec<Vec<u8>>, bool), StoreError> {
-    let found = view.range(prefix, &keys::end_of(prefix)).take(n.saturating_add(1));
+/// The keys of a page of dead letters, and where the next page begins: when the first was read, and the id of the last
+/// letter.
+type Letters = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
+fn some(view: &View<'_>, prefix: &[u8], page: &Page, now: Time) -> Result<Letters, StoreError> {
+    let last = page.after.get(TIME_BYTES..).unwrap_or_default();
+    // The least key after that of the last letter.
+    let begin = if last.is_empty() { prefix.to_vec() } else { [prefix, last, &[0]].concat() };
+    let found = view.range(&begin, &keys::end_of(prefix)).take(page.n.saturating_add(1));
     let mut found = found.map(|entry| Ok(entry?.0.to_vec())).collect::<Result<Vec<_>, StoreError>>()?;
-    let more = found.len() > n;
-    found.truncate(n);
-    Ok((found, more))
+    if found.len() <= page.n {
+        return Ok((found, None));
+    }
+    found.truncate(page.n);
+    let last = found.last().map_or(last, |key| &key[prefix.len()..]);
+    let begun = begun(page).unwrap_or(now).millis().to_be_bytes();
+    let next = [&begun[..], last].concat();
+    Ok((found, Some(next)))
 }
 
-fn redrive_delivery(view: &mut View<'_>, id: DeliveryId, now: Time) -> Result<Option<Again>, StoreError> {
-    let Some(dead) = view.delivery_row(id)? else { return Ok(None) };
+/// When the first of the pages was read; `None`: this is the first.
+fn begun(page: &Page) -> Option<Time> {
+    page.after.first_chunk::<TIME_BYTES>().map(|millis| Time::from_millis(u64::from_be_bytes(*millis)))
+}
+
+/// Makes another of a delivery that was made before a time: a later one may be of a redriven one, and among those of the
+/// same millisecond it may stand anywhere.
+fn redrive_delivery(
+    view: &mut View<'_>,
+    id: DeliveryId,
+    before: Time,
+    now: Time,
+) -> Result<Option<Again>, StoreError> {
+    let dead = view.delivery_row(id)?.filter(|row| row.delivery.created < before);
+    let Some(dead) = dead else { return Ok(None) };
     Ok(Some(Again::Delivery(again(view, dead, None, now)?.1)))
 }
 

@@ -39,7 +39,7 @@ use crate::worker::Wake;
 use crate::worker::pulse::Pulses;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -177,5 +177,6 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(from_fn(guard::heard_out))
         .with_state(admin)
 }

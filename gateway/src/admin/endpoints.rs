@@ -2,7 +2,7 @@
 //! `/test`.
 
 use crate::admin::error::ApiError;
-use crate::admin::params::body;
+use crate::admin::params::{Name, body};
 use crate::admin::{Admin, EndpointInfo, view};
 use crate::api::endpoint::{By, Endpoint, Endpoints, Signing, Tested, Turn, Turned};
 use crate::model::id::{DeliveryId, EventId};
@@ -10,8 +10,8 @@ use crate::model::rotation::{self, Live};
 use crate::model::{endpoint, ping, signature};
 use crate::store::{GateRow, RotationRow};
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Endpoin
 /// One endpoint.
 pub(crate) async fn show(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Endpoint>, ApiError> {
     Ok(Json(status(&admin, admin.configured(&name)?).await?))
 }
@@ -42,7 +42,7 @@ pub(crate) async fn show(
 /// Closes the gate by hand.
 pub(crate) async fn pause(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Endpoint>, ApiError> {
     turn(&admin, &name, given, |gate| match gate {
@@ -56,7 +56,7 @@ pub(crate) async fn pause(
 /// Opens the gate that was closed by hand.
 pub(crate) async fn resume(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Endpoint>, ApiError> {
     turn(&admin, &name, given, |gate| match gate {
@@ -70,7 +70,7 @@ pub(crate) async fn resume(
 /// Opens the gate that the gateway closed, or is about to.
 pub(crate) async fn enable(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Endpoint>, ApiError> {
     turn(&admin, &name, given, |gate| match gate {
@@ -114,7 +114,7 @@ async fn turn(
 /// Sends a test event to one endpoint, whatever it subscribes to.
 pub(crate) async fn test(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Tested>, ApiError> {
     let (id, now) = (admin.configured(&name)?.id, admin.clock.now());
     let (webhook, dispatch) = ping::ping(id, now, rand::random());

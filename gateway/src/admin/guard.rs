@@ -1,16 +1,22 @@
-//! Who gets in, how many at a time, and for how long.
+//! Who gets in, how many at a time, and for how long; and that whoever is refused hears of it.
 
 use crate::admin::Admin;
 use crate::admin::error::ApiError;
+use crate::plugins::COMPONENT_BYTES_MAX;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
 use http::{HeaderMap, Uri};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Frame, SizeHint};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -19,6 +25,44 @@ use tokio::sync::Semaphore;
 pub(crate) const REQUESTS_MAX: usize = 64;
 /// The longest that a request is worked on.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest that a body is read for which nobody waits.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers once what was left of the body is read and thrown away, within bounds: a request may be refused before its
+/// body is read, and who writes all of a long body before reading anything would see a broken connection instead.
+pub(crate) async fn heard_out(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = Lent(Arc::new(Mutex::new(body)));
+    let answer = next.run(Request::from_parts(parts, Body::new(body.clone()))).await;
+    let mut rest = Limited::new(body, COMPONENT_BYTES_MAX);
+    // Whoever is still sending then sees a reset.
+    let all = async { while let Some(Ok(_)) = rest.frame().await {} };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, all).await;
+    answer
+}
+
+/// A body of which the lender reads what is left once the borrower is done. The lock is for the compiler: they read
+/// one after the other.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl hyper::body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(context)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
 
 /// What is asked at the door.
 #[derive(Clone)]

@@ -37,6 +37,17 @@ impl<T: FromStr<Err = NotAnId>, S: Send + Sync> FromRequestParts<S> for Id<T> {
     }
 }
 
+/// The name in the path.
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name, ApiError> {
+        in_path(parts, state).await.map(Name)
+    }
+}
+
 /// The event in the path, by its id or by a `webhook-id` that it was sent under.
 pub(crate) struct OfEvent(pub(crate) EventId);
 

@@ -3,13 +3,13 @@
 //! A component is the body as it is. Compiling it takes a while, so these routes have limits of their own.
 
 use crate::admin::error::ApiError;
-use crate::admin::params::{Params, body};
+use crate::admin::params::{Name, Params, body};
 use crate::admin::{Admin, guard};
 use crate::api::plugin::{LoadQuery, Plugin, PluginDetail, Plugins, Rollback, SwapQuery};
 use crate::plugins::COMPONENT_BYTES_MAX;
 use crate::plugins::roster::Errand;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use axum::{Json, Router};
@@ -46,7 +46,7 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Plugins> {
 /// One plugin and what served before.
 pub(crate) async fn show(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<PluginDetail>, ApiError> {
     let mut found = admin.plugins.show(&name)?;
     rests(&admin, std::slice::from_mut(&mut found.plugin));
@@ -64,7 +64,7 @@ fn rests(admin: &Admin, plugins: &mut [Plugin]) {
 /// Loads a plugin that is not there yet.
 async fn load(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Params(LoadQuery { sha256, config, grants, why }): Params<LoadQuery>,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<PluginDetail>, ApiError> {
@@ -80,7 +80,7 @@ async fn load(
 /// Has another version serve.
 async fn swap(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Params(SwapQuery { sha256, why }): Params<SwapQuery>,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<PluginDetail>, ApiError> {
@@ -91,7 +91,7 @@ async fn swap(
 /// Has the version serve that served before.
 async fn rollback(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<PluginDetail>, ApiError> {
     let Rollback { why } =

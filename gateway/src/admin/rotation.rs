@@ -3,14 +3,14 @@
 use crate::admin::Admin;
 use crate::admin::endpoints::status;
 use crate::admin::error::ApiError;
-use crate::admin::params::body;
+use crate::admin::params::{Name, body};
 use crate::api::endpoint::{Rotate, Rotated};
 use crate::model::rotation::{self, OVERLAP, OVERLAP_MAX, Rotation};
 use crate::model::secret::Secret;
 use crate::model::signature;
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Rotates. The answer is the only one that holds a secret, and a private key is in none.
 pub(crate) async fn rotate(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     given: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Rotated>, ApiError> {
     let info = admin.configured(&name)?;

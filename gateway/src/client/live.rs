@@ -30,7 +30,8 @@ use reqwest::Method;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -286,6 +287,11 @@ async fn what_makes_no_sense_is_refused_with_a_stable_code() {
         (Method::GET, "/events/evt_1", "", (400, "bad_id")),
         (Method::GET, "/webhooks/evt_01K2A3B4C5D6E7F8G9HAJBKCMD", "", (400, "bad_id")),
         (Method::GET, "/events/%ff", "", (400, "bad_id")),
+        (Method::GET, "/endpoints/%ff", "", (400, "bad_id")),
+        (Method::POST, "/endpoints/%ff/pause", "", (400, "bad_id")),
+        (Method::POST, "/endpoints/%ff/rotate", "", (400, "bad_id")),
+        (Method::GET, "/plugins/%ff", "", (400, "bad_id")),
+        (Method::POST, "/plugins/%ff/swap", "", (400, "bad_id")),
         (Method::GET, &unknown_event, "", (404, "not_found")),
         (Method::GET, "/events?limit=0", "", (400, "bad_query")),
         (Method::GET, "/events?limit=201", "", (400, "bad_query")),
@@ -308,6 +314,34 @@ async fn what_makes_no_sense_is_refused_with_a_stable_code() {
         let headers = [("authorization", token.as_str())];
         let seen = gateway.ask(method, &format!("/api/v1{path}"), &headers, body.to_owned()).await;
         assert_eq!((seen.0, seen.1.as_str()), expected, "{path} {}", body.trim());
+    }
+}
+
+#[tokio::test]
+async fn who_sends_all_of_a_long_body_first_hears_why_it_is_refused() {
+    let gateway = Gateway::start().await;
+    let cases = [
+        ("/plugins/acme/swap", "localhost", "wrong", "401", "unauthorized"),
+        ("/plugins/acme/swap", "rebound.example", TOKEN, "421", "wrong_host"),
+        ("/plugins/acme/swap?sha=1", "localhost", TOKEN, "400", "bad_query"),
+        ("/dead-letters/redrive", "localhost", TOKEN, "413", "too_large"),
+        ("/nothing", "localhost", TOKEN, "404", "no_route"),
+        ("/stats", "localhost", TOKEN, "405", "method_not_allowed"),
+    ];
+    let body = vec![b' '; 12 << 20];
+    for (path, host, token, status, code) in cases {
+        let mut stream = TcpStream::connect(&gateway.url["http://".len()..]).await.unwrap();
+        let head = format!(
+            "POST /api/v1{path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.expect("all of the body is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let expected = answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(code);
+        assert!(expected, "{path}: {answer}");
     }
 }
 

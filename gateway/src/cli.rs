@@ -33,13 +33,14 @@ use crate::model::secret::Secret;
 use crate::plugins::Compiler;
 use crate::plugins::compile::compile_file;
 use crate::telemetry;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use url::{Host, Url};
 
 /// Wrong usage or configuration, as `sysexits.h` has it.
 pub const EX_USAGE: u8 = 64;
@@ -114,7 +115,7 @@ struct Remote {
 }
 
 fn token(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
+    Ok(Secret::new(text.trim()))
 }
 
 impl Cli {
@@ -211,20 +212,36 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 impl Remote {
     fn client(&self, config: Option<&Path>) -> anyhow::Result<Client> {
         let environment = Environment::of_process();
-        let variable =
-            environment.get("BILLHOOK_ADMIN_TOKEN").filter(|token| !token.is_empty()).map(Secret::new);
-        let token = self.token.clone().or(variable);
+        let variable = environment.get("BILLHOOK_ADMIN_TOKEN").map(str::trim);
+        let token = self.token.clone().or(variable.filter(|token| !token.is_empty()).map(Secret::new));
         if let (Some(url), Some(token)) = (&self.url, &token) {
             return Ok(Client::new(url, token.clone())?);
         }
-        let config = Config::load_for_client(config, &environment)?;
+        let config = Config::load_for_client(config, &environment, token.is_none())?;
         let url = self.url.clone().unwrap_or_else(|| url_of(config.admin.listen));
+        ensure!(
+            token.is_some() || !is_elsewhere(&url, config.admin.listen),
+            "no admin token for {url}: give `--token` or set BILLHOOK_ADMIN_TOKEN; the token of this machine's gateway is not sent elsewhere"
+        );
         let token = match token.or(config.admin.token) {
             Some(token) => token,
             None => token_in(config.data_dir.join(ADMIN_TOKEN_FILE))?,
         };
         Ok(Client::new(&url, token)?)
     }
+}
+
+/// Whether a URL leads to neither this machine nor the configured listener. What is no URL leads nowhere.
+fn is_elsewhere(url: &str, listen: SocketAddr) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let ip: IpAddr = match url.host() {
+        None => return false,
+        Some(Host::Domain(name)) => return name != "localhost",
+        Some(Host::Ipv4(ip)) => ip.into(),
+        Some(Host::Ipv6(ip)) => ip.into(),
+    };
+    let is_listener = url.port_or_known_default().is_some_and(|port| SocketAddr::new(ip, port) == listen);
+    !ip.is_loopback() && !is_listener
 }
 
 /// Where a listener on this machine is reached.
@@ -344,5 +361,49 @@ mod tests {
         std::fs::create_dir(dir.path().join("state")).unwrap();
         std::fs::write(dir.path().join("state/admin-token"), "t\n").unwrap();
         assert!(remote.client(Some(&file)).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_given_makes_the_configured_one_needless() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("billhook.toml");
+        let told = |token: Option<&str>, text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let remote = Remote { url: None, token: token.map(|token| super::token(token).unwrap()) };
+            remote.client(Some(&file)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let unset = "[admin]\ntoken = 'env:BILLHOOK_TEST_NOT_SET'\n";
+        assert_eq!(told(Some("t\n"), unset), Ok(()));
+        assert!(told(None, unset).unwrap_err().contains("admin.token"));
+        for token in [None, Some("t")] {
+            let error = told(token, "[admin\n").unwrap_err();
+            assert!(error.contains("billhook.toml:1: not TOML"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_token_of_this_machine_is_not_sent_elsewhere() {
+        let listen = "10.0.0.1:8401".parse().unwrap();
+        for (url, expected) in [
+            ("http://127.0.0.1:9000", false),
+            ("http://localhost:8401/x", false),
+            ("https://[::1]", false),
+            ("http://10.0.0.1:8401", false),
+            ("http://10.0.0.1:8402", true),
+            ("http://10.0.0.1", true),
+            ("http://10.0.0.2:8401", true),
+            ("https://ops.example", true),
+            ("http://localhost.example:8401", true),
+            ("127.0.0.1:8401", false),
+        ] {
+            assert_eq!(is_elsewhere(url, listen), expected, "{url}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("billhook.toml");
+        std::fs::write(&file, "[admin]\ntoken = 'local'\n").unwrap();
+        let told = |url: &str| Remote { url: Some(url.to_owned()), token: None }.client(Some(&file));
+        assert!(told("http://127.0.0.1:8402").is_ok());
+        let error = told("https://ops.example").map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("https://ops.example: give `--token`"), "{error}");
     }
 }

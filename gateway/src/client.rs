@@ -17,7 +17,7 @@ use crate::api::webhook::{Webhook, WebhookQuery};
 use crate::api::{Stats, Story};
 use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::secret::Secret;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,6 +49,12 @@ pub enum ClientError {
         "`{0}` is not the URL of a gateway's admin listener: use http://HOST:PORT, as in http://127.0.0.1:8401"
     )]
     BadUrl(String),
+    /// The token cannot be sent.
+    #[error(
+        "the admin token has a character that no header can hold: look at `--token`, BILLHOOK_ADMIN_TOKEN, or \
+         wherever it comes from"
+    )]
+    BadToken,
     /// The HTTP client cannot be made.
     #[error("cannot make an HTTP client")]
     Setup(#[source] reqwest::Error),
@@ -106,6 +112,7 @@ impl Client {
         }
         base.set_query(None);
         base.set_fragment(None);
+        HeaderValue::from_str(token.reveal()).map_err(|_| ClientError::BadToken)?;
         let http = http()?;
         Ok(Client { http, base, token })
     }
@@ -353,12 +360,15 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Token { url: self.base.clone() });
-        }
         if status != StatusCode::OK {
-            let problem = serde_json::from_slice(&body).map_err(|why| nonsense(why.to_string()))?;
-            return Err(ClientError::Refused(problem));
+            let problem: Box<Problem> =
+                serde_json::from_slice(&body).map_err(|why| nonsense(why.to_string()))?;
+            // Others have problems too, but not our codes.
+            return Err(match status {
+                _ if problem.code.is_empty() => nonsense("it has no `code`".to_owned()),
+                StatusCode::UNAUTHORIZED => ClientError::Token { url: self.base.clone() },
+                _ => ClientError::Refused(problem),
+            });
         }
         serde_json::from_slice(&body).map_err(|why| nonsense(why.to_string()))
     }
@@ -380,6 +390,8 @@ pub fn http() -> Result<reqwest::Client, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::serve;
+    use axum::Router;
     use std::net::Ipv4Addr;
 
     fn client(url: &str) -> Result<Client, ClientError> {
@@ -403,6 +415,34 @@ mod tests {
         assert_eq!(client("http://a").unwrap().url(&["stats"], &()).as_str(), "http://a/api/v1/stats");
         for bad in ["127.0.0.1:8401", "localhost:8401", "ftp://a", "unix:/x", "http://user@a", ""] {
             assert!(matches!(client(bad), Err(ClientError::BadUrl(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_hold_is_told_as_one() {
+        for token in ["a\nb", "a\0"] {
+            let told = Client::new("http://127.0.0.1:1", Secret::new(token));
+            assert!(matches!(told, Err(ClientError::BadToken)), "{token:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_program_answers_is_no_answer_of_a_gateway() {
+        let cases = [
+            (404, r#"{"timestamp":"2026","status":404,"error":"Not Found","path":"/api/v1/stats"}"#),
+            (401, r#"{"status":401}"#),
+            (401, "who are you?"),
+            (200, "<html>"),
+        ];
+        for (status, body) in cases {
+            let status = StatusCode::from_u16(status).unwrap();
+            let router = Router::new().fallback(move || std::future::ready((status, body)));
+            let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let serving = tokio::spawn(serve(router, listener, std::future::pending()));
+            let error = client(&url).unwrap().stats().await.unwrap_err();
+            assert!(matches!(error, ClientError::Nonsense { .. }), "{status} {body}: {error}");
+            serving.abort();
         }
     }
 

@@ -188,12 +188,16 @@ impl Config {
     }
 
     /// As [`Config::load`], but reads only `data_dir` and `[admin]`: what a client on the same machine needs, who may
-    /// hold none of the gateway's secrets.
+    /// hold none of the gateway's secrets; a token that it does not want need not be there.
     ///
     /// # Errors
-    /// Every mistake in these.
-    pub fn load_for_client(path: Option<&Path>, environment: &Environment) -> Result<Config, Mistakes> {
-        read_file(path, |text, base| file::read_for_client(text, base, environment))
+    /// Every mistake in these, and what is not TOML.
+    pub fn load_for_client(
+        path: Option<&Path>,
+        environment: &Environment,
+        wants_token: bool,
+    ) -> Result<Config, Mistakes> {
+        read_file(path, |text, base| file::read_for_client(text, base, environment, wants_token))
     }
 
     /// Reads the text of a file whose relative paths are relative to `base`, and the environment.

@@ -1,5 +1,6 @@
 //! The `billhook` program: reads the command line, runs it, and says how it ended.
 
+use gateway::cli::terminal::harmless_lines;
 use gateway::cli::{self, Cli, EX_USAGE};
 use gateway::config::mistake::Mistakes;
 use libmimalloc_sys::{mi_option_get, mi_option_set, mi_option_t};
@@ -57,15 +58,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error with what caused it, numbered, or each mistake of a configuration on its line.
+/// An error with what caused it, numbered, or each mistake of a configuration on its line. What others said may be in
+/// it.
 fn report(error: &anyhow::Error) {
     if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
         let n = mistakes.list.len();
+        let mistakes = mistakes.to_string();
+        let mistakes = harmless_lines(&mistakes);
         eprintln!("{mistakes}\n{n} {} in the configuration", if n == 1 { "mistake" } else { "mistakes" });
         return;
     }
-    eprintln!("error: {error}");
+    eprintln!("error: {}", harmless_lines(&error.to_string()));
     for (n, cause) in error.chain().skip(1).enumerate() {
-        eprintln!("  caused by ({}): {cause}", n + 1);
+        eprintln!("  caused by ({}): {}", n + 1, harmless_lines(&cause.to_string()));
     }
 }

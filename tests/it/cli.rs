@@ -10,6 +10,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -220,4 +221,59 @@ async fn what_is_kept_is_nobody_elses_to_read() {
             inside.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
     }
+}
+
+/// How long a command gets that should end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const JOB: &str = r#"{"id":"job_01M7Y73WK0JQSE5WP88DQ66Z7V","asked":{"what":"resend"},
+    "created":"2026-08-10T12:00:00Z","status":"running","looked":0,"moved":0}"#;
+
+/// Something that answers what a command asks by `answer`, from the path and query. Its URL.
+async fn pretender<F>(answer: F) -> String
+where
+    F: Fn(&str) -> (u16, String) + Clone + Send + Sync + 'static,
+{
+    let router = axum::Router::new().fallback(move |uri: http::Uri| {
+        let (status, body) = answer(uri.path_and_query().unwrap().as_str());
+        std::future::ready((http::StatusCode::from_u16(status).unwrap(), body))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(gateway::admin::serve(router, listener, std::future::pending()));
+    url
+}
+
+#[tokio::test]
+async fn a_redrive_in_bulk_goes_on_where_the_answer_says() {
+    let url = pretender(|asked| match asked {
+        "/api/v1/dead-letters/redrive" => (200, r#"{"deliveries":1,"webhooks":2,"next":"n1"}"#.to_owned()),
+        "/api/v1/dead-letters/redrive?after=n1" => (200, r#"{"deliveries":3,"webhooks":4}"#.to_owned()),
+        other => (404, other.to_owned()),
+    })
+    .await;
+    let mut redrive = billhook(&["--url", &url, "--token", "t", "dead-letter", "redrive", "--all"]);
+    let told = tokio::time::timeout(PATIENCE, redrive.output()).await.expect("it ends").unwrap();
+    assert_eq!(text(&told.stdout), "redriven: 4 deliveries, 6 webhooks\n");
+}
+
+#[tokio::test]
+async fn what_a_hostile_gateway_says_controls_no_terminal() {
+    let problem = r#"{"status":409,"code":"x\u0007","detail":"\u001b[31mred \u202e\u009b"}"#;
+    let url = pretender(move |_| (409, problem.to_owned())).await;
+    let told = billhook(&["--url", &url, "--token", "t", "job", "ls"]).output().await.unwrap();
+    let expected = r"error: \u{1b}[31mred \u{202e}\u{9b} (x\u{7}, HTTP 409)";
+    assert_eq!(text(&told.stderr).trim_end(), expected);
+}
+
+#[tokio::test]
+async fn a_list_that_nobody_reads_any_more_asks_for_no_more_pages() {
+    let url = pretender(|_| (200, r#"{"items":[{}],"next":"more"}"#.replace("{}", JOB))).await;
+    let mut child = billhook(&["--url", &url, "--token", "t", "job", "ls", "--json", "--limit", "1000000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    assert!(ended.expect("it ends").unwrap().success());
 }

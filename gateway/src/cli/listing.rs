@@ -2,7 +2,7 @@
 
 use crate::api::page::{LIMIT_MAX, Page};
 use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, print, print_json};
+use crate::cli::terminal::{Span, Style, json_line, print, printed};
 use crate::client::ClientError;
 use serde::Serialize;
 
@@ -21,10 +21,11 @@ pub async fn list<T: Serialize, const N: usize>(
         let Page { items, next } = page(after, left.min(LIMIT_MAX)).await?;
         left = left.saturating_sub(items.len());
         for item in items {
-            if json {
-                print_json(&item)?;
-            } else {
+            if !json {
                 table.row(row(item));
+            } else if !printed(&json_line(&item)?)? {
+                // Nor is any other page wanted.
+                return Ok(());
             }
         }
         after = next;

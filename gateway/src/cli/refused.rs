@@ -1,8 +1,8 @@
 //! `billhook refused`: what was turned away at the door, and how to take it after all.
 
-use crate::api::Content;
 use crate::api::refused::{Refused, RefusedDetail, RefusedQuery};
 use crate::cli::listing::list;
+use crate::cli::story::text;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
 use crate::cli::tree::Node;
 use crate::client::Client;
@@ -94,7 +94,7 @@ fn render(detail: &RefusedDetail, style: Style) -> String {
     for header in &refused.headers {
         root.push(Node::fact("header", plain(&format!("{}: {}", header.name, text(&header.value)))));
     }
-    root.push(Node::fact("body", plain(text(&detail.body))));
+    root.push(Node::fact("body", plain(&text(&detail.body))));
     let next = match refused.whole {
         true => {
             Span::new(Tone::Faint, format!("mend the source, then: billhook refused retry {}", refused.id))
@@ -103,12 +103,6 @@ fn render(detail: &RefusedDetail, style: Style) -> String {
     };
     root.push(Node::fact("next", [next]));
     root.draw(style)
-}
-
-fn text(content: &Content) -> &str {
-    match content {
-        Content::Text(text) | Content::Base64(text) => text,
-    }
 }
 
 /// Retries each; one that is still refused is told at the end and does not stop the others.
@@ -125,4 +119,23 @@ async fn retry(ids: &[RefusedId], client: &Client) -> anyhow::Result<()> {
         bail!("{} of {} not taken:\n  {}", failures.len(), ids.len(), failures.join("\n  "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_no_text_is_marked_as_base64() {
+        let detail = serde_json::from_value(serde_json::json!({
+            "refused": {
+                "id": "rfs_01M7Y73WK0JQSE5WP88DQ66Z7V", "source": "shop", "at": "2026-08-10T12:00:00Z",
+                "cause": "no signature", "remote": "127.0.0.1", "path": "/in/shop", "query": "",
+                "headers": [{"name": "x-a", "base64": "/w=="}], "body_bytes": 1, "whole": true
+            },
+            "body": {"base64": "/w=="}
+        }));
+        let shown = render(&detail.unwrap(), Style::Plain);
+        assert_eq!(shown.matches("base64:/w==").count(), 2, "{shown}");
+    }
 }

@@ -324,7 +324,8 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn text(content: &Content) -> String {
+/// What was sent, as text; what is none is marked as base64.
+pub(crate) fn text(content: &Content) -> String {
     match content {
         Content::Text(text) => text.clone(),
         Content::Base64(base64) => format!("base64:{base64}"),

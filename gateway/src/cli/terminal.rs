@@ -103,6 +103,11 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// [`harmless`], line by line: for texts of our own that have lines, with words of others in them.
+pub fn harmless_lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
+}
+
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -110,10 +115,15 @@ fn is_harmful(c: char) -> bool {
 
 /// Writes text that is ready for the terminal. That nobody reads any more (`| head`) is not an error.
 pub fn print(text: &str) -> io::Result<()> {
+    printed(text).map(drop)
+}
+
+/// As [`print`]; whether somebody still reads.
+pub fn printed(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 
@@ -123,7 +133,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// A value as one line of JSON, with what [`harmless`] escapes escaped as JSON does.
-fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     let mut out = String::with_capacity(json.len() + 1);
     for c in json.chars() {
@@ -163,6 +173,11 @@ mod tests {
                 assert_eq!(drawn, expected);
             }
         }
+    }
+
+    #[test]
+    fn lines_stay_lines_and_nothing_else_that_controls() {
+        assert_eq!(harmless_lines("not all:\n  \x1b[31mx\r\ny"), "not all:\n  \\u{1b}[31mx\\r\ny");
     }
 
     #[test]

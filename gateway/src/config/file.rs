@@ -32,15 +32,7 @@ pub(super) fn read(
 ) -> Result<Config, Vec<Mistake>> {
     let reader = Reader::new(text, base, environment);
     let (tree, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        // Only the parser's own words: the lines it would show may hold secrets.
-        let at = error.span().map_or(At::File, |span| reader.at(span));
-        let message = error.message();
-        // The one message that needs its word, which is a key.
-        let word = error.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
-        let word = word.map(|word| format!(" {}", quote(word))).unwrap_or_default();
-        reader.note(at, "", format!("not TOML: {message}{word}"), "mend the syntax");
-    }
+    note_syntax(&reader, text, &errors);
     let texts: Vec<_> = shipped.presets.iter().map(|(name, table)| (name, table.to_string())).collect();
     let presets: Presets<'_> = texts
         .iter()
@@ -56,21 +48,43 @@ pub(super) fn read(
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
-/// Reads only what a client on the same machine needs: `data_dir` and `[admin]`. Mistakes elsewhere are not told, for
-/// a client need not hold the gateway's secrets.
+/// Reads only what a client on the same machine needs: `data_dir` and `[admin]`, and of this the token only if it wants
+/// it. Mistakes elsewhere are not told, for a client need not hold the gateway's secrets.
 pub(super) fn read_for_client(
     text: &str,
     base: &Path,
     environment: &Environment,
+    wants_token: bool,
 ) -> Result<Config, Vec<Mistake>> {
     let reader = Reader::new(text, base, environment);
-    let (tree, _) = DeTable::parse_recoverable(text);
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    note_syntax(&reader, text, &errors);
     let (mut config, mut root) = (Config::default(), reader.root(tree.get_ref()));
     data_dir(&mut root, &mut config);
     listeners(&mut root, &mut config);
     let mut mistakes = reader.into_mistakes();
-    mistakes.retain(|mistake| mistake.key.starts_with("admin.") || mistake.key == "data_dir");
+    if !errors.is_empty() {
+        keep_what_is_certain(&mut mistakes);
+    }
+    mistakes.retain(|mistake| match mistake.key.as_str() {
+        "" | "data_dir" => true,
+        "admin.token" => wants_token,
+        key => key.starts_with("admin."),
+    });
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+/// Notes what is not TOML.
+fn note_syntax(reader: &Reader<'_>, text: &str, errors: &[toml::de::Error]) {
+    for error in errors {
+        // Only the parser's own words: the lines it would show may hold secrets.
+        let at = error.span().map_or(At::File, |span| reader.at(span));
+        let message = error.message();
+        // The one message that needs its word, which is a key.
+        let word = error.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
+        let word = word.map(|word| format!(" {}", quote(word))).unwrap_or_default();
+        reader.note(at, "", format!("not TOML: {message}{word}"), "mend the syntax");
+    }
 }
 
 fn data_dir(root: &mut Table<'_>, config: &mut Config) {

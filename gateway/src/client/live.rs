@@ -524,11 +524,12 @@ async fn what_waits_for_an_endpoint_is_counted_however_much_others_have() {
         kind: "invoice.paid".to_owned(),
         json: Bytes::from_static(b"{}"),
         entity: None,
+        object: None,
         occurred_at: NOW,
         dropped: None,
         endpoints: others.clone(),
     });
-    let run = Run { now: NOW, notes: Vec::new(), shadow: None };
+    let run = Run { now: NOW, ..Run::default() };
     let dispatch = Dispatch { run, events: events.collect(), ..Dispatch::default() };
     assert_eq!(gateway.store.dispatched(&lease, dispatch, NOW).await.unwrap(), Committed::Done);
     let app = gateway.client.endpoint("app").await.unwrap();

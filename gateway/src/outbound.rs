@@ -449,7 +449,7 @@ mod tests {
                 Failure::Resolve(_) => "resolve",
                 Failure::Forbidden(_) => "forbidden",
                 Failure::Broken(_) => "broken",
-                Failure::Unreadable(_) | Failure::Plugin { .. } => "unreadable",
+                Failure::Unreadable(_) | Failure::Plugin { .. } | Failure::Exhausted(_) => "unreadable",
             };
             assert_eq!(found, kind, "{url}: {failure}");
             assert!(!failure.to_string().contains("hunter2"), "{failure}");

@@ -1,5 +1,6 @@
 //! Assembly: binds, wires, starts and drains the parts. The only file that knows every other one.
 
+pub mod descriptors;
 mod directory;
 pub mod load;
 pub mod token;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The sockets that a gateway listens on.
 #[derive(Debug)]
@@ -123,7 +124,8 @@ pub async fn start(
     let (deliver, deliver_woken) = Wake::new();
     let (replay, replay_woken) = Wake::new();
 
-    let options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
+    let mut options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
+    options.connections_max = descriptors::connections(options.connections_max);
     let ingest =
         Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));
 
@@ -261,32 +263,38 @@ impl Running {
     }
 
     /// Stops in order: accepts nothing more, finishes what is in flight, closes the store and marks it as clean. Senders
-    /// have a third of the time: what they were not told is stored they send again.
+    /// have a third of the time: what they were not told is stored they send again. What is in flight has two thirds:
+    /// what is given up then runs again after the next start.
     ///
     /// # Errors
-    /// When that is not done within `deadline`. What is left runs again after the next start.
+    /// When the store is not closed within `deadline`.
     pub async fn stop(mut self, deadline: Duration) -> anyhow::Result<()> {
         self.phase.send_replace(Phase::Stopping);
         let in_order = async {
-            let (stopper, senders) = &mut self.ingest_face;
-            stopper.stop();
-            let answered = async { while senders.join_next().await.is_some() {} };
-            if timeout(deadline / 3, answered).await.is_err() {
-                tracing::warn!(
-                    "senders that are still in the middle of a request are cut off: they come again"
-                );
-                senders.shutdown().await;
-            }
-            for (stopper, tasks) in [&mut self.passes, &mut self.admin_face] {
+            let began = Instant::now();
+            let parts = [
+                (&mut self.ingest_face, began + deadline / 3, "requests of senders, who come again"),
+                (
+                    &mut self.passes,
+                    began + deadline * 2 / 3,
+                    "attempts, which run again after the next start",
+                ),
+                (&mut self.admin_face, began + deadline * 5 / 6, "requests of operators"),
+            ];
+            for ((stopper, tasks), until, under_way) in parts {
                 stopper.stop();
-                while tasks.join_next().await.is_some() {}
+                let ended = async { while tasks.join_next().await.is_some() {} };
+                if timeout_at(until, ended).await.is_err() {
+                    tracing::warn!(under_way, "what takes too long is given up");
+                    tasks.shutdown().await;
+                }
             }
             self.store.close().await
         };
         match timeout(deadline, in_order).await {
             Ok(closed) => closed.context("cannot close the store in order"),
             Err(_) => bail!(
-                "what was in flight did not end within {deadline:?}: it runs again after the next start"
+                "the store was not closed within {deadline:?}: what was in flight runs again after the next start"
             ),
         }
     }

@@ -296,3 +296,21 @@ async fn until_the_last_delivery_has_ended_an_operator_is_told_that_the_gateway_
     stopping.await.unwrap();
     assert!(http.get(&ready).send().await.is_err());
 }
+
+#[tokio::test]
+async fn a_receiver_that_hangs_keeps_no_gateway_from_stopping_in_order() {
+    let receiver = Receiver::scripted([Answer::Hang]).await;
+    let gateway =
+        Gateway::start(&format!("{FLEXPRICE}{}timeout = \"90s\"\n", receiver.endpoint("app"))).await;
+    let webhook = send(&gateway, "subs_1").await;
+    receiver.got(1).await;
+    let (dir, config, clock) = gateway.stop_within(Duration::from_secs(1)).await;
+    let gateway = Gateway::start_in(dir, &config, clock).await;
+    assert!(gateway.store().was_clean());
+    // What was given up is sent again, and was no failure.
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 2);
+    let [(delivery, attempts)] = &gateway.story(&webhook).await.events[0].deliveries[..] else { panic!() };
+    assert_eq!((delivery.state.name(), attempts.len()), ("delivered", 1));
+    gateway.stop().await;
+}

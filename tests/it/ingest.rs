@@ -1,16 +1,22 @@
 //! The way in: what is remembered of a webhook and what is not, and whether signatures are read as providers mean
 //! them.
 
+use billhook_tests::process::Process;
+use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
+use gateway::clock::Clock;
 use gateway::model::Time;
 use gateway::model::secret::Secret;
 use gateway::model::signature::{Parts, Signed, sign_v1, standard_key, verify_hmac, verify_v1};
 use gateway::model::source::{Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -55,6 +61,37 @@ async fn an_id_is_known_after_a_restart_and_for_thirty_days() {
     let forgotten = post_signed(&gateway.url("/in/flexprice"), "msg_1", late, BODY).await;
     assert_eq!((forgotten.status, &forgotten.body["duplicate"]), (200, &false.into()));
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn senders_leave_descriptors_for_operators_and_deliveries() {
+    // This process holds the other ends.
+    gateway::server::descriptors::raise();
+    let dir = tempfile::tempdir().unwrap();
+    let few = dir.path().join("few");
+    let binary = env!("CARGO_BIN_EXE_billhook");
+    std::fs::write(&few, format!("#!/bin/sh\nulimit -Sn 100\nulimit -Hn 120\nexec {binary} \"$@\"\n"))
+        .unwrap();
+    std::fs::set_permissions(&few, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let receiver = Receiver::scripted([Answer::Status(500)]).await;
+    let config = format!("{SIGNED}{}schedule = [\"1s\"]\n", receiver.endpoint("app"));
+    let gateway = Process::start(&few, dir.path(), &config, None).await.unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id().unwrap())).unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(limit.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["120", "120"]);
+
+    let now = Clock::system().now().secs();
+    assert_eq!(post_signed(&gateway.url("/in/flexprice"), "msg_1", now, BODY).await.status, 200);
+    receiver.got(1).await;
+    let mut idle = Vec::new();
+    for _ in 0..140 {
+        idle.push(TcpStream::connect(&gateway.ingest).await.unwrap());
+    }
+    let ready = format!("http://{}/readyz", gateway.admin);
+    let ready = post(&ready, &[], "");
+    assert_eq!(timeout(Duration::from_secs(5), ready).await.expect("an operator is answered").status, 405);
+    receiver.got(2).await;
+    gateway.kill().await;
 }
 
 #[tokio::test]

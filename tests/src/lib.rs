@@ -68,7 +68,12 @@ impl Gateway {
 
     /// Stops it in order.
     pub async fn stop(self) -> (TempDir, String, Clock) {
-        self.running.stop(Duration::from_secs(10)).await.expect("it stops in time");
+        self.stop_within(Duration::from_secs(10)).await
+    }
+
+    /// Stops it in order; what is under way has less than `deadline`.
+    pub async fn stop_within(self, deadline: Duration) -> (TempDir, String, Clock) {
+        self.running.stop(deadline).await.expect("it stops in time");
         (self.dir, self.config, self.clock)
     }
 

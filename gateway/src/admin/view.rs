@@ -149,6 +149,7 @@ fn failed(failure: &Failure) -> Outcome {
         Failure::Broken(_) => (FailureKind::Broken, None),
         Failure::Unreadable(_) => (FailureKind::Unreadable, None),
         Failure::Plugin { .. } => (FailureKind::Plugin, None),
+        Failure::Exhausted(_) => (FailureKind::Exhausted, None),
     };
     Outcome::Failed { failure: kind, status, why: failure.to_string() }
 }

@@ -201,4 +201,6 @@ pub enum FailureKind {
     Unreadable,
     /// A plugin of the endpoint gave no answer.
     Plugin,
+    /// The system gave the gateway no descriptor to connect with.
+    Exhausted,
 }

@@ -4,7 +4,7 @@ use crate::cli::{EX_SOFTWARE, compiler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::environment::Environment;
-use crate::server::{self, Listeners};
+use crate::server::{self, Listeners, descriptors};
 use crate::telemetry;
 use anyhow::Context;
 use rustix::fs::Mode;
@@ -25,6 +25,7 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 pub async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file, &Environment::of_process(), &server::load::shipped())?;
     telemetry::start(&config.log);
+    descriptors::raise();
     // What is kept is nobody else's to read.
     umask(Mode::RWXG | Mode::RWXO);
     let mut signals = Signals::new().context("cannot listen for signals")?;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Attempts of one endpoint that are being recorded at once; while there are as many, nothing more is sent.
 const RECORDING_MAX: usize = 256;
+/// How long an endpoint is left alone when there was no descriptor to connect to it with.
+const EXHAUSTED_WAIT: Duration = Duration::from_secs(10);
 
 /// One endpoint as the pass sees it.
 #[derive(Debug)]
@@ -177,6 +179,10 @@ impl Lane {
             Outcome::Failed(failure @ Failure::Unreadable(_)) => {
                 return (after(delivery, failure, attempt, schedule, now, random), None);
             }
+            Outcome::Failed(Failure::Exhausted(_)) => {
+                self.blocked = now.plus(EXHAUSTED_WAIT);
+                return (AfterAttempt::PutOff(self.blocked), None);
+            }
             Outcome::Failed(Failure::Plugin { why, failures, ends }) => {
                 let wait = PLUGIN_WAITS.get(failures.saturating_sub(1) as usize);
                 // It ends before its time where the plugin says so: that is no trouble of the plugin's.
@@ -214,7 +220,8 @@ impl Lane {
         match &attempt.outcome {
             Outcome::Delivered { .. } => pace.succeeded(),
             Outcome::Failed(Failure::Status(429)) => pace.slow(attempt.at, now),
-            Outcome::Skipped(_) | Outcome::Failed(Failure::Plugin { .. } | Failure::Unreadable(_)) => {
+            Outcome::Skipped(_)
+            | Outcome::Failed(Failure::Plugin { .. } | Failure::Unreadable(_) | Failure::Exhausted(_)) => {
                 pace.give_back(attempt.at);
             }
             Outcome::Failed(_) => {}
@@ -330,6 +337,23 @@ mod tests {
         lane.in_flight = 0;
         decide(&mut lane, 500, false);
         assert_eq!(lane.room(8, NOW, NOW), Room::Now { n: 8, trial: false }, "the endpoint was asked");
+    }
+
+    #[test]
+    fn what_the_gateway_has_no_descriptors_for_is_put_off_and_not_counted() {
+        let outcome = Outcome::Failed(Failure::Exhausted("too many open files".to_owned()));
+        let exhausted = Attempt { outcome, ..attempt(500, false) };
+        let at = NOW.plus(EXHAUSTED_WAIT);
+        for gate in [Gate::Open, Gate::Trial { since: NOW, at: NOW, wait: EXHAUSTED_WAIT }] {
+            let mut lane = lane(gate.clone());
+            for n in 0..2 * FAILURES_TO_TRIAL {
+                let trial = Attempt { trial: gate != Gate::Open, ..exhausted.clone() };
+                let decided = lane.decide(&delivery(0), &trial, &Schedule::default(), NOW, 0.5);
+                assert_eq!(decided, (AfterAttempt::PutOff(at), None), "{gate:?}, {n}");
+            }
+            assert_eq!(lane.room(8, NOW, NOW), Room::At(at), "{gate:?}");
+            assert_eq!(lane.in_row, 0, "{gate:?}");
+        }
     }
 
     #[test]

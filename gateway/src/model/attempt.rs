@@ -37,6 +37,7 @@ impl Attempt {
                 | Failure::Forbidden(why)
                 | Failure::Broken(why)
                 | Failure::Unreadable(why)
+                | Failure::Exhausted(why)
                 | Failure::Plugin { why, .. },
             ) => why.len(),
         };
@@ -87,6 +88,8 @@ pub enum Failure {
         /// Whether it is not asked again.
         ends: bool,
     },
+    /// The system gave the gateway no descriptor to connect with. Not the endpoint's fault either.
+    Exhausted(String),
 }
 
 impl Failure {
@@ -107,6 +110,7 @@ impl fmt::Display for Failure {
             Failure::Broken(why) => write!(f, "broken connection: {why}"),
             Failure::Unreadable(why) => write!(f, "nothing to send: {why}"),
             Failure::Plugin { why, .. } => f.write_str(why),
+            Failure::Exhausted(why) => write!(f, "the gateway cannot connect anywhere: {why}"),
         }
     }
 }

@@ -5,14 +5,16 @@ use crate::outbound::address::Policy;
 use crate::outbound::connection::Connection;
 use crate::outbound::resolve::{Resolver, Unresolved};
 use crate::outbound::{CONNECT_TIMEOUT, LOOKUP_TIMEOUT, SetupError, innermost};
+use rustix::io::Errno;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::Verifier;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
@@ -111,7 +113,7 @@ impl Connect {
                 let resolved = self.resolver.resolve(&name, origin.port, &self.policy).await;
                 let addresses = resolved.map_err(|why| match why {
                     Unresolved::Forbidden(why) => Failure::Forbidden(why),
-                    Unresolved::Nothing(why) => Failure::Resolve(why),
+                    Unresolved::Nothing(why) => unresolved(why, TcpSocket::new_v4().err()),
                 })?;
                 let name = name.trim_end_matches('.').to_owned();
                 (addresses, ServerName::try_from(name).map_err(|error| Failure::Connect(error.to_string()))?)
@@ -141,11 +143,29 @@ async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, F
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Ok(Err(error)) => last = Failure::Connect(innermost(&error)),
+            Ok(Err(error)) => last = unconnected(&error),
             Err(_) => last = Failure::Timeout,
         }
     }
     Err(last)
+}
+
+fn unconnected(error: &io::Error) -> Failure {
+    let why = innermost(error);
+    if is_exhausted(error) { Failure::Exhausted(why) } else { Failure::Connect(why) }
+}
+
+/// The system's resolver does not tell that it had no descriptor to ask with: `socket` says whether there is one.
+fn unresolved(why: String, socket: Option<io::Error>) -> Failure {
+    match socket.filter(is_exhausted) {
+        Some(error) => unconnected(&error),
+        None => Failure::Resolve(why),
+    }
+}
+
+/// Whether this process, or the system, is out of descriptors.
+fn is_exhausted(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error())
 }
 
 /// Trusts what this machine trusts; on a machine without root certificates nobody.
@@ -157,4 +177,22 @@ fn verifier(provider: Arc<CryptoProvider>) -> Option<Arc<Verifier>> {
             tracing::warn!(%error, "no root certificates on this machine, https endpoints will fail");
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_descriptor_left_does_not_blame_the_receiver() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert!(matches!(unconnected(&error(errno)), Failure::Exhausted(_)), "{errno}");
+            assert!(matches!(unresolved("no".into(), Some(error(errno))), Failure::Exhausted(_)), "{errno}");
+        }
+        let refused = error(Errno::CONNREFUSED);
+        assert!(matches!(unconnected(&refused), Failure::Connect(_)));
+        assert_eq!(unresolved("no".into(), Some(refused)), Failure::Resolve("no".into()));
+        assert_eq!(unresolved("no".into(), None), Failure::Resolve("no".into()));
+    }
 }

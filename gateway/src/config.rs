@@ -128,6 +128,8 @@ pub struct PluginSpec {
     pub sha256: Vec<[u8; 32]>,
     /// What the component gets as its configuration: an object.
     pub config: serde_json::Value,
+    /// The line of the file where `config` begins, if it is there.
+    pub config_line: Option<usize>,
     /// What it is granted: `secret:NAME`, `reveal:NAME`, `kv:NAME`, `http:HOST`.
     pub grants: Vec<String>,
     /// What becomes of a webhook when it fails for good.
@@ -213,7 +215,8 @@ impl Config {
         file::read(text, base, environment, shipped).map_err(|list| Mistakes { file: None, list })
     }
 
-    /// What would run, a line each, without secrets. Shipped plugins that providers pick are not counted.
+    /// What would run, a line each, without secrets. Shipped plugins that providers pick are not counted; what becomes of
+    /// sources is told where they are loaded.
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
@@ -229,19 +232,6 @@ impl Config {
             ]
             .join(", "),
         ];
-        for source in &self.sources {
-            let plugins = if source.plugins.is_empty() {
-                String::new()
-            } else {
-                format!(", then {}", source.plugins.join(", "))
-            };
-            lines.push(format!(
-                "source {}: POST {} from {}{plugins}",
-                source.name,
-                source.paths().join(" or "),
-                source.provider
-            ));
-        }
         for endpoint in &self.endpoints {
             let events = if endpoint.events.is_empty() { "*".to_owned() } else { endpoint.events.join(", ") };
             lines.push(format!("endpoint {}: {events} to {}", endpoint.name, endpoint.shown_url()));

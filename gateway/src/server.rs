@@ -113,6 +113,7 @@ pub async fn start(
         outbound: Some(outbound.clone()),
     };
     let loaded = load::load(config.clone(), loading, clock.clone()).await?;
+    loaded.ways(&config).for_each(|way| tracing::info!("{way}"));
     loaded.refused.iter().for_each(|why| tracing::error!("{why}"));
     let roster = loaded.roster;
     let store = open_store(&config).await?;

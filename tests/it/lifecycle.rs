@@ -308,6 +308,30 @@ async fn a_version_that_fails_its_smoke_test_does_not_serve_after_a_restart_eith
     assert!(told.contains("version 2.0.0 does not work"), "{told}");
 }
 
+#[tokio::test]
+async fn a_configuration_that_a_plugin_refuses_is_told_by_check_and_keeps_a_gateway_from_starting() {
+    let low = "name = \"cancel-strategy\"\nconfig = { low_mrr = 500, high_mrr = 5 }\n";
+    let word = "name = \"cancel-strategy\"\nconfig = { currency = \"dollars\" }\n";
+    let rule =
+        "name = \"event-filter\"\nconfig = { drop = [{ where = [{ pointer = \"/a\", equals = \"x\" }] }] }\n";
+    let dir = tempfile::tempdir().unwrap();
+    // As the gateway's own, and as a component that served before with another configuration.
+    let own = dir.path().join("strategy.wasm");
+    std::fs::write(&own, &shipped::component("cancel-strategy").unwrap()[..]).unwrap();
+    let with = |table: &str| format!("[[plugin]]\n{table}");
+    let owned =
+        |table: &str| with(&table.replace("cancel-strategy", "strategy")) + &format!("component = {own:?}\n");
+    let gateway = Gateway::start(&(owned("name = \"cancel-strategy\"\n") + &with(rule))).await;
+    let (data, ..) = gateway.stop().await;
+    for config in [with(low), owned(low)] {
+        let told = checked(data.path(), &config);
+        assert!(told.contains("`low_mrr` is 500 and must lie between 0 and `high_mrr`, 5"), "{told}");
+        assert!(told.contains("; its `config` begins on line "), "{told}");
+    }
+    let told = checked(data.path(), &with(word));
+    assert!(told.contains("`config.currency`") && told.contains("; its `config` begins on line "), "{told}");
+}
+
 /// What `billhook check` says of a configuration, which it refuses.
 fn checked(data: &Path, config: &str) -> String {
     let file = data.join("billhook.toml");

@@ -294,6 +294,7 @@ fn add_undeclared(config: &mut Config) {
             });
         }
     }
+                config_line: None,
 }
 
 /// Where the text is not TOML, part of it was not understood: what seems to be missing may be there, and a name or key

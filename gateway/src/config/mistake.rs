@@ -27,6 +27,16 @@ pub enum At {
     Variable(String),
 }
 
+impl At {
+    /// The line of the file, if it is one.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            At::Line(line) => Some(*line),
+            At::File | At::Variable(_) => None,
+        }
+    }
+}
+
 /// Every mistake of one run, in the order of the file and then of the environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes {

@@ -48,7 +48,9 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         })
     };
     let sha256 = sha256.iter().filter_map(digest).collect();
-    let config = table.item("config").and_then(|item| item.table().and_then(|_| json(&item)));
+    let config_item = table.item("config");
+    let config_line = config_item.as_ref().and_then(|item| item.at.line());
+    let config = config_item.and_then(|item| item.table().and_then(|_| json(&item)));
     let component = component_item.as_ref().and_then(component);
     let grants = table.item("grants").map(|item| item.items()).unwrap_or_default();
     let grants: Vec<String> = grants.iter().filter_map(|item| grant(item, names)).collect();
@@ -62,6 +64,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         component,
         sha256,
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        config_line,
         grants,
         on_failure: on_failure.unwrap_or_default(),
         limits,

@@ -35,15 +35,18 @@ pub struct Source {
 }
 
 impl Source {
-    /// Where it is posted to.
-    pub fn paths(&self) -> Vec<String> {
-        let names_event = |places: &Vec<Place>| places.contains(&Place::Path);
+    /// Where it is posted to. `event_name` is where its provider's events have their name, if the source says nothing: the
+    /// path may hold it, though a plugin may find it elsewhere.
+    pub fn paths(&self, event_name: &[Place]) -> Vec<String> {
+        let event = match &self.event_type {
+            Some(own) if own[..] == [Place::Path] => "/EVENT",
+            Some(own) if own.contains(&Place::Path) => "[/EVENT]",
+            None if event_name.contains(&Place::Path) => "[/EVENT]",
+            _ => "",
+        };
         match &self.auth {
             Auth::PathKey => self.public_keys.iter().map(|key| format!("{CUSTOM_PATH}{key}")).collect(),
-            _ if self.event_type.as_ref().is_some_and(names_event) => {
-                vec![format!("/in/{}/EVENT", self.name)]
-            }
-            _ => vec![format!("/in/{}", self.name)],
+            _ => vec![format!("/in/{}{event}", self.name)],
         }
     }
 }

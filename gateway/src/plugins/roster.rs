@@ -185,6 +185,13 @@ pub enum RosterError {
     },
 }
 
+impl RosterError {
+    /// Whether another configuration of the plugin may be the remedy.
+    pub fn may_be_of_its_configuration(&self) -> bool {
+        matches!(self, RosterError::Load(LoadError::Config { .. }) | RosterError::Smoke { .. })
+    }
+}
+
 impl Roster {
     /// A roster without plugins. `kept` is where it writes down which version serves.
     pub fn new(plugins: Plugins, kept: Kept, clock: Clock) -> Roster {
@@ -205,7 +212,8 @@ impl Roster {
     }
 
     /// Loads a plugin at the start: the configured version, or what an operator put in its place since. One that did not
-    /// serve last must pass its smoke test, as in a swap. Blocks while it compiles and is tried.
+    /// serve last must pass its smoke test, as in a swap, and so must one whose configuration is new: what a schema
+    /// cannot say the plugin refuses only when it is called. Blocks while it compiles and is tried.
     ///
     /// # Errors
     /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
@@ -254,6 +262,7 @@ impl Roster {
             record.turn(turn(&plugin, self.clock.now(), By::Start, None), false);
         }
         record.base = Some(digest.clone());
+        record.settings = settings(&spec.config);
         if is_worth_it && before.as_ref() != Some(&record) {
             let kept = self.kept.keep(&spec.component).and_then(|()| self.kept.write_record(&name, &record));
             if let Err(error) = kept {
@@ -276,11 +285,13 @@ impl Roster {
         Ok((slot, refused))
     }
 
-    /// What the configuration, the gateway or the watched directory gives; tried, unless it served last or is our own.
+    /// What the configuration, the gateway or the watched directory gives; tried, unless it served last as it is
+    /// configured now, or is our own and not configured.
     fn given(&self, spec: &Spec, record: &Record, origin: Origin) -> Result<Plugin, RosterError> {
         let plugin = self.plugins.load(Spec { sha256: None, ..spec.clone() })?;
+        let settings = settings(&spec.config);
         let served_last = record.current() == Some(&plugin.reference().digest);
-        if served_last || origin == Origin::Shipped {
+        if settings == record.settings && (served_last || origin == Origin::Shipped) {
             return Ok(plugin);
         }
         smoke::blocking(self.smoke(plugin))
@@ -317,7 +328,16 @@ impl Roster {
             );
             return None;
         }
-        self.load_kept(spec, current)
+        let plugin = self.load_kept(spec, current)?;
+        if settings(&spec.config) == record.settings {
+            return Some(plugin);
+        }
+        let tried = smoke::blocking(self.smoke(plugin));
+        tried
+            .inspect_err(|error| {
+                tracing::error!(%error, "the version that was swapped in does not take the new configuration")
+            })
+            .ok()
     }
 
     fn load_kept(&self, spec: &Spec, digest: &str) -> Option<Plugin> {
@@ -595,6 +615,7 @@ impl Roster {
         if origin == Origin::Loaded {
             record.loaded = Some(Terms { config: spec.config.clone(), grants: spec.grants.clone() });
         }
+        record.settings = settings(&spec.config);
         record.base = Some(digest.clone());
         record.turn(turn(&plugin, self.clock.now(), by, why), false);
         self.keep(&name, &component)?;
@@ -726,6 +747,12 @@ fn lost(user: &User, old: &Plugin, new: &Plugin) -> Option<String> {
     let names = |plugin: &Plugin, name: &str| plugin.manifest().provider(name).is_some();
     let provider = user.provider.as_deref()?;
     (names(old, provider) && !names(new, provider)).then(|| format!("knows no provider `{provider}`"))
+}
+
+/// What tells a configuration from another; `None`: there is none.
+fn settings(config: &serde_json::Value) -> Option<String> {
+    let is_written = config.as_object().is_some_and(|config| !config.is_empty());
+    is_written.then(|| blake3::hash(config.to_string().as_bytes()).to_hex().to_string())
 }
 
 fn facts(plugin: &Plugin) -> Vec<Provider> {

@@ -8,13 +8,16 @@ use crate::deliver;
 use crate::dispatch::{Line, Step};
 use crate::ingest::{Inlet, Inlets};
 use crate::model::endpoint::Endpoint;
-use crate::model::source::{Auth, Place, Source};
+use crate::model::source::{Auth, Source};
 use crate::outbound::Outbound;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
 use crate::plugins::{self, Compiler, Component, Limits, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, bail, ensure};
+use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,18 +51,14 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         kept: Kept::only_read(config.data_dir.join(KEPT_DIR)),
         outbound: None,
     };
+    usable(&config.data_dir).map_err(|why| {
+        let dir = config.data_dir.display();
+        anyhow!(
+            "`data_dir`: nothing can be kept in {dir}: {why}; name a directory that this process may write to"
+        )
+    })?;
     let loaded = load(config.clone(), options, Clock::system()).await?;
     ensure!(loaded.refused.is_empty(), loaded.refused.join("\n"));
-    let line = |(source, line): (&String, &Line<Slot>)| {
-        let line = line.now();
-        let steps: Vec<_> = line.steps.iter().map(|step| step.plugin.name()).collect();
-        let steps = if steps.is_empty() { String::new() } else { format!(", then {}", steps.join(", ")) };
-        let facts = line.normalizer.manifest().provider(&line.provider);
-        let own = config.sources.iter().find(|own| own.name == *source);
-        let in_path = own.is_some_and(|own| inlet(own, facts).event_name.contains(&Place::Path));
-        let path = if in_path { format!("; posted to /in/{source}/EVENT") } else { String::new() };
-        format!("source `{source}` is normalized by `{}`{steps}{path}", line.normalizer.name())
-    };
     let judged = config.sources.iter().filter_map(|source| match &source.auth {
         Auth::Plugin { plugin } => Some(format!("source `{}` is judged by `{plugin}`", source.name)),
         _ => None,
@@ -68,7 +67,19 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         config.endpoints.iter().filter(|endpoint| !endpoint.plugins.is_empty()).map(|endpoint| {
             format!("endpoint `{}` gets what {} make of it", endpoint.name, endpoint.plugins.join(", "))
         });
-    Ok(loaded.lines.iter().map(line).chain(judged).chain(put_through).collect())
+    Ok(loaded.ways(config).chain(judged).chain(put_through).collect())
+}
+
+/// Whether a gateway of this user could keep something in `dir`, or make it.
+fn usable(dir: &Path) -> io::Result<()> {
+    let is_there =
+        |dir: &&Path| !matches!(fs::symlink_metadata(dir), Err(why) if why.kind() == io::ErrorKind::NotFound);
+    // The last of a relative path is empty, and means the working directory.
+    let there = dir.ancestors().find(is_there).unwrap_or(Path::new("."));
+    if !fs::metadata(there)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// What the plugins of a configuration make of its sources.
@@ -81,6 +92,24 @@ pub(super) struct Loaded {
     pub(super) steps: BTreeMap<String, Vec<deliver::Step>>,
     /// What does not load and is needed by nobody, or gave way to what served before: a sentence each.
     pub(super) refused: Vec<String>,
+}
+
+impl Loaded {
+    /// Where each source is posted to and what its webhooks are put through, a line each.
+    pub(super) fn ways(&self, config: &Config) -> impl Iterator<Item = String> {
+        config.sources.iter().filter_map(|source| {
+            let line = self.lines.get(&source.name)?.now();
+            let steps: String =
+                line.steps.iter().map(|step| format!(", then {}", step.plugin.name())).collect();
+            let facts = line.normalizer.manifest().provider(&line.provider);
+            let paths = source.paths(facts.map_or(&[], |facts| &facts.event_name)).join(" or ");
+            let (name, normalizer) = (&source.name, line.normalizer.name());
+            Some(format!(
+                "source `{name}` is normalized by `{normalizer}`{steps}: POST {paths} from {}",
+                line.provider
+            ))
+        })
+    }
 }
 
 /// How plugins are loaded.
@@ -307,7 +336,7 @@ impl Loading<'_> {
         let grants = spec.map(|spec| spec.grants.clone()).filter(|grants| !grants.is_empty());
         let grants = grants.unwrap_or(terms.1);
         let limits = spec.map_or_else(|| Limits::of(&grants), |spec| spec.limits.clone());
-        let (slot, refused) = self.roster.enlist(Enlisted {
+        let enlisted = self.roster.enlist(Enlisted {
             spec: Spec {
                 name: name.to_owned(),
                 component,
@@ -319,6 +348,12 @@ impl Loading<'_> {
             },
             origin,
             pinned: spec.map(|spec| spec.sha256.clone()).unwrap_or_default(),
+        });
+        let (slot, refused) = enlisted.map_err(|error| match spec.and_then(|spec| spec.config_line) {
+            Some(line) if error.may_be_of_its_configuration() => {
+                anyhow!("{error}; its `config` begins on line {line}: mend it there, if it is the cause")
+            }
+            _ => error.into(),
         })?;
         self.refused.extend(refused.map(|error| {
             format!("{error}: it lies in the watched directory, and what served before goes on")

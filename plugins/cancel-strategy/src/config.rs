@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Config {
     /// The currency in which revenue is compared, ISO 4217. Revenue in another currency is compared with nothing,
     /// and the rule is listed as skipped. Default: "USD".
+    #[cfg_attr(not(target_family = "wasm"), schemars(regex(pattern = r"^[A-Za-z]{3}$")))]
     pub currency: String,
     /// From this monthly revenue on, in major units of `currency`, a person should act and `founder_email` is
     /// promoted. A number or a string. Default: "500.00".

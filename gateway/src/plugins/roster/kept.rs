@@ -30,6 +30,9 @@ pub(super) struct Record {
     pub(super) before: Vec<String>,
     /// What it runs with, if an operator loaded it.
     pub(super) loaded: Option<Terms>,
+    /// The BLAKE3 of the configuration that it was last started with; `None`: it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settings: Option<String>,
 }
 
 /// What a plugin runs with that is not in the configuration.

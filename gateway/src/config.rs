@@ -32,7 +32,7 @@ use crate::telemetry;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -168,6 +168,8 @@ struct Names<'a> {
     /// Those whose component lies in the watched directory or was loaded while a gateway ran.
     lying: &'a BTreeSet<String>,
     sources: BTreeSet<String>,
+    /// Those that sources have.
+    providers: BTreeSet<String>,
     secrets: BTreeSet<String>,
     shipped: &'a Shipped,
     /// [`Shipped::presets`], as the reader reads tables.
@@ -273,7 +275,7 @@ fn read_file(
     path: Option<&Path>,
     read: impl FnOnce(&str, &Path) -> Result<Config, Vec<Mistake>>,
 ) -> Result<Config, Mistakes> {
-    let path = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+    let path = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| is_there(path)));
     let result = match path {
         None => read("", Path::new("")),
         Some(path) => match read_text(path) {
@@ -282,6 +284,12 @@ fn read_file(
         },
     };
     result.map_err(|list| Mistakes { file: path.map(Path::to_owned), list })
+}
+
+/// Whether anything is called so: also a link to nowhere, or a file that may not be read, of which somebody thinks that
+/// it counts.
+fn is_there(path: &Path) -> bool {
+    !matches!(std::fs::symlink_metadata(path), Err(why) if why.kind() == ErrorKind::NotFound)
 }
 
 fn read_text(path: &Path) -> Result<String, Mistake> {

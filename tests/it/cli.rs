@@ -277,3 +277,90 @@ async fn a_list_that_nobody_reads_any_more_asks_for_no_more_pages() {
     let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert!(ended.expect("it ends").unwrap().success());
 }
+
+/// The binary as somebody whom the modes of files count for.
+fn as_nobody(arguments: &[&str]) -> Command {
+    let mut command = billhook(arguments);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65_534);
+    }
+    command
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_and_cannot_be_read_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let check = async || as_nobody(&["check"]).current_dir(&dir).output().await.unwrap();
+    let file = dir.path().join("billhook.toml");
+    std::os::unix::fs::symlink("moved.toml", &file).unwrap();
+    let dangling = check().await;
+    assert_eq!(dangling.status.code(), Some(64), "{}", text(&dangling.stdout));
+    assert!(text(&dangling.stderr).contains("cannot read `billhook.toml`"), "{}", text(&dangling.stderr));
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "[ingest]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
+    let unreadable = check().await;
+    assert_eq!(unreadable.status.code(), Some(64), "{}", text(&unreadable.stdout));
+    assert!(text(&unreadable.stderr).contains("Permission denied"), "{}", text(&unreadable.stderr));
+}
+
+#[tokio::test]
+async fn check_finds_the_directories_that_a_start_could_not_use() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("file"), "").unwrap();
+    for (name, mode) in [("closed", 0o000), ("fixed", 0o555), ("open", 0o777)] {
+        fs::create_dir(path(name)).unwrap();
+        fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
+    let cases = [
+        ("data_dir = \"file\"", "`data_dir`: nothing can be kept in ", "not a directory"),
+        ("data_dir = \"file/in\"", "`data_dir`: nothing can be kept in ", "ot a directory"),
+        ("data_dir = \"link\"", "`data_dir`: nothing can be kept in ", "No such file"),
+        ("data_dir = \"fixed\"", "`data_dir`: nothing can be kept in ", "Permission denied"),
+        ("data_dir = \"fixed/new/er\"", "`data_dir`: nothing can be kept in ", "Permission denied"),
+        (
+            "data_dir = \"open\"\nplugins.watch = \"closed\"",
+            "plugins.watch: cannot read ",
+            "Permission denied",
+        ),
+        ("data_dir = \"open/new/er\"\nplugins.watch = \"open\"", "", ""),
+    ];
+    for (config, told, cause) in cases {
+        fs::write(path("billhook.toml"), config).unwrap();
+        let checked = as_nobody(&["check"]).current_dir(&dir).output().await.unwrap();
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.success(), told.is_empty(), "{config}: {said}");
+        assert!(said.contains(told) && said.contains(cause), "{config}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn check_says_once_where_a_source_is_posted_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = |name: &str, provider: &str, more: &str| {
+        format!(
+            "[[source]]\nname = \"{name}\"\nprovider = \"{provider}\"\nauth = {{ scheme = \"none\" }}\n{more}\n"
+        )
+    };
+    let config = [
+        source("by-path", "wingback", ""),
+        source("by-body", "flexprice", "plugins = [\"event-filter\"]"),
+        source("only-by-path", "flexprice", "event_type = \"path\""),
+        source("by-header", "wingspan", "event_type = \"header:x-event\""),
+    ];
+    fs::write(dir.path().join("billhook.toml"), config.concat()).unwrap();
+    let checked = billhook(&["check"]).current_dir(&dir).output().await.unwrap();
+    let told = text(&checked.stdout);
+    let of_sources: Vec<_> = told.lines().filter(|line| line.trim().starts_with("source")).collect();
+    let expected = [
+        "  source `by-path` is normalized by `wingback`: POST /in/by-path[/EVENT] from wingback",
+        "  source `by-body` is normalized by `flexprice`, then event-filter: POST /in/by-body from flexprice",
+        "  source `only-by-path` is normalized by `flexprice`: POST /in/only-by-path/EVENT from flexprice",
+        "  source `by-header` is normalized by `wingspan`: POST /in/by-header from wingspan",
+    ];
+    assert_eq!(of_sources, expected);
+}

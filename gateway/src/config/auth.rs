@@ -43,7 +43,7 @@ pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
             let name = table
                 .required("header", "name the header that holds the secret")
                 .and_then(|item| item.header());
-            let secrets = secrets(&mut table, |_| None);
+            let secrets = secrets(&mut table, header_problem);
             name.map(|name| Auth::Header { name, secrets })
         }
         "query" => {
@@ -109,7 +109,7 @@ fn standard_webhooks(table: &mut Table<'_>) -> Option<Auth> {
             }
             key
         };
-        item.one_or_more().iter().filter_map(key).collect()
+        item.some("no key is given").iter().filter_map(key).collect()
     });
     // Who signs with a private key needs no secret.
     let secrets = match (&public_keys, table.item("secret")) {
@@ -139,9 +139,15 @@ fn hmac(table: &mut Table<'_>) -> Option<Hmac> {
     let header =
         table.required("header", "name the header that holds the signature").and_then(|item| item.header());
     let grammar = grammar(table);
-    let timestamp_header = table.item("timestamp_header").and_then(|item| item.header());
-    let id_header = table.item("id_header").and_then(|item| item.header());
     let in_grammar = matches!(grammar, Some(Grammar::Positional | Grammar::Pairs { timestamp: Some(_), .. }));
+    let timestamp_header = table.item("timestamp_header").and_then(|item| {
+        if in_grammar {
+            // It would count as signed, and what is signed is the other.
+            item.wrong("the time stands in the header of the signature already", "take it out");
+        }
+        item.header()
+    });
+    let id_header = table.item("id_header").and_then(|item| item.header());
     let timed = in_grammar || timestamp_header.is_some();
     let template = template(table, timed, id_header.is_some(), grammar.is_some());
 
@@ -270,6 +276,14 @@ fn template(table: &mut Table<'_>, timed: bool, identified: bool, grammar_is_kno
         _ => {}
     }
     template.to_owned()
+}
+
+/// Why a secret can never be what a header says, if so: blanks around a value are not part of it (RFC 9110, 5.5).
+fn header_problem(secret: &Secret) -> Option<(String, String)> {
+    let text = secret.reveal();
+    let fits = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text == text.trim_matches(' ');
+    let wrong = "the secret begins or ends with a blank, or is not visible ASCII on one line: no header is";
+    (!fits).then(|| (wrong.to_owned(), "write the secret as the provider sends it".to_owned()))
 }
 
 fn key_problem(key: KeyEncoding, secret: &Secret) -> Option<(String, String)> {

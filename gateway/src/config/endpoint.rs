@@ -1,6 +1,6 @@
 //! `[[endpoint]]`: the ways out.
 
-use crate::config::mistake::{did_you_mean, nearest, quote};
+use crate::config::mistake::{all_of, did_you_mean, nearest, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::source::plugin;
 use crate::config::{Names, headers, profile, schedule};
@@ -29,9 +29,9 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         .required("url", "write where to post, such as `https://app.example.com/hooks`")
         .and_then(|item| url(&item));
     let headers = headers::read(&mut table, url.as_ref());
-    let (profile, manner, secrets) = profile::read(&mut table, headers);
+    let (profile, manner, secrets) = profile::read(&mut table, headers, url.as_ref());
     let events = table.item("events").map(|item| item.items()).unwrap_or_default();
-    let events = events.iter().filter_map(pattern).collect();
+    let events = events.iter().filter_map(|item| pattern(item, names)).collect();
     let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
     let sources = sources.iter().filter_map(|item| source(item, names)).collect();
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
@@ -104,10 +104,10 @@ fn url(item: &Item<'_>) -> Option<Url> {
     Some(url)
 }
 
-fn pattern(item: &Item<'_>) -> Option<String> {
+fn pattern(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
     let text = item.text()?;
     if route::problem(text).is_some() {
-        let choice = "write a canonical type, `family.*`, `*` or `provider/NAME`".to_owned();
+        let choice = "write a canonical type, `family.*`, `*`, `provider/NAME` or `provider/*`".to_owned();
         let kinds = billhook_event::kind::KINDS;
         let families = kinds.iter().filter_map(|kind| Some(format!("{}.*", kind.split_once('.')?.0)));
         let families: BTreeSet<String> = families.collect();
@@ -118,6 +118,18 @@ fn pattern(item: &Item<'_>) -> Option<String> {
         };
         let remedy = found.map_or(choice, |pattern| format!("did you mean `{pattern}`?"));
         item.wrong(format!("{} matches no event", quote(text)), remedy);
+        return None;
+    }
+    if let Some((provider, _)) = text.split_once('/')
+        && !names.providers.contains(provider)
+        // A source that is mended may be of it.
+        && !item.reader.has_noted(".provider")
+    {
+        let known = || names.providers.iter().map(String::as_str);
+        let remedy = did_you_mean(provider, known(), || {
+            format!("write a provider that a `[[source]]` has, of which there are {}", all_of(known()))
+        });
+        item.wrong(format!("no source has the provider {}", quote(provider)), remedy);
         return None;
     }
     Some(text.to_owned())

@@ -91,7 +91,7 @@ fn data_dir(root: &mut Table<'_>, config: &mut Config) {
     let Some(item) = root.item("data_dir") else { return };
     // A variable is set by whoever starts the process: its path is relative to where they are.
     let base = if matches!(item.at, At::Variable(_)) { Path::new("") } else { item.reader.base };
-    let path = |text: &str| (!text.is_empty()).then(|| base.join(text)).ok_or(());
+    let path = |text: &str| (!text.is_empty() && !text.contains('\0')).then(|| base.join(text)).ok_or(());
     if let Some(path) = item.parsed("the path of a directory", "write one such as `./billhook-data`", path) {
         config.data_dir = path;
     }
@@ -112,9 +112,10 @@ fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Co
         (root.tables("plugin"), root.tables("source"), root.tables("endpoint"));
     root.finish();
     let names = Names {
-        plugins: names(&plugins).into_iter().chain(lying.iter().cloned()).collect(),
+        plugins: named(&plugins, "name").into_iter().chain(lying.iter().cloned()).collect(),
         lying: &lying,
-        sources: names(&sources),
+        sources: named(&sources, "name"),
+        providers: named(&sources, "provider"),
         secrets: config.secrets.keys().cloned().collect(),
         shipped,
         presets,
@@ -169,7 +170,7 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
         config.admin.token = item.secret().filter(|token| sendable(&item, token));
     }
     table.finish();
-    let (public, private) = (config.ingest.listen, config.admin.listen);
+    let (public, private) = (canonical(config.ingest.listen), canonical(config.admin.listen));
     // All addresses of IPv6 are those of IPv4 too.
     let covers = |one: IpAddr, other: IpAddr| {
         one == other || one.is_unspecified() && (one.is_ipv6() || other.is_ipv4())
@@ -181,6 +182,11 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
     {
         item.wrong("the public and the private listener have the same port", "give each its own");
     }
+}
+
+/// The address under the one of its names that counts: an address of IPv4 has one of IPv6 too.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn address(item: &Item<'_>) -> Option<SocketAddr> {
@@ -236,9 +242,9 @@ fn secrets(mut table: Table<'_>) -> BTreeMap<String, Vec<Secret>> {
     secrets
 }
 
-/// The names that tables were given, good or bad: a bad one is noted once, where it is given.
-fn names(tables: &[Table<'_>]) -> BTreeSet<String> {
-    tables.iter().filter_map(|table| table.peek("name")?.as_text().map(str::to_owned)).collect()
+/// The names that tables give under `key`, good or bad: a bad one is noted once, where it is given.
+fn named(tables: &[Table<'_>], key: &str) -> BTreeSet<String> {
+    tables.iter().filter_map(|table| table.peek(key)?.as_text().map(str::to_owned)).collect()
 }
 
 fn refuse_duplicates(tables: &[Table<'_>]) {
@@ -288,13 +294,13 @@ fn add_undeclared(config: &mut Config) {
                 component,
                 sha256,
                 config: config_of,
+                config_line: None,
                 grants,
                 on_failure,
                 limits: Limits::default(),
             });
         }
     }
-                config_line: None,
 }
 
 /// Where the text is not TOML, part of it was not understood: what seems to be missing may be there, and a name or key

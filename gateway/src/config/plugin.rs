@@ -40,7 +40,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         });
         item.wrong(format!("no plugin {} is shipped", quote(name)), remedy);
     }
-    let sha256 = table.item("sha256").map(Item::one_or_more).unwrap_or_default();
+    let sha256 = table.item("sha256").map(|item| item.some("no digest is given")).unwrap_or_default();
     let digest = |item: &Item<'_>| {
         item.parsed("a SHA-256", "write the 64 hex digits that `sha256sum` prints", |text| {
             let mut digest = [0; 32];
@@ -107,6 +107,9 @@ pub(super) fn read_watch(mut table: Table<'_>, config: &mut Config) {
         if !path.is_dir() {
             let wrong = format!("{} is not a directory", quote(&path.display().to_string()));
             item.wrong(wrong, "make it, or write the path of one, from the directory of this file");
+        } else if let Err(why) = std::fs::read_dir(&path) {
+            let wrong = format!("cannot read {}: {why}", quote(&path.display().to_string()));
+            item.wrong(wrong, "let this process read it, or take it out");
         }
         config.watch = Some(path);
     }

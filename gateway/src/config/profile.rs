@@ -7,10 +7,16 @@ use crate::config::value::outbound_problem;
 use crate::model::profile::{Format, Manner, Profile, Signature, Success};
 use crate::model::secret::Secret;
 use crate::model::source::Encoding;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 /// Reads all of them, and the secrets that the signature needs.
-pub(super) fn read(table: &mut Table<'_>, headers: HeaderMap) -> (Profile, Manner, Vec<Secret>) {
+pub(super) fn read(
+    table: &mut Table<'_>,
+    headers: HeaderMap,
+    url: Option<&Url>,
+) -> (Profile, Manner, Vec<Secret>) {
     let profile = table.item("profile").map(|item| item.one_of("a profile", &Profile::NAMED));
     let signature = table.item("signature").map(|item| signature(&item));
     // What hangs on a part that cannot be read is not held against anybody.
@@ -18,10 +24,19 @@ pub(super) fn read(table: &mut Table<'_>, headers: HeaderMap) -> (Profile, Manne
     let profile = profile.flatten().unwrap_or_default();
     let signature = signature.flatten().unwrap_or_else(|| profile.signature());
     let secrets = if is_clear { secrets(table, &signature) } else { secrets_unread(table) };
-    if let (Signature::Body { header, .. }, Some(item)) = (&signature, table.peek("headers"))
-        && headers.contains_key(header)
-    {
-        item.wrong(format!("{} is set by the gateway", quote(header.as_str())), "take it out");
+    if let Signature::Body { header, .. } = &signature {
+        // Whoever else sets the header that the signature goes to.
+        let of_url = url.is_some_and(|url| !url.username().is_empty() || url.password().is_some());
+        let other = match (headers.contains_key(header), *header == AUTHORIZATION) {
+            (true, true) => table.peek("auth").or_else(|| table.peek("headers")),
+            (true, false) => table.peek("headers"),
+            (false, true) if of_url => table.peek("url"),
+            (false, _) => None,
+        };
+        if let Some(item) = other {
+            let wrong = format!("the header {} holds the signature", quote(header.as_str()));
+            item.wrong(wrong, "take it out, or name another header in `signature`");
+        }
     }
 
     let format = table.item("format").map(|item| item.one_of("a format", &Format::NAMED));

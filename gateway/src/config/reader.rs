@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
         self.mistakes.borrow_mut().push(mistake);
     }
 
+    /// Whether a mistake was noted of a key that ends so.
+    pub(super) fn has_noted(&self, end: &str) -> bool {
+        self.mistakes.borrow().iter().any(|mistake| mistake.key.ends_with(end))
+    }
+
     /// Says that the variable `name` has a meaning.
     pub(super) fn knows_variable(&self, name: &str) {
         self.variables.borrow_mut().insert(name.to_owned());
@@ -361,6 +366,16 @@ impl<'a> Item<'a> {
             Written::File(DeValue::Array(_)) => self.items(),
             _ => vec![self],
         }
+    }
+
+    /// [`Item::one_or_more`], of which there must be one: `wrong` says that there is none.
+    pub(super) fn some(self, wrong: &str) -> Vec<Item<'a>> {
+        let (reader, at, key) = (self.reader, self.at.clone(), self.key.clone());
+        let items = self.one_or_more();
+        if items.is_empty() {
+            reader.note(at, &key, wrong, "give at least one");
+        }
+        items
     }
 
     /// The tree below this value.

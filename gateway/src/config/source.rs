@@ -3,6 +3,7 @@
 use crate::config::mistake::{all_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
 use crate::config::{Names, auth};
+use crate::model::refused::NO_SOURCE;
 use crate::model::source::{Auth, Place, Source};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -12,8 +13,14 @@ const PUBLIC_KEY_MAX: usize = 128;
 
 /// Reads one `[[source]]`.
 pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
-    let name =
-        table.required("name", "name it: its webhooks are posted to `/in/NAME`").and_then(|item| item.name());
+    let name = table.required("name", "name it: its webhooks are posted to `/in/NAME`").and_then(|item| {
+        let name = item.name()?;
+        if name == NO_SOURCE {
+            item.wrong("`-` stands for no source where refused requests are listed", "give it another name");
+            return None;
+        }
+        Some(name)
+    });
     let normalizer = table.item("normalizer").and_then(|item| plugin(&item, names));
     let provider_item = table.required("provider", "name the provider, which picks the normalizer");
     let provider = provider_item.as_ref().and_then(Item::name);

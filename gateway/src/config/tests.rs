@@ -52,7 +52,7 @@ plugins = ["cancel-strategy"]
 dedupe = ["header:webhook-id", "pointer:/id", "body"]
 event_type = "header:X-Event"
 public_keys = ["pub_1"]
-allow_from = ["10.0.0.0/8", "192.0.2.1", "2001:db8::1"]
+allow_from = ["10.0.0.0/8", "192.0.2.1", "2001:db8::1", "::ffff:127.0.0.0/104", "::/0"]
 rate = "500/s"
 
 [[source]]
@@ -126,7 +126,7 @@ fn every_key_of_the_contract_is_understood() {
     assert_eq!((public_keys.len(), *tolerance), (0, Duration::from_secs(60)));
     assert_eq!(config.sources[0].rate, "500/s".parse().ok());
     let networks: Vec<String> = config.sources[0].allow_from.iter().map(ToString::to_string).collect();
-    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::1/128"]);
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::1/128", "127.0.0.0/8", "::/0"]);
     assert_eq!(config.sources[0].event_type, Some(vec![Place::Header("x-event".into())]));
     assert_eq!(config.sources[0].dedupe.as_ref().map(Vec::len), Some(3));
     let Auth::Hmac(hmac) = &config.sources[1].auth else { panic!() };

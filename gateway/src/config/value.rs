@@ -7,6 +7,7 @@ use crate::model::signature;
 use ipnet::IpNet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ impl<'a> Item<'a> {
         })
     }
 
-    /// A network, as `parse` understands it, that names no host in it.
+    /// A network, as `parse` understands it, that names no host in it. One of addresses of IPv4 is one of IPv4 however it
+    /// is written, as those are that it is held against.
     pub(super) fn network<E>(
         &self,
         remedy: &str,
@@ -34,7 +36,7 @@ impl<'a> Item<'a> {
             let wrong = format!("{} names a host in a network", quote(&net.to_string()));
             self.wrong(wrong, format!("did you mean `{}`?", net.trunc()));
         }
-        Some(net)
+        Some(canonical(net))
     }
 
     /// A span of time such as `30s` or `1h 30m`, within bounds.
@@ -91,11 +93,6 @@ impl<'a> Item<'a> {
 
     /// One secret or a list of them, at least one, each of which `problem` finds nothing wrong with.
     pub(super) fn secrets(self, problem: impl Fn(&Secret) -> Option<(String, String)>) -> Vec<Secret> {
-        let (reader, at, key) = (self.reader, self.at.clone(), self.key.clone());
-        let items = self.one_or_more();
-        if items.is_empty() {
-            reader.note(at, &key, "no secret is given", "give at least one");
-        }
         let checked = |item: &Item<'_>| {
             let secret = item.secret()?;
             match problem(&secret) {
@@ -104,7 +101,7 @@ impl<'a> Item<'a> {
             }
             None
         };
-        items.iter().filter_map(checked).collect()
+        self.some("no secret is given").iter().filter_map(checked).collect()
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -127,6 +124,16 @@ impl<'a> Item<'a> {
                 None
             }
         }
+    }
+}
+
+fn canonical(net: IpNet) -> IpNet {
+    /// The bits of an address of IPv6 before the one of IPv4 that it stands for.
+    const MAPPED_BITS: u8 = 96;
+    let bits = net.prefix_len().checked_sub(MAPPED_BITS);
+    match (net.addr().to_canonical(), bits) {
+        (IpAddr::V4(ip), Some(bits)) if net.addr().is_ipv6() => IpNet::new(ip.into(), bits).unwrap_or(net),
+        _ => net,
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
     fn subscriptions_match_by_type_family_provider_name_and_source() {
         let canceled = event("shop", "acme", "sub:gone", "subscription.canceled");
         let unmapped = event("shop", "acme", "weather", "provider.unmapped");
-        let cases: [(&[&str], &[&str], bool, bool); 17] = [
+        let cases: [(&[&str], &[&str], bool, bool); 20] = [
             (&[], &[], true, false),
             (&["*"], &[], true, false),
             (&["subscription.canceled"], &[], true, false),
@@ -96,6 +96,9 @@ mod tests {
             (&["acme/weather"], &[], false, true),
             (&["other/sub:gone"], &[], false, false),
             (&["acme/sub"], &[], false, false),
+            (&["acme/*"], &[], true, true),
+            (&["acme/s*"], &[], false, false),
+            (&["other/*"], &[], false, false),
             (&[], &["shop", "club"], true, false),
             (&["*", "provider.*"], &["club"], false, false),
         ];

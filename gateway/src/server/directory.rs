@@ -33,6 +33,8 @@ pub(super) struct Watcher {
     clock: Clock,
     /// A lock because the loop may be started again; nobody else takes it.
     seen: Mutex<BTreeMap<PathBuf, Seen>>,
+    /// Why the directory could not be read at the last look: it is told once. A lock for the same reason.
+    trouble: Mutex<Option<String>>,
 }
 
 /// What tells a file from what it was.
@@ -52,7 +54,7 @@ struct Seen {
 
 impl Watcher {
     pub(super) fn new(dir: PathBuf, roster: Arc<Roster>, clock: Clock) -> Watcher {
-        Watcher { dir, roster, clock, seen: Mutex::default() }
+        Watcher { dir, roster, clock, seen: Mutex::default(), trouble: Mutex::default() }
     }
 
     /// Looks until `stop`.
@@ -74,10 +76,17 @@ impl Watcher {
     async fn look(&self) {
         let dir = self.dir.clone();
         let found = tokio::task::spawn_blocking(move || files(&dir)).await;
-        let Ok(Ok(found)) = found.inspect_err(|error| tracing::error!(%error, "the look panicked")) else {
-            tracing::warn!(dir = %self.dir.display(), "the watched directory cannot be read");
-            return;
-        };
+        let found = found.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let trouble = found.as_ref().err().map(ToString::to_string);
+        let before = std::mem::replace(&mut *self.trouble.lock().await, trouble.clone());
+        if before != trouble {
+            let dir = self.dir.display();
+            match trouble {
+                Some(error) => tracing::warn!(%dir, error, "the watched directory cannot be read"),
+                None => tracing::info!(%dir, "the watched directory can be read again"),
+            }
+        }
+        let Ok(found) = found else { return };
         let mut seen = self.seen.lock().await;
         seen.retain(|path, _| found.contains_key(path));
         for (path, (name, stamp)) in found {
@@ -121,4 +130,53 @@ fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, (String, Stamp)>> {
         files.insert(path, (name, Stamp { inode: meta.ino(), bytes: meta.len(), modified }));
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::roster::Kept;
+    use crate::plugins::{Options, Plugins};
+    use std::io::Write;
+    use std::sync::Mutex as Lock;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Lock<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_directory_that_cannot_be_read_is_told_once_with_the_cause() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let dir = tempfile::tempdir().unwrap();
+        let watched = dir.path().join("plugins");
+        let plugins = Plugins::start(Options { instances: 1, ..Options::default() }).unwrap();
+        let clock = Clock::manual(crate::model::Time::ZERO);
+        let roster = Arc::new(Roster::new(plugins, Kept::only_read(dir.path()), clock.clone()));
+        let watcher = Watcher::new(watched.clone(), roster, clock);
+        for _ in 0..2 {
+            for _ in 0..3 {
+                watcher.look().await;
+            }
+            fs::create_dir(&watched).unwrap();
+            watcher.look().await;
+            fs::remove_dir(&watched).unwrap();
+        }
+        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = told.lines().filter(|line| line.contains("the watched directory")).collect();
+        assert_eq!(lines.len(), 4, "{told}");
+        assert!(lines[0].contains("No such file") && lines[1].contains("again"), "{told}");
+    }
 }

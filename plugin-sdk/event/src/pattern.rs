@@ -1,14 +1,14 @@
 //! Patterns that pick events by type: what an endpoint subscribes to, and what a filter asks for.
 //!
-//! A pattern is a canonical type, `family.*`, `*` (everything but `provider.*`), or `provider/NAME` by the provider's
-//! own event name.
+//! A pattern is a canonical type, `family.*`, `*` (everything but `provider.*`), `provider/NAME` by the provider's own
+//! event name, or `provider/*`: everything of that provider, also what has no canonical type.
 
 use crate::kind::{KINDS, is_known};
 
 /// Whether `pattern` picks an event of the canonical type `kind`, which `provider` calls `name`.
 pub fn matches(pattern: &str, kind: &str, provider: &str, name: &str) -> bool {
     if let Some((of, named)) = pattern.split_once('/') {
-        return of == provider && named == name;
+        return of == provider && (named == "*" || named == name);
     }
     match pattern.strip_suffix('*') {
         Some("") => !kind.starts_with("provider."),
@@ -25,7 +25,7 @@ pub fn problem(pattern: &str) -> Option<String> {
         (None, None) => pattern == "*" || is_known(pattern),
     };
     (!known).then(|| {
-        format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*` or `provider/NAME`")
+        format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*`, `provider/NAME` or `provider/*`")
     })
 }
 

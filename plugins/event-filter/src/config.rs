@@ -24,8 +24,8 @@ pub struct Config {
 pub struct Rule {
     /// What the reason of a dropped event calls the rule. Default: its place, as `drop[0]`.
     pub name: Option<String>,
-    /// One of these types, as endpoints subscribe to them: a canonical type, `family.*`, `*` (all but `provider.*`) or
-    /// `provider/NAME` by the provider's own event name. Default: every type.
+    /// One of these types, as endpoints subscribe to them: a canonical type, `family.*`, `*` (all but `provider.*`),
+    /// `provider/NAME` by the provider's own event name or `provider/*`. Default: every type.
     pub types: Vec<Pattern>,
     /// One of these providers, by the name that a source has for it, as in `provider = "stripe"`. Default: every
     /// provider.
@@ -173,7 +173,7 @@ mod schema {
             patterns.extend(families);
             patterns.extend(KINDS.iter().map(|kind| (*kind).to_owned()));
             json_schema!({
-                "description": "A canonical type, `family.*`, `*` (all but `provider.*`) or `provider/NAME`.",
+                "description": "A canonical type, `family.*`, `*` (all but `provider.*`), `provider/NAME` or `provider/*`.",
                 "type": "string",
                 "if": { "pattern": "/" },
                 "then": { "pattern": "^[^/]+/.+$" },

@@ -1,7 +1,7 @@
 //! Exact money: minor units, a currency and the exponent that relates them.
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// An amount of money in minor units.
 ///
@@ -13,13 +13,17 @@ pub struct Money {
     pub amount_minor: i64,
     /// ISO 4217, upper case.
     pub currency: String,
-    /// Digits after the decimal point that `amount_minor` holds.
+    /// Digits after the decimal point that `amount_minor` holds; JSON with more than [`Money::EXPONENT_MAX`] is refused.
+    #[serde(deserialize_with = "exponent_in_bounds")]
     pub exponent: u8,
     /// The amount as the provider wrote it.
     pub original: String,
 }
 
 impl Money {
+    /// The most digits after the decimal point that a [`Decimal`] holds.
+    pub const EXPONENT_MAX: u8 = 28;
+
     /// Money from minor units, as in `4999` for $49.99. `None` unless `currency` is three ASCII letters.
     pub fn from_minor(amount_minor: i64, currency: &str) -> Option<Money> {
         let currency = code(currency)?;
@@ -46,10 +50,19 @@ impl Money {
             && minor_units(&self.original, self.exponent).is_some_and(|(_, is_rounded)| is_rounded)
     }
 
-    /// The amount in major units, exactly.
+    /// The amount in major units, exactly; zero where the exponent is over [`Money::EXPONENT_MAX`].
     pub fn major(&self) -> Decimal {
-        Decimal::from_i128_with_scale(self.amount_minor.into(), self.exponent.into())
+        Decimal::try_from_i128_with_scale(self.amount_minor.into(), self.exponent.into()).unwrap_or_default()
     }
+}
+
+fn exponent_in_bounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let exponent = u8::deserialize(deserializer)?;
+    if exponent > Money::EXPONENT_MAX {
+        let max = Money::EXPONENT_MAX;
+        return Err(de::Error::custom(format!("an `exponent` of {exponent} is too large: at most {max}")));
+    }
+    Ok(exponent)
 }
 
 /// Decimal text in major units as minor units, rounded half to even, and whether it had to be rounded.
@@ -246,6 +259,22 @@ mod tests {
             let money = Money::from_major(text, currency);
             assert_eq!(money.map(|m| (m.amount_minor, m.exponent)), expected, "{text} {currency}");
         }
+    }
+
+    #[test]
+    fn an_exponent_that_no_decimal_has_is_refused_and_breaks_nothing() {
+        let read = |exponent: u8| {
+            let json = format!(
+                r#"{{"amount_minor":{},"currency":"USD","exponent":{exponent},"original":""}}"#,
+                i64::MAX
+            );
+            serde_json::from_str::<Money>(&json)
+        };
+        assert_eq!(read(28).unwrap().major().to_string(), "0.0000000009223372036854775807");
+        let told = read(29).unwrap_err().to_string();
+        assert!(told.contains("an `exponent` of 29 is too large: at most 28"), "{told}");
+        let made = Money { exponent: 29, ..read(2).unwrap() };
+        assert_eq!(made.major(), Decimal::ZERO);
     }
 
     #[test]

@@ -66,16 +66,20 @@ impl Time {
     }
 
     /// Reads what providers write as a time: RFC 3339 with any offset (none is UTC) and any number of fraction digits,
-    /// a date alone (midnight UTC), or Unix seconds or milliseconds as digits (from 12 digits on they are
-    /// milliseconds).
+    /// a date alone (midnight UTC), or digits: 9 to 11 are Unix seconds, 12 and more are Unix milliseconds.
     ///
-    /// `None` for anything else, for times before 1970, and for Go's zero time `0001-01-01T00:00:00Z`.
+    /// `None` for anything else, such as microseconds or `20260810`, for times before 1970 and its first instant, and
+    /// for Go's zero time `0001-01-01T00:00:00Z`.
     pub fn parse(text: &str) -> Option<Time> {
         let text = text.trim();
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             let number: u64 = text.parse().ok()?;
-            let known = if text.len() >= 12 { Time::from_millis(number) } else { Time::from_secs(number) };
-            return (number != 0).then_some(known);
+            let millis = match text.len() {
+                ..9 => return None,
+                9..12 => number * 1000,
+                _ => number,
+            };
+            return (1..=Self::MAX.0).contains(&millis).then_some(Time(millis));
         }
         let config = TimeConfig {
             microseconds_precision_overflow_behavior: MicrosecondsPrecisionOverflowBehavior::Truncate,
@@ -136,7 +140,9 @@ impl<'de> Deserialize<'de> for Time {
                 f.write_str("an RFC 3339 time")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                // Where a provider writes the first instant it means none; here it is what `Serialize` wrote.
                 Time::parse(text)
+                    .or_else(|| (text == Time::ZERO.to_string()).then_some(Time::ZERO))
                     .ok_or_else(|| E::custom(format!("`{text}` is not an RFC 3339 time after 1970")))
             }
         }
@@ -165,7 +171,13 @@ mod tests {
             ("2026-08-10", Some("2026-08-10T00:00:00.000Z")),
             ("1614265330", Some("2021-02-25T15:02:10.000Z")),
             ("1614265330123", Some("2021-02-25T15:02:10.123Z")),
-            ("18446744073709551615", Some("9999-12-30T22:00:00.000Z")),
+            ("100000000", Some("1973-03-03T09:46:40.000Z")),
+            ("99999999", None),
+            ("20260810", None),
+            ("253402207200000", Some("9999-12-30T22:00:00.000Z")),
+            ("253402207200001", None),
+            ("1614265330123456", None),
+            ("18446744073709551615", None),
             ("18446744073709551616", None),
             ("0001-01-01T00:00:00Z", None),
             ("0", None),
@@ -185,8 +197,12 @@ mod tests {
 
     #[test]
     fn the_json_form_round_trips() {
-        for time in [Time::from_millis(1), Time::from_millis(1_786_363_200_042), Time::from_millis(u64::MAX)]
-        {
+        for time in [
+            Time::ZERO,
+            Time::from_millis(1),
+            Time::from_millis(1_786_363_200_042),
+            Time::from_millis(u64::MAX),
+        ] {
             let json = serde_json::to_string(&time).unwrap();
             assert_eq!(serde_json::from_str::<Time>(&json).unwrap(), time);
         }

@@ -6,7 +6,7 @@ use crate::config::value::inbound_problem;
 use crate::config::{Names, source};
 use crate::model::secret::Secret;
 use crate::model::signature;
-use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, TimestampUnit};
+use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, SCHEMES, TimestampUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
@@ -16,9 +16,6 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 /// The least and the most that it may be off.
 const TOLERANCE_MIN: Duration = Duration::from_secs(1);
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
-
-const SCHEMES: [&str; 8] =
-    ["standard-webhooks", "hmac", "basic", "header", "query", "path-key", "plugin", "none"];
 
 /// Reads an `auth` table. Its scheme may be the name of a provider: then what the provider's manifest says counts
 /// where the table is silent.

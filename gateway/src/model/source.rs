@@ -3,6 +3,7 @@
 use crate::model::rate::Rate;
 use crate::model::secret::Secret;
 use ed25519_dalek::VerifyingKey;
+use http::HeaderName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -78,7 +79,9 @@ impl TryFrom<String> for Place {
 
     fn try_from(text: String) -> Result<Place, String> {
         let place = match text.split_once(':') {
-            Some(("header", name)) if !name.is_empty() => Place::Header(name.to_ascii_lowercase()),
+            Some(("header", name)) if let Ok(name) = name.parse::<HeaderName>() => {
+                Place::Header(name.as_str().to_owned())
+            }
             Some(("query", name)) if !name.is_empty() => Place::Query(name.to_owned()),
             Some(("pointer", path)) if path.starts_with('/') => Place::Pointer(path.to_owned()),
             Some(("const", value)) if !value.is_empty() => Place::Const(value.to_owned()),
@@ -107,6 +110,10 @@ impl From<Place> for String {
         }
     }
 }
+
+/// What `scheme` of an `auth` may say.
+pub const SCHEMES: [&str; 8] =
+    ["standard-webhooks", "hmac", "basic", "header", "query", "path-key", "plugin", "none"];
 
 /// How a sender proves itself. Secrets are lists: every live one is tried, in constant time.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
 
-use crate::model::source::Place;
+use crate::model::source::{Place, SCHEMES};
 use crate::model::webhook::DedupeKey;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, component, grants};
+use http::HeaderName;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -130,14 +131,14 @@ pub struct Provider {
     /// Where the provider's id of the request is.
     #[serde(default)]
     pub delivery_id: Vec<Place>,
-    /// Headers that carry secrets, beside what the authentication reads.
-    #[serde(default)]
+    /// Headers that carry secrets, beside what the authentication reads, in lower case.
+    #[serde(default, deserialize_with = "header_names")]
     pub secret_headers: Vec<String>,
     /// Query parameters that carry secrets.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "query_names")]
     pub secret_query: Vec<String>,
     /// Places in the body (RFC 6901) that carry secrets.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "pointers")]
     pub secret_pointers: Vec<String>,
     /// Whether the provider must be answered 200 to everything that was stored or dropped on purpose.
     #[serde(default)]
@@ -172,6 +173,36 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text)
         .map_err(|error| de::Error::custom(format!("`{text}` is not a duration such as `1h`: {error}")))
+}
+
+/// Names as arrivals have them: in another spelling they would hide nothing.
+fn header_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    each(deserializer, |name| match name.parse::<HeaderName>() {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(_) => Err(format!("`{name}` is not the name of a header")),
+    })
+}
+
+fn query_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    each(deserializer, |name| match name.is_empty() {
+        false => Ok(name),
+        true => Err("a name in `secret_query` is empty".to_owned()),
+    })
+}
+
+fn pointers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    each(deserializer, |pointer| match pointer.starts_with('/') {
+        true => Ok(pointer),
+        false => Err(format!("`{pointer}` is not a JSON pointer: begin it with `/`, as in `/api_key`")),
+    })
+}
+
+fn each<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    read: impl Fn(String) -> Result<String, String>,
+) -> Result<Vec<String>, D::Error> {
+    let written = Vec::<String>::deserialize(deserializer)?;
+    written.into_iter().map(read).collect::<Result<_, _>>().map_err(de::Error::custom)
 }
 
 impl Manifest {
@@ -221,6 +252,9 @@ impl Manifest {
                 let days = DedupeKey::WINDOW_MAX.as_secs() / (24 * 60 * 60);
                 return Err(format!("has a `body_window` of provider `{}` over {days} days", provider.name));
             }
+            if let Some(why) = provider.auth.as_ref().and_then(auth_problem) {
+                return Err(format!("has an `auth` of provider `{}` {why}", provider.name));
+            }
             if let Some(named) =
                 provider.events.iter().find(|named| !billhook_event::kind::is_known(&named.kind))
             {
@@ -253,6 +287,17 @@ impl Manifest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What is wrong with a preset, whose other keys are held against its scheme where a source takes them.
+fn auth_problem(auth: &toml::Table) -> Option<String> {
+    match auth.get("scheme").map(toml::Value::as_str) {
+        Some(Some(scheme)) if SCHEMES.contains(&scheme) => None,
+        Some(Some(scheme)) => {
+            Some(format!("with `{scheme}`, which is no scheme: write one of {}", SCHEMES.join(", ")))
+        }
+        _ => Some(format!("without a `scheme`: write one of {}", SCHEMES.join(", "))),
     }
 }
 
@@ -303,7 +348,7 @@ mod tests {
         body_window = "72h"
         event_name = ["path"]
         delivery_id = ["header:webhook-id"]
-        secret_headers = ["x-token"]
+        secret_headers = ["X-Token"]
         secret_query = ["key"]
         secret_pointers = ["/api_key"]
         always_ok = true
@@ -320,6 +365,7 @@ mod tests {
         let provider = &manifest.providers[0];
         assert_eq!(manifest.kinds, [Kind::Normalize]);
         assert_eq!(provider.dedupe, [Place::Header("webhook-id".to_owned()), Place::Body]);
+        assert_eq!(provider.secret_headers, ["x-token"], "as arrivals have it");
         assert_eq!(provider.body_window, Duration::from_secs(72 * 60 * 60));
         assert_eq!(provider.auth.as_ref().unwrap()["scheme"].as_str(), Some("standard-webhooks"));
         assert_eq!(provider.events[0].kind, "subscription.activated");
@@ -338,6 +384,16 @@ mod tests {
             ("\"72h\"", "\"72 bananas\"", "`72 bananas` is not a duration such as `1h`"),
             ("\"72h\"", "\"181days\"", "a `body_window` of provider `flexpay` over 180 days"),
             ("\"header:Webhook-Id\"", "\"heder:x\"", "`heder:x` is not a place"),
+            ("\"header:Webhook-Id\"", "\"header:Webhook Id\"", "`header:Webhook Id` is not a place"),
+            ("\"X-Token\"", "\"x token\"", "line 12: `x token` is not the name of a header"),
+            ("\"key\"", "\"\"", "line 13: a name in `secret_query` is empty"),
+            ("\"/api_key\"", "\"api_key\"", "line 14: `api_key` is not a JSON pointer: begin it with `/`"),
+            (
+                "\"standard-webhooks\"",
+                "\"hmak\"",
+                "an `auth` of provider `flexpay` with `hmak`, which is no scheme: write one of standard-webhooks,",
+            ),
+            ("{ scheme = ", "{ sceme = ", "an `auth` of provider `flexpay` without a `scheme`"),
             (
                 "type = \"subscription.activated\"",
                 "type = \"subscription.begun\"",

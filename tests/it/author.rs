@@ -1,6 +1,7 @@
 //! What a plugin's author types: `billhook plugin new`, `build`, `test`, `run`, `bench`, `inspect`.
 
 use crate::docs::{blocks, page};
+use crate::fixtures::built;
 use crate::lifecycle;
 use gateway::plugins::shipped;
 use serde_json::Value;
@@ -57,7 +58,8 @@ pub(crate) fn pin(plugin: &Path) {
 fn a_new_plugin_of_every_kind_builds_and_passes_its_tests_at_once() {
     let dir = tempfile::tempdir().unwrap();
     for kind in ["normalize", "filter", "map", "verify", "transform"] {
-        let name = format!("my-{kind}");
+        // `Component` is a type like any other.
+        let name = if kind == "map" { "component".to_owned() } else { format!("my-{kind}") };
         let sdk = root().join("plugin-sdk");
         let new = format!("billhook plugin new --kind {kind} {name} --sdk {}", sdk.display());
         assert!(said(type_in(dir.path(), &new), 0).contains("billhook plugin test"));
@@ -164,6 +166,55 @@ fn a_version_is_held_to_its_own_smoke_test_too() {
         let last: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
         assert_eq!((&last["smoke"], &last["ok"]), (&2.into(), &(code == 0).into()), "{lines}");
     }
+}
+
+#[test]
+fn what_a_plugin_keeps_begins_empty_for_each_call_that_is_tried() {
+    let given =
+        r#""secrets": {"token": ["t"]}, "event": {"type": "invoice.paid", "customer": {"id": "cus_1"}}"#;
+    let (dir, _) = stage(
+        "event-filter",
+        &[
+            ("input.json", &format!(r#"{{"kind": "filter", {given}}}"#)),
+            ("config.toml", "act = 'once'\nkey = '/customer/id'"),
+            ("expected.json", "\"keep\""),
+        ],
+    );
+    let grantee = fs::read(built("grantee")).unwrap();
+    let tried = lifecycle::with(grantee, "#[[smoke]]\n#event = \"{}\"", "[[smoke]]\nevent = \"{}\"");
+    fs::write(dir.path().join("plugin.wasm"), tried).unwrap();
+    for _ in 0..2 {
+        let told = said(type_in(dir.path(), "billhook plugin test plugin.wasm"), 0);
+        assert!(
+            told.contains("1 fixtures: all as expected") && told.contains("1 of [[smoke]]: all passed"),
+            "{told}"
+        );
+    }
+    // As where a delivery is made.
+    let sending = dir.path().join("sending");
+    fs::create_dir(&sending).unwrap();
+    let input = format!(r#"{{"kind": "transform", "outgoing": {{"endpoint": "app"}}, {given}}}"#);
+    fs::write(sending.join("input.json"), input).unwrap();
+    fs::write(sending.join("config.toml"), "act = 'write at sending'").unwrap();
+    let told = said(type_in(dir.path(), "billhook plugin run ./sending --plugin plugin.wasm --json"), 0);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["answer"]["send"]["headers"]["x-told"], "a delivery is made: it can only be read");
+}
+
+#[test]
+fn what_a_failure_costs_is_measured_only_where_it_is_expected() {
+    let input = r#"{"kind": "normalize", "webhook": {"body": {"do": "trap"}}}"#;
+    let (dir, _) = stage("event-filter", &[("input.json", input)]);
+    fs::write(dir.path().join("plugin.wasm"), lifecycle::second()).unwrap();
+    let bench = |more: &str, code| {
+        said(type_in(dir.path(), &format!("billhook plugin bench plugin.wasm --calls 3 {more}")), code)
+    };
+    let told = bench("", 1);
+    assert!(told.contains("one fails, which it does not expect: {\"trap\": \"panicked at"), "{told}");
+    let told: Value = serde_json::from_str(&bench("--json", 1)).unwrap();
+    assert!(told["failure"]["trap"].as_str().unwrap().contains("as it was told"), "{told}");
+    said(type_in(dir.path(), "billhook plugin test plugin.wasm --bless"), 0);
+    assert!(!bench("", 0).contains("fails"));
 }
 
 #[test]

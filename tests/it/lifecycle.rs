@@ -32,7 +32,7 @@ fn second_with(from: &str, to: &str) -> Vec<u8> {
     with(second(), from, to)
 }
 
-fn with(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn with(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     let to = format!("{to:<width$}", width = from.len());
     assert_eq!(from.len(), to.len());
     let starts = |at: &usize| bytes[*at..].starts_with(from.as_bytes());

@@ -23,8 +23,8 @@ pub enum Kv {
     /// Not at all: before anything is stored, and where there is no store.
     #[default]
     None,
-    /// It may look: what it wrote would be committed by nobody.
-    ReadOnly(Shared),
+    /// It may look: what it wrote would be committed by nobody. Without a store nothing is there.
+    ReadOnly(Option<Shared>),
     /// What it writes is committed with its run.
     Staged(Arc<Staging>),
 }
@@ -60,7 +60,8 @@ impl From<StoreError> for KvRefused {
 
 /// What the plugins of one run have written.
 pub struct Staging {
-    store: Shared,
+    /// What was there before; without it, nothing was.
+    store: Option<Shared>,
     /// Names the run: versions are made of it.
     run: [u8; 20],
     /// Calls of a run come one after another: nobody waits for it.
@@ -89,7 +90,12 @@ impl Staging {
         let mut name = [0; 20];
         name[..16].copy_from_slice(&webhook.0);
         name[16..].copy_from_slice(&run.to_be_bytes());
-        Staging { store, run: name, stage: Mutex::default() }
+        Staging { store: Some(store), run: name, stage: Mutex::default() }
+    }
+
+    /// Of a trial, which begins with empty buckets and is committed by nobody.
+    pub fn of_trial() -> Staging {
+        Staging { store: None, run: [0; 20], stage: Mutex::default() }
     }
 
     /// What is to be committed.
@@ -119,7 +125,7 @@ impl Staging {
         if let Some(written) = self.stage().writes.get(key) {
             return Ok(written.clone());
         }
-        self.store.kv(key, now).await
+        kept(self.store.as_ref(), key, now).await
     }
 
     async fn write(
@@ -131,9 +137,10 @@ impl Staging {
     ) -> Result<(), KvRefused> {
         let before = self.get(&key, now).await?;
         let known = self.stage().usage.get(&key.bucket).copied();
-        let usage = match known {
-            Some(usage) => usage,
-            None => self.store.kv_usage(&key.bucket, now).await?,
+        let usage = match (known, &self.store) {
+            (Some(usage), _) => usage,
+            (None, Some(store)) => store.kv_usage(&key.bucket, now).await?,
+            (None, None) => KvUsage::default(),
         };
         let mut stage = self.stage();
         let size = |value: &Bytes| (key.key.len() + value.len()) as u64;
@@ -188,7 +195,7 @@ impl Kv {
         }
         match self {
             Kv::None => Ok(None),
-            Kv::ReadOnly(store) => store.kv(key, now).await,
+            Kv::ReadOnly(store) => kept(store.as_ref(), key, now).await,
             Kv::Staged(staging) => {
                 let entry = staging.get(key, now).await?;
                 let version = entry.as_ref().map(|entry| entry.version);
@@ -239,6 +246,14 @@ impl Kv {
             staging.stage().expects.insert(key, expected);
         }
         Ok(())
+    }
+}
+
+/// What a store has at a key.
+async fn kept(store: Option<&Shared>, key: &KvKey, now: Time) -> Result<Option<KvEntry>, StoreError> {
+    match store {
+        Some(store) => store.kv(key, now).await,
+        None => Ok(None),
     }
 }
 

@@ -4,27 +4,29 @@ use crate::model::Time;
 use crate::model::id::WebhookId;
 use crate::model::webhook::WebhookHead;
 use crate::plugins::imports::Input;
+use crate::plugins::kv::Staging;
 use crate::plugins::manifest::{Kind, Smoke};
-use crate::plugins::{Call, EventInput, Plugin, WebhookInput, call};
+use crate::plugins::{Call, EventInput, Kv, Plugin, WebhookInput, call};
 use billhook_event::{Event, Verified};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Makes the calls that the manifest asks for; without any, one instance is made. Says what failed.
+/// Makes the calls that the manifest asks for, each entry with buckets that are empty; without any, one instance is made.
+/// Says what failed.
 pub async fn smoke(plugin: &Plugin, now: Time) -> Result<(), String> {
-    let call = Call::new(now, [0; 16]);
+    let call = || Call { kv: Kv::Staged(Arc::new(Staging::of_trial())), ..Call::new(now, [0; 16]) };
     let manifest = plugin.manifest();
     if manifest.smoke.is_empty() {
         let input = Input::Webhook(webhook(plugin, &Smoke::default(), now));
-        let made = call::instantiate(&plugin.0, &call, input).await;
+        let made = call::instantiate(&plugin.0, &call(), input).await;
         return made.map_err(|error| format!("no instance of it can be made: {error}"));
     }
     for (n, smoke) in (1..).zip(&manifest.smoke) {
         let tried = match &smoke.event {
-            None => normalize(plugin, &call, smoke).await,
-            Some(fields) => event(plugin, &call, smoke, fields).await,
+            None => normalize(plugin, &call(), smoke).await,
+            Some(fields) => event(plugin, &call(), smoke, fields).await,
         };
         tried.map_err(|why| format!("it fails entry {n} of `[[smoke]]` in its manifest: {why}"))?;
     }

@@ -4,12 +4,13 @@ use crate::cli::plugin::subject::Subject;
 use crate::model::id::WebhookId;
 use crate::model::secret::Secret;
 use crate::model::webhook::WebhookHead;
+use crate::plugins::kv::Staging;
 use crate::plugins::manifest::Manifest;
 use crate::plugins::smoke::smoke;
 use crate::plugins::watch::{Usage, watched};
 use crate::plugins::{
-    Call, CallError, Compiler, Component, EventInput, Judgement, Limits, Options, Outgoing, OutgoingInput,
-    Plugin, Plugins, RequestInput, Sending, Spec, Verdict, WebhookInput,
+    Call, CallError, Compiler, Component, EventInput, Judgement, Kv, Limits, Options, Outgoing,
+    OutgoingInput, Plugin, Plugins, RequestInput, Sending, Spec, Verdict, WebhookInput,
 };
 use anyhow::{Context, ensure};
 use billhook_event::Verified;
@@ -109,7 +110,12 @@ impl Stage {
 
 /// Calls a plugin that is loaded.
 pub(super) async fn play(plugin: &Plugin, fixture: &Fixture) -> anyhow::Result<Played> {
-    let call = Call::new(fixture.now, [0; 16]);
+    // As where a gateway makes the call, except that nothing is kept.
+    let kv = match fixture.kind {
+        Kind::Transform => Kv::ReadOnly(None),
+        _ => Kv::Staged(Arc::new(Staging::of_trial())),
+    };
+    let call = Call { now: fixture.now, seed: [0; 16], kv };
     let (answer, usage, wall) = match &fixture.input {
         Input::Webhook(given) => {
             let webhook = webhook(given);

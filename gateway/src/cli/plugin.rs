@@ -51,7 +51,8 @@ impl Args {
     }
 }
 
-/// Runs the command. The exit code is 1 if a fixture is answered otherwise than expected.
+/// Runs the command. The exit code is 1 if a fixture is answered otherwise than expected, or measured at a failure that it
+/// does not expect.
 ///
 /// # Errors
 /// Whatever kept it from being done.
@@ -61,7 +62,7 @@ pub async fn run(args: Args, client: impl FnOnce() -> anyhow::Result<Client>) ->
         Command::Build(args) => build::run(&args)?,
         Command::Test(args) => return test::run(&args).await,
         Command::Run(args) => run::run(&args).await?,
-        Command::Bench(args) => bench::run(&args).await?,
+        Command::Bench(args) => return bench::run(&args).await,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Running(command) => running::run(command, &client()?).await?,
     }

@@ -5,8 +5,9 @@ use crate::cli::plugin::play::{Stage, play};
 use crate::cli::plugin::subject::Which;
 use crate::cli::table::Table;
 use crate::cli::terminal::{Span, Style, Tone, print, print_json};
-use billhook_fixture::Fixture;
+use billhook_fixture::{Answer, Fixture, Outcome};
 use serde_json::json;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Calls that are made before those that are counted: caches and pages warm up.
@@ -36,10 +37,13 @@ struct Cost {
     cpu: Duration,
     memory: usize,
     instructions: Option<u64>,
+    /// What a call failed with, unless the fixture expects that.
+    failure: Option<Answer>,
 }
 
-/// Runs the command.
-pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
+/// Runs the command. The exit code is 1 if a call failed and its fixture does not expect so: what is measured then is not
+/// what it costs.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let subject = args.which.subject()?;
     let fixtures = match &args.fixture {
         Some(name) => vec![Fixture::read(&subject.fixtures.join(name))?],
@@ -47,12 +51,19 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     };
     let (stage, counting) = (Stage::open(&subject)?, Stage::counting(&subject)?);
     let mut table = Table::new(&["FIXTURE", "KIND", "P50", "P99", "PROCESSOR", "INSTRUCTIONS", "MEMORY"]);
+    let mut failures = String::new();
     for fixture in &fixtures {
         let cost = cost(&stage, &counting, fixture, args.calls).await?;
+        if let Some(failure) = &cost.failure {
+            let text =
+                format!("{} fails, which it does not expect: {}\n", fixture.name, failure.tree()?.line());
+            Span::new(Tone::Bad, text).draw(Style::detect(), &mut failures);
+        }
         if args.json {
             print_json(&json!({
                 "fixture": fixture.name,
                 "kind": fixture.kind.name(),
+                "failure": cost.failure,
                 "calls": args.calls,
                 "p50_ns": u64::try_from(cost.p50.as_nanos())?,
                 "p99_ns": u64::try_from(cost.p99.as_nanos())?,
@@ -75,9 +86,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
         table.row(cells.map(|cell| Span::new(Tone::Plain, cell)));
     }
     if !args.json {
-        print(&table.draw(Style::detect()))?;
+        print(&(table.draw(Style::detect()) + &failures))?;
     }
-    Ok(())
+    Ok(ExitCode::from(u8::from(!failures.is_empty())))
 }
 
 async fn cost(stage: &Stage, counting: &Stage, fixture: &Fixture, calls: u32) -> anyhow::Result<Cost> {
@@ -86,9 +97,12 @@ async fn cost(stage: &Stage, counting: &Stage, fixture: &Fixture, calls: u32) ->
     for _ in 0..WARM_UP {
         play(&plugin, fixture).await?;
     }
-    let (mut walls, mut cpus, mut memory) = (Vec::new(), Vec::new(), 0);
+    let (mut walls, mut cpus, mut memory, mut failure) = (Vec::new(), Vec::new(), 0, None);
     for _ in 0..calls {
         let played = play(&plugin, fixture).await?;
+        if played.answer.is_failure() && fixture.judge(&played.answer, false)? != Outcome::Same {
+            failure = Some(played.answer);
+        }
         walls.push(played.wall);
         cpus.push(played.usage.cpu);
         memory = memory.max(played.usage.memory);
@@ -99,6 +113,7 @@ async fn cost(stage: &Stage, counting: &Stage, fixture: &Fixture, calls: u32) ->
         cpu: at(&mut cpus, 50),
         memory,
         instructions,
+        failure,
     })
 }
 

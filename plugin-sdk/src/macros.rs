@@ -80,9 +80,10 @@ macro_rules! plugin {
                 }
             }
 
-            type Component = $crate::exports::Exports<$type>;
-            $crate::export_kind!($first, Component);
-            $($crate::export_kind!($more, Component);)*
+            // Called as no plugin is: the type of that name would be this one.
+            type BillhookExportsOfPlugin = $crate::exports::Exports<$type>;
+            $crate::export_kind!($first, BillhookExportsOfPlugin);
+            $($crate::export_kind!($more, BillhookExportsOfPlugin);)*
         };
 
         #[cfg(all(test, not(target_family = "wasm")))]

@@ -18,9 +18,9 @@ pub(super) struct Args {
     /// What it and its folder are called: a-z, 0-9, `-`, `_`, beginning with a letter
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// The SDK's folder, to build against instead of a published version
+    /// The SDK's folder, `plugin-sdk` in a clone of Billhook: it is not published yet
     #[arg(long, value_name = "PATH")]
-    sdk: Option<PathBuf>,
+    sdk: PathBuf,
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -146,14 +146,9 @@ fn template(kind: Kind) -> &'static [File] {
 
 /// The files of a new plugin, filled in.
 fn files(args: &Args) -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let sdk = match &args.sdk {
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
-        Some(path) => {
-            let path = path.canonicalize().with_context(|| format!("no SDK at {}", path.display()))?;
-            ensure!(path.join("Cargo.toml").is_file(), "no SDK at {}: it has no Cargo.toml", path.display());
-            format!("{{ path = {:?} }}", path.display().to_string())
-        }
-    };
+    let sdk = args.sdk.canonicalize().with_context(|| format!("no SDK at {}", args.sdk.display()))?;
+    ensure!(sdk.join("Cargo.toml").is_file(), "no SDK at {}: it has no Cargo.toml", sdk.display());
+    let sdk = format!("{{ path = {:?} }}", sdk.display().to_string());
     let more = match args.kind {
         Kind::Verify => format!("hex = \"0.4\"\n{CONFIG_DEPENDENCIES}"),
         Kind::Map => {
@@ -199,8 +194,9 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in() {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk");
         for kind in Kind::ALL {
-            let args = Args { kind, name: "acme".to_owned(), sdk: None };
+            let args = Args { kind, name: "acme".to_owned(), sdk: sdk.clone() };
             for (path, text) in files(&args).unwrap() {
                 for place in
                     ["PluginType", "plugin-name", "plugin-kind", "SDK-DEPENDENCY", "MORE-DEPENDENCIES"]
@@ -215,8 +211,7 @@ mod tests {
     fn a_folder_without_an_sdk_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let told = |sdk: &str| {
-            let sdk = Some(dir.path().join(sdk));
-            let args = Args { kind: Kind::Map, name: "acme".to_owned(), sdk };
+            let args = Args { kind: Kind::Map, name: "acme".to_owned(), sdk: dir.path().join(sdk) };
             files(&args).unwrap_err().to_string()
         };
         assert!(told("").contains("has no Cargo.toml") && told("x").contains("no SDK at"));

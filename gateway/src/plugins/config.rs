@@ -3,8 +3,8 @@
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use crate::plugins::{LoadError, schema};
 use bytes::Bytes;
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 /// A configuration that is larger than this as JSON is refused: every call that asks for it copies it.
@@ -68,17 +68,19 @@ fn validator(schema: &Value) -> Result<Validator, ValidationError<'static>> {
 
 /// What is wrong, each with the key as it stands in the configuration file.
 fn mistakes(schema: &Value, config: &Value, error: &ValidationError<'_>) -> Vec<String> {
+    if let Some(meant) = meant(error) {
+        return meant.iter().flat_map(|error| mistakes(schema, config, error)).collect();
+    }
     let at = error.instance_path().to_string();
     let key = at.replace('/', ".");
     if let Some(unexpected) = unexpected(config.pointer(&at), error) {
         let known = known(schema, error);
         return unexpected.iter().map(|unexpected| unknown(&key, unexpected, &known)).collect();
     }
-    let why = match choices(error.kind()) {
-        Some(choices) => format!("{} is none of {choices}", quoted(error.instance())),
-        None => error.masked_with("the value").to_string(),
-    };
-    vec![told(&key, &why)]
+    if let Some((at, value, choices)) = choices(error) {
+        return vec![told(&at.replace('/', "."), &format!("{} is none of {choices}", quoted(value)))];
+    }
+    vec![told(&key, &error.masked_with("the value").to_string())]
 }
 
 /// The plugin wrote the schema, and may have chosen its words to look like something else.
@@ -131,30 +133,67 @@ fn quoted(value: &Value) -> String {
     }
 }
 
-/// What the value may be, where it is one of several constants: a schema made from an `enum` of Rust says so.
-fn choices(kind: &ValidationErrorKind) -> Option<String> {
-    let constants = constants(kind)?;
-    let shown = constants.iter().take(CHOICES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match constants.len().saturating_sub(CHOICES_MAX) {
-        0 => Some(shown),
-        more => Some(format!("{shown} and {more} others")),
+/// What each branch has against a value that fits none of several; `null`, the other branch of an `Option`, is no branch
+/// that somebody means who writes something else.
+fn branches<'e>(error: &'e ValidationError<'_>) -> Vec<&'e [ValidationError<'static>]> {
+    let (ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context }) =
+        error.kind()
+    else {
+        return Vec::new();
+    };
+    let is_null = |error: &ValidationError<'_>| {
+        matches!(error.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) })
+    };
+    context.iter().map(Vec::as_slice).filter(|errors| !errors.iter().any(is_null)).collect()
+}
+
+/// What the branch has against a value that is meant: the only one, or the only one whose tag the value has.
+fn meant<'e>(error: &'e ValidationError<'_>) -> Option<&'e [ValidationError<'static>]> {
+    let branches = branches(error);
+    let at = error.instance_path().to_string();
+    let is_tag = |error: &ValidationError<'_>| {
+        let place = error.instance_path().to_string();
+        matches!(error.kind(), ValidationErrorKind::Constant { .. })
+            && place.rsplit_once('/').is_some_and(|(above, _)| above == at)
+    };
+    match branches[..] {
+        [only] => Some(only),
+        _ => {
+            let mut fitting = branches.iter().filter(|errors| !errors.iter().any(is_tag));
+            fitting.next().filter(|_| fitting.next().is_none()).copied()
+        }
     }
 }
 
-fn constants(kind: &ValidationErrorKind) -> Option<Vec<String>> {
-    match kind {
+/// Where a value stands that must be one of several constants, the value, and what it may be: a schema made from an `enum`
+/// of Rust says so.
+fn choices<'e>(error: &'e ValidationError<'_>) -> Option<(String, &'e Value, String)> {
+    let (at, value, constants) = constants(error)?;
+    let shown = constants.iter().take(CHOICES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = match constants.len().saturating_sub(CHOICES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} others"),
+    };
+    Some((at, value, shown))
+}
+
+fn constants<'e>(error: &'e ValidationError<'_>) -> Option<(String, &'e Value, Vec<String>)> {
+    let own = |constants| Some((error.instance_path().to_string(), &**error.instance(), constants));
+    match error.kind() {
         ValidationErrorKind::Enum { options } => {
-            Some(options.as_array()?.iter().map(Value::to_string).collect())
+            own(options.as_array()?.iter().map(Value::to_string).collect())
         }
-        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
-            let each = context.iter().map(|errors| match errors.first()?.kind() {
-                ValidationErrorKind::Constant { expected_value } => Some(vec![expected_value.to_string()]),
-                kind @ ValidationErrorKind::Enum { .. } => constants(kind),
-                _ => None,
-            });
-            Some(each.collect::<Option<Vec<_>>>()?.concat())
+        ValidationErrorKind::Constant { expected_value } => own(vec![expected_value.to_string()]),
+        // Each branch wants another one, at the same place.
+        _ => {
+            let each = branches(error).into_iter().map(|errors| errors.iter().find_map(constants));
+            let each: Vec<_> = each.collect::<Option<_>>()?;
+            let (at, value, _) = each.first()?;
+            let (at, value) = (at.clone(), *value);
+            each.iter()
+                .all(|(other, ..)| *other == at)
+                .then(|| (at, value, each.into_iter().flat_map(|(.., constants)| constants).collect()))
         }
-        _ => None,
     }
 }
 
@@ -236,6 +275,31 @@ mod tests {
             assert!(told.contains("and 5 others"), "{told}");
             let long = format!(r#"{{"offer": "{}"}}"#, "hush".repeat(20));
             assert!(!check_json(Some(schema), &long).unwrap_err().contains("hush"));
+        }
+    }
+
+    #[test]
+    fn of_an_enum_with_a_tag_the_tags_are_listed_or_the_mistake_in_the_one_that_is_meant() {
+        let schema = br##"{"properties": {"offer": {"$ref": "#/$defs/offer"},
+                "maybe": {"anyOf": [{"$ref": "#/$defs/offer"}, {"type": "null"}]}},
+            "$defs": {"offer": {"oneOf": [
+                {"type": "object", "required": ["kind", "percent"], "additionalProperties": false,
+                 "properties": {"kind": {"type": "string", "const": "discount"}, "percent": {"type": "integer"}}},
+                {"type": "object", "required": ["kind"], "additionalProperties": false,
+                 "properties": {"kind": {"type": "string", "const": "pause"}, "days": {"type": "integer"}}}]}}}"##;
+        let cases = [
+            (r#"{"kind": "pawse", "days": 1}"#, r#".kind`: "pawse" is none of "discount", "pause""#),
+            (r#"{"kind": "discount"}"#, r#"`: "percent" is a required property"#),
+            (r#"{"kind": "pause", "days": "hush"}"#, r#".days`: the value is not of type "integer""#),
+            (r#"{"kind": "pause", "hush": 1}"#, ".hush`: there is no such key: there are `days`, `kind`"),
+            (r#"{"days": 1}"#, "`: the value is not valid under any of the schemas"),
+        ];
+        for key in ["offer", "maybe"] {
+            for (value, expected) in cases {
+                let told = check_json(Some(schema), &format!(r#"{{"{key}": {value}}}"#)).unwrap_err();
+                let expected = format!("plugin `p`: `config.{key}{expected}");
+                assert!(told.contains(&expected), "{told}");
+            }
         }
     }
 

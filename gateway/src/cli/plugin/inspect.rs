@@ -119,16 +119,19 @@ fn list(label: &str, items: &[String]) -> Node {
     fact(label, &if items.is_empty() { "none".to_owned() } else { items.len().to_string() }).with(lines)
 }
 
-/// The keys of the configuration with what their schema says.
+/// What of a schema's root is told by the keys, or tells nothing of a configuration.
+const TOLD: [&str; 8] = ["$schema", "$id", "$defs", "title", "description", "type", "properties", "required"];
+
+/// The keys of the configuration with what their schema says, and what else it says of the whole.
 fn configuration(schema: Option<&Value>) -> Node {
-    let members = schema.and_then(|schema| schema["properties"].as_object());
-    let Some(members) = members.filter(|members| !members.is_empty()) else {
-        return fact("config", "takes none");
-    };
-    let required = schema.and_then(|schema| schema["required"].as_array());
+    let Some(schema) = schema else { return fact("config", "takes none") };
+    let members = schema["properties"].as_object().into_iter().flatten();
+    let required = schema["required"].as_array();
     let is_required = |key: &str| required.is_some_and(|all| all.iter().any(|name| name == key));
     let line = |(key, of): (&String, &Value)| {
-        let kind = of["type"].as_str().map(|kind| format!("  {kind}")).unwrap_or_default();
+        let kinds = of["type"].as_array().map_or(std::slice::from_ref(&of["type"]), Vec::as_slice);
+        let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).collect();
+        let kind = if kinds.is_empty() { String::new() } else { format!("  {}", kinds.join(" or ")) };
         let must = if is_required(key) { ", required" } else { "" };
         let says = of["description"].as_str().map(|text| format!("  {text}")).unwrap_or_default();
         Node::new([
@@ -137,7 +140,17 @@ fn configuration(schema: Option<&Value>) -> Node {
             Span::new(Tone::Plain, says),
         ])
     };
-    fact("config", &format!("{} keys", members.len())).with(members.iter().map(line))
+    let more = schema.as_object().into_iter().flatten();
+    let more = more.filter(|(key, of)| !TOLD.contains(&key.as_str()) && **of != json!(false));
+    let more = more.map(|(key, of)| match of.as_array() {
+        Some(items) => list(key, &items.iter().map(Value::to_string).collect::<Vec<_>>()),
+        None => fact(key, &of.to_string()),
+    });
+    let count = match members.clone().count() {
+        0 => "no keys by name".to_owned(),
+        count => format!("{count} keys"),
+    };
+    fact("config", &count).with(members.map(line)).with(more)
 }
 
 /// What is particular about a provider, and its catalogue.
@@ -177,4 +190,31 @@ fn facts_of(provider: &Provider) -> Node {
     let catalogue =
         fact("events", &provider.events.len().to_string()).with(provider.events.iter().map(event));
     Node::fact("provider", [Span::new(Tone::Strong, provider.name.clone())]).with(facts).with([catalogue])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_shown_whatever_its_schema_says_of_it() {
+        let told = |schema: Option<Value>| configuration(schema.as_ref()).draw(Style::Plain);
+        assert!(told(None).contains("takes none"));
+        let keys = told(Some(json!({
+            "title": "Config",
+            "properties": { "a": { "type": ["string", "null"], "description": "What." }, "b": { "type": "integer" } },
+            "required": ["b"],
+            "additionalProperties": false,
+        })));
+        for expected in ["2 keys", "a  string or null  What.", "b  integer, required"] {
+            assert!(keys.contains(expected), "no {expected:?} in:\n{keys}");
+        }
+        assert_eq!(keys.lines().count(), 3, "{keys}");
+        let branches = told(Some(json!({ "oneOf": [{ "required": ["a"] }, { "required": ["b"] }] })));
+        for expected in ["no keys by name", "oneOf", r#"{"required":["b"]}"#] {
+            assert!(branches.contains(expected), "no {expected:?} in:\n{branches}");
+        }
+        let map = told(Some(json!({ "type": "object", "additionalProperties": { "type": "string" } })));
+        assert!(map.contains("additionalProperties") && map.contains(r#"{"type":"string"}"#), "{map}");
+    }
 }

@@ -86,14 +86,17 @@ impl Judgement {
 /// How a request proved itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// The name of the method, such as `acme-hmac`.
+    /// The name of the method, such as `acme-hmac`. Events tell it as `verified`: `basic`, `static_header`,
+    /// `query_token`, `path_key` and `none` as they are, and any other name as `signature`.
     pub method: String,
-    /// The provider's id of the request, if it has one and the proof covers it: a second request with the same id is
-    /// a duplicate.
+    /// The provider's id of the request, if it has one and the proof covers it; events tell it as
+    /// `provider_delivery_id`. By itself it makes no duplicate: a header with this id counts for `dedupe`, where the
+    /// manifest or the source names that header.
     pub delivery_id: Option<String>,
-    /// When the provider sent it, if it says so and the proof covers it.
+    /// When the provider sent it, if it says so and the proof covers it. It ends in the gateway's log, at `debug`: to
+    /// refuse what is too old is the plugin's part.
     pub sent_at: Option<Time>,
-    /// What else is to be known, by name. No name has a meaning yet.
+    /// What else is to be known, by name: for the gateway's log too. No name has a meaning yet.
     pub extra: Vec<(String, String)>,
 }
 

@@ -1,11 +1,12 @@
 //! The only way out: one HTTP client with the address policy inside.
 //!
-//! No redirects, no proxies, no cookies, no retries of its own, HTTP/1.1 only. IP literals are checked before the
-//! request, names by the resolver whose vetted answers are the addresses connected to, so that a name cannot change
-//! between check and use. Every wait has a bound: the lookup, the connection, and the whole of it.
+//! No redirects, no proxies, no cookies, HTTP/1.1 only. IP literals are checked before the request, names by the
+//! resolver whose vetted answers are the addresses connected to, so that a name cannot change between check and use.
+//! Every wait has a bound: the lookup, the connection, and the whole of it.
 //!
 //! A connection is opened by `connect`, which asks `resolve`; it is used by the task that sends (`connection`) and is
-//! kept in `pool` between requests.
+//! kept in `pool` between requests. A receiver may close one that was kept in the very moment in which it is used: a
+//! post is then sent once more on a new one. Nothing else is tried again here.
 
 pub mod address;
 mod connect;
@@ -22,7 +23,7 @@ use crate::outbound::pool::Pool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use std::error::Error;
@@ -35,11 +36,16 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a lookup may take; shorter, so that a dead name server is told from a dead receiver.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long an idle connection is kept at most: less than receivers in wide use keep theirs (Node 5 s), which say so in
+/// `Keep-Alive` or not at all. Where they say less, it is kept for so much less than that.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+const IDLE_MARGIN: Duration = Duration::from_secs(1);
 /// Idle connections kept to one host.
 const IDLE_PER_HOST: usize = 32;
 /// The longest text about a failure, in characters.
 const WHY_CHARS_MAX: usize = 200;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Billhook/", env!("CARGO_PKG_VERSION")));
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 /// Why there is no client.
@@ -61,12 +67,12 @@ impl std::fmt::Debug for Outbound {
 }
 
 /// A request to send.
-#[derive(Clone, Debug)]
-pub struct Post {
+#[derive(Clone)]
+pub struct Post<'a> {
     /// Where to.
     pub url: Url,
-    /// Its headers; `host`, `content-length` and `user-agent` are added.
-    pub headers: HeaderMap,
+    /// Makes its headers, the same each time it is sent; `host`, `content-length` and `user-agent` are added.
+    pub headers: &'a (dyn Fn() -> HeaderMap + Sync),
     /// Its body.
     pub body: Bytes,
     /// The longest it may take, from the lookup to the last byte read.
@@ -126,14 +132,13 @@ impl Outbound {
         Ok(Outbound { connect: Arc::new(Connect::new(policy)?), pool })
     }
 
-    /// Posts once. Never fails: what went wrong is in the outcome. The status alone decides; a body that cannot be
-    /// read after it changes nothing. Dropping the future gives the request up.
-    pub async fn send(&self, post: Post) -> Sent {
+    /// Posts: once, and once more on a new connection if one that was kept ends without an answer. Never fails: what
+    /// went wrong is in the outcome. The status alone decides; a body that cannot be read after it changes nothing.
+    /// Dropping the future gives the request up.
+    pub async fn send(&self, post: Post<'_>) -> Sent {
         let started = Instant::now();
-        let deadline = started + post.timeout;
         let now = post.now;
-        let Post { url, headers, body, .. } = post;
-        match self.exchange(Method::POST, &url, headers, body, ANSWER_BYTES_MAX, deadline).await {
+        match self.post(&post, started + post.timeout).await {
             Ok((head, answer, _)) => {
                 let status = head.status;
                 let retry_after = head.headers.get(header::RETRY_AFTER);
@@ -153,6 +158,12 @@ impl Outbound {
         }
     }
 
+    async fn post(&self, post: &Post<'_>, deadline: Instant) -> Result<Exchanged, Failure> {
+        let origin = self.origin(&post.url)?;
+        let again = || request(Method::POST, &post.url, (post.headers)(), post.body.clone());
+        self.exchange(origin, again(), Some(&again), ANSWER_BYTES_MAX, deadline).await
+    }
+
     /// Sends once and reads the answer. Dropping the future gives the request up.
     ///
     /// # Errors
@@ -160,8 +171,9 @@ impl Outbound {
     pub async fn fetch(&self, fetch: Fetch) -> Result<Fetched, Failure> {
         let Fetch { method, url, headers, body, timeout, answer_max } = fetch;
         let deadline = Instant::now() + timeout;
+        let (origin, request) = (self.origin(&url)?, request(method, &url, headers, body));
         // One byte more than is wanted tells whether there is more.
-        let exchanged = self.exchange(method, &url, headers, body, answer_max + 1, deadline).await?;
+        let exchanged = self.exchange(origin, request, None, answer_max + 1, deadline).await?;
         let (head, mut body, is_whole) = exchanged;
         let is_cut = body.len() > answer_max;
         body.truncate(answer_max);
@@ -173,20 +185,23 @@ impl Outbound {
         Ok(Fetched { status: head.status.as_u16(), headers: head.headers, body, is_cut })
     }
 
-    /// The head of the response, the beginning of its body, and whether that is all of it.
-    async fn exchange(
-        &self,
-        method: Method,
-        url: &Url,
-        headers: HeaderMap,
-        body: Bytes,
-        answer_max: usize,
-        deadline: Instant,
-    ) -> Result<(http::response::Parts, Vec<u8>, bool), Failure> {
+    /// Where a URL leads, if the policy lets it pass.
+    fn origin(&self, url: &Url) -> Result<Origin, Failure> {
         let origin = Origin::of(url).map_err(Failure::Forbidden)?;
         self.connect.check(&origin)?;
-        let mut request = request(method, url, headers, body);
-        let mut kept = self.pool.take(&origin);
+        Ok(origin)
+    }
+
+    /// Sends a request and reads the answer. `again` makes the request once more, where it may be sent once more.
+    async fn exchange(
+        &self,
+        origin: Origin,
+        mut request: Sending,
+        again: Option<&(dyn Fn() -> Sending + Sync)>,
+        answer_max: usize,
+        deadline: Instant,
+    ) -> Result<Exchanged, Failure> {
+        let mut kept = self.pool.take(&origin, Instant::now());
         let (mut connection, response) = loop {
             let (mut connection, is_kept) = match kept.take() {
                 Some(connection) => (connection, true),
@@ -198,27 +213,45 @@ impl Outbound {
                 }
             };
             if is_kept && !connection.is_usable().await {
-                kept = self.pool.take(&origin);
+                kept = self.pool.take(&origin, Instant::now());
                 continue;
             }
             let sent = tokio::time::timeout_at(deadline, connection.send(request)).await;
             match sent.map_err(|_| Failure::Timeout)? {
                 Ok(response) => break (connection, response),
                 // The receiver closed it while it was idle, and has seen nothing of this request.
-                Err(Unanswered::Unsent(again)) if is_kept => request = *again,
+                Err(Unanswered::Unsent(unsent)) if is_kept => request = *unsent,
                 Err(Unanswered::Unsent(_)) => {
                     return Err(Failure::Broken("the connection was closed before the request".to_owned()));
                 }
+                // Most likely the same. If it has seen the request after all, it gets it twice.
+                Err(Unanswered::Ended(failure)) => match again.filter(|_| is_kept) {
+                    Some(again) => request = again(),
+                    None => return Err(failure),
+                },
                 Err(Unanswered::Broken(failure)) => return Err(failure),
             }
         };
         let (head, body) = response.into_parts();
         let (answer, is_whole) = connection.read(body, answer_max, deadline).await;
         if is_whole && connection.is_usable().await {
-            self.pool.put(origin, connection);
+            self.pool.put(origin, connection, idle_of(&head.headers), Instant::now());
         }
         Ok((head, answer, is_whole))
     }
+}
+
+/// The head of a response, the beginning of its body, and whether that is all of it.
+type Exchanged = (http::response::Parts, Vec<u8>, bool);
+
+/// How long a connection may be idle after an answer with these headers: a little less than the receiver keeps it,
+/// where it says so.
+fn idle_of(headers: &HeaderMap) -> Duration {
+    let said = headers.get(KEEP_ALIVE).and_then(|value| value.to_str().ok());
+    let mut parameters = said.unwrap_or_default().split(',').filter_map(|one| one.split_once('='));
+    let timeout = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"));
+    let secs = timeout.and_then(|(_, secs)| secs.trim().parse().ok());
+    secs.map_or(IDLE_MAX, |secs| IDLE_MAX.min(Duration::from_secs(secs).saturating_sub(IDLE_MARGIN)))
 }
 
 /// The request as HTTP/1.1 sends it. A name and password in the URL are `Basic` (RFC 7617), unless the headers say
@@ -340,10 +373,13 @@ mod tests {
         allowing(&["127.0.0.0/8", "::1/128"], &[])
     }
 
-    fn post(url: &str, timeout: Duration) -> Post {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    fn headers() -> HeaderMap {
+        HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())])
+    }
+
+    fn post(url: &str, timeout: Duration) -> Post<'static> {
         let now = Time::from_secs(1_000_000_000);
-        Post { url: url.parse().unwrap(), headers, body: Bytes::from_static(b"ping"), timeout, now }
+        Post { url: url.parse().unwrap(), headers: &headers, body: Bytes::from_static(b"ping"), timeout, now }
     }
 
     const LONG: Duration = Duration::from_secs(15);
@@ -546,6 +582,110 @@ mod tests {
                 sent.outcome
             );
         }
+    }
+
+    /// A receiver whose connections answer one request each, and do this with the next one.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Next {
+        Close,
+        Reset,
+        Say(&'static [u8]),
+    }
+
+    /// What it heard: the number of the connection for each request. From the connection `silent` on, none is answered.
+    async fn forgetful(next: Next, silent: usize) -> (SocketAddr, mpsc::UnboundedReceiver<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (heard, hears) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for connection in 1.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                for nth in 1..=2 {
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"ping") && stream.read_buf(&mut request).await.unwrap() > 0 {}
+                    if request.is_empty() {
+                        break;
+                    }
+                    // A test may have ended before its last request.
+                    let _ = heard.send(connection);
+                    match next {
+                        _ if nth == 1 && connection < silent => {
+                            let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                            stream.write_all(ok).await.unwrap();
+                        }
+                        Next::Close => break,
+                        Next::Reset => {
+                            stream.set_zero_linger().unwrap();
+                            break;
+                        }
+                        Next::Say(said) => stream.write_all(said).await.unwrap(),
+                    }
+                }
+            }
+        });
+        (address, hears)
+    }
+
+    #[tokio::test]
+    async fn a_post_is_sent_once_more_where_a_kept_connection_ends_without_an_answer() {
+        // What the second post comes to, and the connections that were posted on.
+        let cases = [
+            ("closed", Next::Close, 9, None, vec![1, 1, 2]),
+            ("reset", Next::Reset, 9, None, vec![1, 1, 2]),
+            ("closed twice", Next::Close, 2, Some("broken"), vec![1, 1, 2]),
+            ("no HTTP", Next::Say(b"SMTP ready\r\n\r\n"), 9, Some("broken"), vec![1, 1]),
+        ];
+        for (name, next, silent, failure, connections) in cases {
+            let (address, mut heard) = forgetful(next, silent).await;
+            let (outbound, url) = (local(), format!("http://{address}/"));
+            assert_eq!(outbound.send(post(&url, LONG)).await.outcome, Outcome::Delivered { status: 200 });
+            let found = match outbound.send(post(&url, LONG)).await.outcome {
+                Outcome::Delivered { status: 200 } => None,
+                Outcome::Failed(Failure::Broken(_)) => Some("broken"),
+                other => panic!("{name}: {other:?}"),
+            };
+            assert_eq!(found, failure, "{name}");
+            let heard: Vec<usize> = std::iter::from_fn(|| heard.try_recv().ok()).collect();
+            assert_eq!(heard, connections, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_asks_is_never_sent_twice() {
+        let (address, mut heard) = forgetful(Next::Close, 9).await;
+        let outbound = local();
+        let url: Url = format!("http://{address}/").parse().unwrap();
+        let fetch = Fetch {
+            method: Method::POST,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"ping"),
+            timeout: LONG,
+            answer_max: 9,
+        };
+        assert_eq!(outbound.fetch(fetch.clone()).await.unwrap().status, 200);
+        assert!(matches!(outbound.fetch(fetch).await, Err(Failure::Broken(_))));
+        assert_eq!((heard.recv().await, heard.recv().await), (Some(1), Some(1)));
+        assert!(heard.try_recv().is_err());
+    }
+
+    #[test]
+    fn an_idle_connection_is_kept_for_less_than_the_receiver_keeps_it() {
+        let cases = [
+            ("", 4),
+            ("timeout=5", 4),
+            ("timeout=75, max=1000", 4),
+            ("max=100, Timeout = 3", 2),
+            ("timeout=1", 0),
+            ("timeout=0", 0),
+            ("timeout=soon", 4),
+            ("timeout", 4),
+        ];
+        for (said, secs) in cases {
+            let headers = HeaderMap::from_iter([(KEEP_ALIVE, said.parse().unwrap())]);
+            assert_eq!(idle_of(&headers), Duration::from_secs(secs), "{said:?}");
+        }
+        assert_eq!(idle_of(&HeaderMap::new()), Duration::from_secs(4));
     }
 
     #[test]

@@ -222,7 +222,7 @@ proptest! {
             // What cannot be parsed cannot be configured.
             let Ok(url) = text.parse::<Url>() else { continue };
             let now = Time::from_secs(0);
-            let post = Post { url, headers: http::HeaderMap::new(), body: "{}".into(), timeout: Duration::from_secs(5), now };
+            let post = Post { url, headers: &http::HeaderMap::new, body: "{}".into(), timeout: Duration::from_secs(5), now };
             let sent = runtime.block_on(outbound.send(post));
             let forbidden = matches!(sent.outcome, Outcome::Failed(Failure::Forbidden(_)));
             prop_assert!(forbidden, "{} for {}: {:?}", text, ip, sent.outcome);

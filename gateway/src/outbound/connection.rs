@@ -27,6 +27,7 @@ pub(super) type Sending = Request<Full<Bytes>>;
 
 /// A connection. Dropping it closes it.
 pub(super) struct Connection {
+    pub(super) opened: Instant,
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
     driver: Option<Driver>,
@@ -36,7 +37,9 @@ pub(super) struct Connection {
 pub(super) enum Unanswered {
     /// The connection was closed before anything of the request was sent: here it is again.
     Unsent(Box<Sending>),
-    /// It may have been sent.
+    /// The connection ended without an answer to the request, which may have been sent.
+    Ended(Failure),
+    /// What came is no answer.
     Broken(Failure),
 }
 
@@ -45,16 +48,20 @@ impl Connection {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::Connect(innermost(&error)))?;
-        Ok(Connection { sender, driver: Some(Box::new(driver)) })
+        Ok(Connection { opened: Instant::now(), sender, driver: Some(Box::new(driver)) })
     }
 
     /// Sends a request and waits for the head of the response. Dropping the future leaves a connection that cannot
     /// be used again.
     pub(super) async fn send(&mut self, request: Sending) -> Result<Response<Incoming>, Unanswered> {
         let response = self.sender.try_send_request(request);
-        drive(&mut self.driver, response).await.map_err(|mut error| match error.take_message() {
-            Some(request) => Unanswered::Unsent(Box::new(request)),
-            None => Unanswered::Broken(Failure::Broken(innermost(error.error()))),
+        drive(&mut self.driver, response).await.map_err(|mut error| {
+            let failure = |error: &hyper::Error| Failure::Broken(innermost(error));
+            match error.take_message() {
+                Some(request) => Unanswered::Unsent(Box::new(request)),
+                None if error.error().is_parse() => Unanswered::Broken(failure(error.error())),
+                None => Unanswered::Ended(failure(error.error())),
+            }
         })
     }
 

@@ -152,9 +152,9 @@ mod tests {
 
     async fn sent(outbound: &Outbound, host: &str, port: u16) -> Outcome {
         let url = format!("http://{host}:{port}/").parse().unwrap();
-        let (headers, body, now) = (HeaderMap::new(), Bytes::from_static(b"ping"), Time::from_secs(0));
+        let (body, now) = (Bytes::from_static(b"ping"), Time::from_secs(0));
         let timeout = Duration::from_secs(15);
-        outbound.send(Post { url, headers, body, timeout, now }).await.outcome
+        outbound.send(Post { url, headers: &HeaderMap::new, body, timeout, now }).await.outcome
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! The loop owns all it remembers: how every endpoint fared (`lane`), and the attempts under way, each a task that
 //! sends (`attempt`), then a task that records. It leases fairly: each endpoint has one slot of its own and the
-//! rest is shared evenly, so an endpoint that hangs delays nobody else. What a pass finds is only what the store
-//! says is due, so fresh, retried, resent and crash-recovered deliveries take one path.
+//! rest is shared evenly, none of them getting the last, so an endpoint that hangs delays nobody else. What a pass finds
+//! is only what the store says is due, so fresh, retried, resent and crash-recovered deliveries take one path.
 //!
 //! Not guaranteed: order, unless the endpoint asks for it (then the store hands out one event of an entity at a time),
 //! and that a delivery is sent once. An attempt that was not recorded before the process died is made again, under the
@@ -30,8 +30,8 @@ use crate::store::{Shared, StoreError};
 use crate::worker::{Stop, Woken};
 use std::sync::Arc;
 
-/// Attempts under way at once, beside one for each endpoint. Each keeps an event and an answer in memory.
-const IN_FLIGHT_MAX: usize = 64;
+/// The most attempts under way at once, beside one for each endpoint. Each keeps an event and an answer in memory.
+const IN_FLIGHT_MAX: usize = 256;
 
 /// Delivers. Cloning it is cheap.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ mod tests {
     use axum::response::IntoResponse;
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
-    use std::collections::VecDeque;
+    use std::collections::{HashSet, VecDeque};
     use std::sync::Mutex;
     use std::time::Duration;
     use tokio::net::TcpListener;
@@ -133,6 +133,8 @@ mod tests {
     struct Receiver {
         port: u16,
         says: Arc<Mutex<VecDeque<Say>>>,
+        /// The events that it does not take, whatever it was told to say.
+        rejects: Arc<Mutex<HashSet<String>>>,
         heard: mpsc::UnboundedReceiver<Heard>,
         lets_go: watch::Sender<bool>,
     }
@@ -144,9 +146,13 @@ mod tests {
             let says = Arc::new(Mutex::new(VecDeque::new()));
             let (hears, heard) = mpsc::unbounded_channel();
             let (lets_go, goes) = watch::channel(false);
-            let told = says.clone();
+            let rejects: Arc<Mutex<HashSet<String>>> = Arc::default();
+            let (told, rejected) = (says.clone(), rejects.clone());
             let answer = move |uri: http::Uri, headers: HeaderMap, body: Bytes| {
-                let say = told.lock().unwrap().pop_front().unwrap_or(Say::Status(200));
+                let say = match rejected.lock().unwrap().contains(headers["webhook-id"].to_str().unwrap()) {
+                    true => Say::Status(422),
+                    false => told.lock().unwrap().pop_front().unwrap_or(Say::Status(200)),
+                };
                 // A test may have ended before its last request.
                 let _ = hears.send(Heard { path: uri.path().to_owned(), headers, body });
                 let mut goes = goes.clone();
@@ -165,7 +171,7 @@ mod tests {
             };
             let router = axum::Router::new().fallback(answer);
             tokio::spawn(async { axum::serve(listener, router).await });
-            Receiver { port, says, heard, lets_go }
+            Receiver { port, says, rejects, heard, lets_go }
         }
 
         fn say(&self, says: impl IntoIterator<Item = Say>) {
@@ -187,6 +193,8 @@ mod tests {
         stopper: Stopper,
         runs: JoinHandle<Result<(), StoreError>>,
         webhooks: u128,
+        /// What the next event is.
+        kind: &'static str,
         _dir: tempfile::TempDir,
     }
 
@@ -208,7 +216,7 @@ mod tests {
             let (wake, woken) = Wake::new();
             let (stopper, stop) = Stop::new();
             let runs = tokio::spawn(deliver.clone().run(woken, stop));
-            Rig { store, clock, wake, deliver, stopper, runs, webhooks: 0, _dir: dir }
+            Rig { store, clock, wake, deliver, stopper, runs, webhooks: 0, kind: "invoice.paid", _dir: dir }
         }
 
         /// Stores an event that is owed to `names`, without waking anybody.
@@ -236,7 +244,7 @@ mod tests {
             let lease = self.store.lease_webhooks(now, 1).await.unwrap().remove(0);
             let event = NewEvent {
                 id: EventId::derive(id, 0),
-                kind: "invoice.paid".to_owned(),
+                kind: self.kind.to_owned(),
                 json: r#"{"occurred_at":"2026-08-10T12:00:00.000Z", "total": 0.10}"#.into(),
                 entity: None,
                 object: None,
@@ -410,29 +418,50 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_hangs_delays_nobody() {
+        // Each has its own slot and three times as many of the 256 as they all leave.
+        const HUNG: usize = 6 + 242;
         let mut receiver = Receiver::start().await;
-        let hung: Vec<String> = (0..12).map(|i| format!("hung-{i}")).collect();
+        let hung: Vec<String> = (0..6).map(|i| format!("hung-{i}")).collect();
         let mut names: Vec<&str> = hung.iter().map(String::as_str).collect();
         names.push("well");
-        let mut rig = Rig::start(&receiver, &names, |_| {}).await;
-        receiver.say(vec![Say::Hang; 64 + 12]);
-        for _ in 0..10 {
-            rig.owe(&names[..12]).await;
+        let mut rig = Rig::start(&receiver, &names, |endpoint| endpoint.concurrency = 100).await;
+        receiver.say(vec![Say::Hang; HUNG + 14]);
+        for _ in 0..50 {
+            rig.owe(&names[..6]).await;
         }
         rig.wake.wake();
-        for _ in 0..64 + 12 {
+        for _ in 0..HUNG {
             assert!(receiver.heard.recv().await.unwrap().path.starts_with("/hung"));
         }
-        for _ in 0..10 {
-            let id = rig.owe_one("well").await;
-            rig.wake.wake();
-            assert_eq!(receiver.heard.recv().await.unwrap().path, "/well");
-            assert_eq!(rig.delivery(id).await.endpoint, EndpointId::derive("well"));
+        for _ in 0..20 {
+            rig.owe_one("well").await;
         }
-        assert_eq!(receiver.heard.len(), 0, "no more than the slots that there are");
+        rig.wake.wake();
+        // And there are some for another, though it hangs too.
+        for _ in 0..11 {
+            assert_eq!(receiver.heard.recv().await.unwrap().path, "/well");
+        }
         receiver.lets_go.send_replace(true);
         rig.settle().await;
-        assert_eq!(receiver.heard().len(), 120 - 64 - 12, "the rest follows");
+        assert_eq!(receiver.heard().len(), 300 + 20 - HUNG - 11, "the rest follows");
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_alone_has_as_many_under_way_as_it_may() {
+        let mut receiver = Receiver::start().await;
+        receiver.say(vec![Say::Hang; 100]);
+        let mut rig = Rig::start(&receiver, &["app"], |endpoint| endpoint.concurrency = 100).await;
+        for _ in 0..101 {
+            rig.owe_one("app").await;
+        }
+        rig.wake.wake();
+        for _ in 0..100 {
+            receiver.heard.recv().await.unwrap();
+        }
+        assert_eq!(receiver.heard.len(), 0);
+        receiver.lets_go.send_replace(true);
+        rig.settle().await;
+        assert_eq!(receiver.heard().len(), 1);
     }
 
     #[tokio::test]
@@ -475,6 +504,31 @@ mod tests {
         assert_eq!(receiver.heard().len(), 20, "the first success opens the gate for all");
         for id in ids {
             assert!(matches!(rig.delivery(id).await.state, DeliveryState::Delivered { .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn trials_come_to_what_waits_behind_any_number_that_fail_for_their_content() {
+        // Cancellations go before all else that waits.
+        for kind in ["invoice.paid", "subscription.canceled"] {
+            let receiver = Receiver::start().await;
+            let mut rig = Rig::start(&receiver, &["app"], |endpoint| endpoint.concurrency = 1).await;
+            rig.kind = kind;
+            for _ in 0..20 {
+                let id = rig.owe_one("app").await;
+                let event = rig.delivery(id).await.event.to_string();
+                receiver.rejects.lock().unwrap().insert(event);
+            }
+            rig.kind = "invoice.paid";
+            let good = rig.owe_one("app").await;
+            rig.settle().await;
+            assert!(matches!(rig.gate("app").await, Gate::Trial { .. }));
+            let mut trials = 0;
+            while !matches!(rig.delivery(good).await.state, DeliveryState::Delivered { .. }) {
+                assert!(trials < 20, "{kind}: each is tried before one is tried again");
+                rig.push(15 * 60).await;
+                trials += 1;
+            }
         }
     }
 

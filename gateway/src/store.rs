@@ -217,9 +217,9 @@ pub enum AfterAttempt {
     Delivered,
     /// Try again then; the step of the schedule is used up.
     RetryAt(Time),
-    /// A trial failed, or the endpoint was disabled: it waits as before, at the same step.
+    /// The endpoint was disabled: it waits as before, at the same step.
     Held,
-    /// Try again then, at the same step: that it was not sent is not the endpoint's doing.
+    /// Try again then, at the same step: a trial failed, or that it was not sent is not the endpoint's doing.
     PutOff(Time),
     /// Dead letter.
     Dead(String),

@@ -766,8 +766,9 @@ async fn an_entity_goes_in_order(bench: &Bench<'_>) {
     finish(&store, &again[0], AfterAttempt::Delivered, at(12)).await;
     let retried = leased(&store, app, at(50)).await;
     assert_eq!((ids(&retried), retried[0].delivery.attempts), (vec![a1], 1));
-    finish(&store, &retried[0], AfterAttempt::Held, at(50)).await;
-    let held = leased(&store, app, at(50)).await;
+    finish(&store, &retried[0], AfterAttempt::PutOff(at(51)), at(50)).await;
+    assert!(leased(&store, app, at(50)).await.is_empty());
+    let held = leased(&store, app, at(51)).await;
     assert_eq!(ids(&held), [a1], "a trial leaves it at its place");
 
     // A dead one and a skipped one release the next.

@@ -18,6 +18,10 @@ const RECORDING_MAX: usize = 256;
 /// How long an endpoint is left alone when there was no descriptor to connect to it with.
 const EXHAUSTED_WAIT: Duration = Duration::from_secs(10);
 
+/// How many times as many shared slots as are left free one endpoint may have: alone it gets three quarters of them,
+/// and however many hang, some are left for another.
+const TIMES_THE_REST: usize = 3;
+
 /// One endpoint as the pass sees it.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -116,8 +120,8 @@ impl Lane {
         }
     }
 
-    /// Whether its plugins keep failing: it is then tried with one delivery by lot, since with the oldest it might be
-    /// with the one that fails for ever.
+    /// Whether its plugins keep failing: it is then tried with one delivery by choice, since with the oldest it might
+    /// be with the one that fails for ever.
     pub(super) fn is_resting(&self) -> bool {
         self.plugins.until().is_some()
     }
@@ -204,8 +208,9 @@ impl Lane {
             return (AfterAttempt::Held, Some(Turn::Gone));
         }
         if attempt.trial {
-            let asked = attempt.retry_after.map(|asked| now.plus(asked.min(RETRY_AFTER_MAX)));
-            let after = asked.map_or(AfterAttempt::Held, AfterAttempt::PutOff);
+            // Behind those that wait for longer by then: it may be the one that fails, and not the endpoint.
+            let asked = attempt.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+            let after = AfterAttempt::PutOff(now.plus(asked));
             return (after, Some(Turn::Failed(0, failure.clone())));
         }
         // Attempts that began before the gate closed do not make a trial's wait longer.
@@ -250,28 +255,40 @@ pub(super) struct Want {
     pub(super) place: usize,
     /// How many it wants; after [`share`], how many it gets.
     pub(super) n: usize,
-    /// Whether it has none under way.
-    pub(super) idle: bool,
+    /// How many it has under way.
+    pub(super) in_flight: usize,
+    /// When its oldest is due.
+    pub(super) oldest: Time,
     /// Whether it is a trial.
     pub(super) trial: bool,
-    /// Whether one is drawn by lot.
-    pub(super) lot: bool,
+    /// Whether one is chosen among several.
+    pub(super) choice: bool,
 }
 
-/// Shares `extra` slots evenly, one each in turn from `first` on. The first attempt of an endpoint needs none of
-/// them: however many others hang, every endpoint has one slot of its own.
-pub(super) fn share(wants: &mut [Want], mut extra: usize, first: usize) {
+/// How many slots there are to share among endpoints with these concurrencies: as many as let each have all that it may
+/// at the same time, within `most`.
+pub(super) fn slots(concurrencies: impl Iterator<Item = usize>, most: usize) -> usize {
+    let shared: usize = concurrencies.map(|concurrency| concurrency.saturating_sub(1)).sum();
+    (shared + shared.div_ceil(TIMES_THE_REST)).min(most)
+}
+
+/// Shares `free` slots evenly, one each in turn from `first` on. The first attempt of an endpoint needs none of them:
+/// however many others hang, every endpoint has one slot of its own. Nor do those that hang get the last of the shared
+/// ones: none has more than [`TIMES_THE_REST`] of what is left.
+pub(super) fn share(wants: &mut [Want], mut free: usize, first: usize) {
     let asked: Vec<usize> = wants.iter().map(|want| want.n).collect();
     for want in wants.iter_mut() {
-        want.n = want.n.min(usize::from(want.idle));
+        want.n = want.n.min(usize::from(want.in_flight == 0));
     }
     let mut given = true;
-    while given && extra > 0 {
+    while given && free > 0 {
         given = false;
         for i in 0..wants.len() {
             let i = (first + i) % wants.len();
-            if extra > 0 && wants[i].n < asked[i] {
-                (wants[i].n, extra, given) = (wants[i].n + 1, extra - 1, true);
+            let Want { n, in_flight, .. } = wants[i];
+            // Of all that it has with one more, one is its own.
+            if n < asked[i] && n + in_flight <= TIMES_THE_REST * free.saturating_sub(1) {
+                (wants[i].n, free, given) = (n + 1, free - 1, true);
             }
         }
     }
@@ -379,13 +396,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_holds_the_delivery_or_opens_the_gate_for_a_slow_start() {
+    fn a_trial_puts_the_delivery_behind_the_others_or_opens_the_gate_for_a_slow_start() {
         let wait = Duration::from_secs(30);
         let mut lane = lane(Gate::Trial { since: NOW, at: NOW.plus(wait), wait });
         assert_eq!(lane.room(8, NOW, NOW), Room::At(NOW.plus(Duration::from_secs(30))));
         assert_eq!(lane.room(8, NOW, NOW.plus(Duration::from_secs(30))), Room::Now { n: 1, trial: true });
         let failed = Turn::Failed(0, Failure::Status(500));
-        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::Held, Some(failed.clone())));
+        assert_eq!(decide(&mut lane, 500, true), (AfterAttempt::PutOff(NOW), Some(failed.clone())));
         assert_eq!(
             failed.apply(&Gate::Open, NOW, DISABLE_AFTER),
             Gate::Open,
@@ -479,30 +496,45 @@ mod tests {
 
     #[test]
     fn slots_are_shared_evenly_and_every_endpoint_has_one_of_its_own() {
+        /// What each endpoint asks for, and has.
         struct Case {
-            asked: &'static [(usize, bool)],
-            extra: usize,
+            asked: &'static [(usize, usize)],
+            free: usize,
             first: usize,
             gets: &'static [usize],
         }
         let cases = [
-            Case { asked: &[(8, true), (8, true)], extra: 64, first: 0, gets: &[8, 8] },
-            Case { asked: &[(8, true), (8, true), (1, true)], extra: 5, first: 0, gets: &[4, 3, 1] },
-            Case { asked: &[(8, true), (8, true), (1, true)], extra: 5, first: 1, gets: &[3, 4, 1] },
-            Case { asked: &[(8, false), (8, true)], extra: 0, first: 0, gets: &[0, 1] },
-            Case { asked: &[(2, false), (8, false)], extra: 7, first: 0, gets: &[2, 5] },
-            Case { asked: &[], extra: 7, first: 3, gets: &[] },
+            Case { asked: &[(8, 0), (8, 0)], free: 64, first: 0, gets: &[8, 8] },
+            Case { asked: &[(8, 0), (8, 0), (1, 0)], free: 6, first: 0, gets: &[4, 3, 1] },
+            Case { asked: &[(8, 0), (8, 0), (1, 0)], free: 6, first: 1, gets: &[3, 4, 1] },
+            Case { asked: &[(8, 3), (8, 0)], free: 0, first: 0, gets: &[0, 1] },
+            Case { asked: &[(2, 1), (8, 1)], free: 7, first: 0, gets: &[2, 3] },
+            Case { asked: &[(63, 1)], free: 84, first: 0, gets: &[63] },
+            Case { asked: &[(1023, 1)], free: 256, first: 0, gets: &[192] },
+            Case { asked: &[(99, 49), (99, 49), (16, 0)], free: 16, first: 0, gets: &[0, 0, 13] },
+            Case { asked: &[], free: 7, first: 3, gets: &[] },
         ];
-        for Case { asked, extra, first, gets } in cases {
-            let wants = asked.iter().enumerate();
-            let mut wants: Vec<Want> =
-                wants.map(|(place, &(n, idle))| Want { place, n, idle, trial: false, lot: false }).collect();
-            share(&mut wants, extra, first);
-            assert_eq!(
-                wants.iter().map(|want| want.n).collect::<Vec<_>>(),
-                gets,
-                "{asked:?} {extra} {first}"
-            );
+        for Case { asked, free, first, gets } in cases {
+            let want = |(place, &(n, in_flight))| Want {
+                place,
+                n,
+                in_flight,
+                oldest: NOW,
+                trial: false,
+                choice: false,
+            };
+            let mut wants: Vec<Want> = asked.iter().enumerate().map(want).collect();
+            share(&mut wants, free, first);
+            assert_eq!(wants.iter().map(|want| want.n).collect::<Vec<_>>(), gets, "{asked:?} {free} {first}");
+        }
+    }
+
+    #[test]
+    fn there_are_slots_for_all_that_is_configured_within_a_bound() {
+        let cases =
+            [(vec![64], 84), (vec![1, 1, 0], 0), (vec![16, 16], 40), (vec![1024], 256), (vec![16; 30], 256)];
+        for (concurrencies, expected) in cases {
+            assert_eq!(slots(concurrencies.iter().copied(), 256), expected, "{concurrencies:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One look after another at what is due, and what is under way between them.
 
 use crate::deliver::attempt::attempt;
-use crate::deliver::lane::{Lane, Room, Turn, Want, share};
+use crate::deliver::lane::{Lane, Room, Turn, Want, share, slots};
 use crate::deliver::pace::Pace;
 use crate::deliver::{Deliver, Endpoints, IN_FLIGHT_MAX, turning};
 use crate::model::Time;
@@ -10,7 +10,7 @@ use crate::model::delivery::Delivery;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DeliveryId, EndpointId};
 use crate::store::crash::{Point, crash_point};
-use crate::store::{AfterAttempt, Committed, Finish, Shared, StoreError};
+use crate::store::{AfterAttempt, Committed, DeliveryLease, Finish, Shared, StoreError};
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{HashMap, HashSet};
@@ -21,7 +21,8 @@ use tokio::task::{JoinError, JoinSet};
 
 /// Endpoints with due work that one look takes in; the others come when these have less.
 const DUE_MAX: usize = 4096;
-/// Deliveries that a trial picks from, so that one which fails for its content does not keep the gate closed.
+/// Deliveries that a trial chooses from, beside the oldest, so that those which fail for their content do not keep the
+/// gate closed.
 const TRIAL_CHOICE: usize = 8;
 /// How long an endpoint, or the pass, is left alone after the store refused.
 const STORE_WAIT: Duration = Duration::from_secs(5);
@@ -45,6 +46,8 @@ pub(super) struct Pass<'a> {
     recordings: FuturesUnordered<Recording>,
     /// Endpoints with deliveries that are no longer configured: each is logged once.
     unknown: HashSet<EndpointId>,
+    /// How many slots the endpoints share.
+    slots: usize,
     /// Where the sharing of slots begins; moves on with each look.
     first: usize,
 }
@@ -93,6 +96,7 @@ impl<'a> Pass<'a> {
             lane
         };
         let lanes = deliver.endpoints.iter().map(lane).collect();
+        let slots = slots(deliver.endpoints.iter().map(|endpoint| endpoint.concurrency), IN_FLIGHT_MAX);
         Pass {
             deliver,
             lanes,
@@ -100,6 +104,7 @@ impl<'a> Pass<'a> {
             flights: HashMap::new(),
             recordings: FuturesUnordered::new(),
             unknown: HashSet::new(),
+            slots,
             first: 0,
         }
     }
@@ -109,8 +114,8 @@ impl<'a> Pass<'a> {
         loop {
             let now = self.deliver.clock.now();
             let (mut wants, next) = self.wants(now).await?;
-            let extra: usize = self.lanes.iter().map(|lane| lane.in_flight.saturating_sub(1)).sum();
-            share(&mut wants, IN_FLIGHT_MAX.saturating_sub(extra), self.first);
+            let shared: usize = self.lanes.iter().map(|lane| lane.in_flight.saturating_sub(1)).sum();
+            share(&mut wants, self.slots.saturating_sub(shared), self.first);
             self.first = self.first.wrapping_add(1);
             wants.retain(|want| want.n > 0);
             if wants.is_empty() {
@@ -152,8 +157,8 @@ impl<'a> Pass<'a> {
             }
             match lane.room(target.endpoint.concurrency, due.oldest, now) {
                 Room::Now { n, trial } => {
-                    let (idle, lot) = (lane.in_flight == 0, trial || lane.is_resting());
-                    wants.push(Want { place, n, idle, trial, lot });
+                    let (in_flight, choice) = (lane.in_flight, trial || lane.is_resting());
+                    wants.push(Want { place, n, in_flight, oldest: due.oldest, trial, choice });
                 }
                 Room::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
                 Room::Nothing => {}
@@ -166,24 +171,30 @@ impl<'a> Pass<'a> {
     async fn start(&mut self, want: Want, now: Time) -> Result<(), StoreError> {
         let Deliver { store, outbound, endpoints, .. } = self.deliver;
         let lane = &mut self.lanes[want.place];
-        let n = if want.lot { TRIAL_CHOICE } else { want.n };
-        let leases =
-            store.lease(endpoints.target(want.place).endpoint.id, now, n).await.or_else(|error| {
-                bearable(error)?;
-                Ok(Vec::new())
-            })?;
+        let endpoint = endpoints.target(want.place).endpoint.id;
+        let lease = |leased: DeliveryLease| {
+            (Lease { store: store.clone(), id: leased.delivery.id, recorded: false }, leased)
+        };
+        // The oldest too: what is urgent comes first, and all of that may be what fails.
+        let oldest = want.choice.then_some((want.oldest, 1));
+        let n = if want.choice { TRIAL_CHOICE } else { want.n };
+        let mut leases = Vec::new();
+        for (due, n) in oldest.into_iter().chain([(now, n)]) {
+            match store.lease(endpoint, due, n).await {
+                Ok(leased) => leases.extend(leased.into_iter().map(lease)),
+                Err(error) => bearable(error)?,
+            }
+        }
         lane.in_vain = if leases.is_empty() { lane.in_vain + 1 } else { 0 };
         if lane.in_vain >= IN_VAIN_MAX {
             // Due and yet not to be had: somebody else has them, or the store cannot read them.
             lane.blocked = now.plus(STORE_WAIT);
         }
-        let mut leases: Vec<_> = leases
-            .into_iter()
-            .map(|leased| (Lease { store: store.clone(), id: leased.delivery.id, recorded: false }, leased))
-            .collect();
-        if want.lot && leases.len() > 1 {
+        if want.choice {
+            let tried =
+                |(_, leased): &(Lease, DeliveryLease)| (leased.delivery.attempts, rand::random::<u32>());
             // The others are given back by being dropped.
-            leases = vec![leases.swap_remove(rand::random_range(0..leases.len()))];
+            leases = leases.into_iter().min_by_key(tried).into_iter().collect();
         }
         if let Some(pace) = &mut lane.pace {
             pace.take(now, leases.len());

@@ -19,11 +19,18 @@ use std::time::Duration;
 
 /// A secret that the endpoint signs with beside [`SECRET`], as while rotating.
 const NEWER_SECRET: &str = "whsec_bmV3ZXIgc2VjcmV0IG9mIHRoaXJ0eS10d28gYnl0ZXM=";
+/// A secret that no delivery is signed with.
+const OTHER_SECRET: &str = "whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldCBvZiAzMiBieXQ=";
+/// A private key that the endpoint signs with too, its public key, and another's.
+const PRIVATE_KEY: &str = "whsk_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+const PUBLIC_KEY: &str = "whpk_6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=";
+const OTHER_PUBLIC_KEY: &str = "whpk_E5j2LG0aRXxRumpLXz29L2n8qTIWIY3ImX5Ba9F9k8o=";
 /// Longer ago than the five minutes that a receiver bears, and longer ahead, however slow the test is.
 const TOO_OLD: Duration = Duration::from_secs(310);
 const TOO_EARLY: Duration = Duration::from_secs(1200);
 
 /// A request to a receiver, and whether it should be taken.
+#[derive(Clone)]
 struct Case {
     what: &'static str,
     secret: &'static str,
@@ -55,7 +62,7 @@ impl Case {
 async fn cases() -> Vec<Case> {
     let receiver = Receiver::start().await;
     let endpoint = format!(
-        "[[endpoint]]\nname = \"app\"\nurl = \"{}\"\nsecret = [\"{NEWER_SECRET}\", \"{SECRET}\"]\n",
+        "[[endpoint]]\nname = \"app\"\nurl = \"{}\"\nsecret = [\"{NEWER_SECRET}\", \"{SECRET}\", \"{PRIVATE_KEY}\"]\n",
         receiver.url()
     );
     let early = Time::from_secs(Clock::system().now().secs() - TOO_OLD.as_secs());
@@ -76,6 +83,7 @@ async fn cases() -> Vec<Case> {
     vec![
         Case::of(fresh, "as it came", true),
         Case { secret: NEWER_SECRET, ..Case::of(fresh, "under the newer secret", true) },
+        Case { secret: NEWER_SECRET.trim_end_matches('='), ..Case::of(fresh, "without its padding", true) },
         Case::of(old, "too old", false),
         Case::of(ahead, "too early", false),
         Case::changed(fresh, "another body", |case| *case.body.last_mut().unwrap() = b' '),
@@ -88,14 +96,22 @@ async fn cases() -> Vec<Case> {
         Case::changed(fresh, "no time", |case| case.set("webhook-timestamp", "soon")),
         Case::changed(fresh, "an empty signature", |case| case.set("webhook-signature", "v1,")),
         Case::changed(fresh, "no headers", |case| case.headers.clear()),
-        Case::changed(fresh, "another secret", |case| {
-            case.secret = "whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldCBvZiAzMiBieXQ=";
-        }),
+        Case::changed(fresh, "another secret", |case| case.secret = OTHER_SECRET),
         Case::changed(fresh, "an empty secret", |case| {
             case.secret = "";
             case.set("webhook-signature", &unkeyed);
         }),
     ]
+}
+
+/// The same requests to a receiver that has a public key.
+fn under_public_keys(cases: &[Case]) -> Vec<Case> {
+    let key = |secret| match secret {
+        SECRET => Some(PUBLIC_KEY),
+        OTHER_SECRET => Some(OTHER_PUBLIC_KEY),
+        _ => None,
+    };
+    cases.iter().filter_map(|case| Some(Case { secret: key(case.secret)?, ..case.clone() })).collect()
 }
 
 #[tokio::test]
@@ -106,18 +122,25 @@ async fn every_receiver_that_is_shown_takes_what_is_delivered_and_nothing_else()
         assert_eq!(taken, case.authentic, "rust: {}", case.what);
     }
     let page = page("docs/integrators.md");
-    let snippet = |language: &str| {
-        let [snippet] = blocks(&page, language)[..] else { panic!("one snippet in {language}") };
-        snippet
-    };
+    // In each language first the one that has a secret.
+    let snippet = |language: &str, nth: usize| blocks(&page, language)[nth];
     assert!(
-        include_str!("receivers/rust.rs").ends_with(snippet("rust").trim_start()),
+        include_str!("receivers/rust.rs").ends_with(snippet("rust", 0).trim_start()),
         "tests/it/receivers/rust.rs is not the snippet of docs/integrators.md"
     );
-    let given = given(&cases);
-    for (language, runs) in [("python", python as Run), ("js", node), ("go", go), ("php", php)] {
+    let public = under_public_keys(&cases);
+    assert_eq!((cases.len(), public.len()), (14, 11));
+    let receivers = [
+        ("python", 0, python as Run, &cases),
+        ("js", 0, node, &cases),
+        ("go", 0, go, &cases),
+        ("php", 0, php, &cases),
+        ("js", 1, node, &public),
+        ("python", 1, python_with_cryptography, &public),
+    ];
+    for (language, nth, runs, cases) in receivers {
         let dir = tempfile::tempdir().unwrap();
-        match runs(dir.path(), snippet(language), &given) {
+        match runs(dir.path(), snippet(language, nth), &given(cases)) {
             Ok(taken) => {
                 for (case, taken) in cases.iter().zip(taken.lines()) {
                     assert_eq!(taken == "true", case.authentic, "{language}: {}: {taken}", case.what);
@@ -155,6 +178,14 @@ fn python(dir: &Path, snippet: &str, given: &str) -> Result<String, Missing> {
                   case['headers'], base64.b64decode(case['body']))\n    print('true' if taken else 'false')\n";
     write(dir, "receiver.py", &format!("{snippet}\n{driver}"));
     run(dir, "python3", &["receiver.py"], given)
+}
+
+fn python_with_cryptography(dir: &Path, snippet: &str, given: &str) -> Result<String, Missing> {
+    let has = Command::new("python3").args(["-c", "import cryptography"]).output();
+    match has.is_ok_and(|has| has.status.success()) {
+        true => python(dir, snippet, given),
+        false => Err(Missing("python3 with its package `cryptography`")),
+    }
 }
 
 fn node(dir: &Path, snippet: &str, given: &str) -> Result<String, Missing> {

@@ -5,6 +5,9 @@
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
+/// What says nothing that we do not say better: each certificate that is refused is an error to it, and a failed attempt
+/// to us. It is heard by name, as [`NOISY`] are.
+const SILENT: &str = "rustls_platform_verifier=off";
 /// Crates whose lower levels say nothing about webhooks. They are heard by name: `info,sled=debug`.
 const NOISY: &str = "sled=warn,wasmtime=warn,cranelift_codegen=warn,regalloc2=warn,hyper=warn,hyper_util=warn,\
                      reqwest=warn,rustls=warn,h2=warn,mio=warn";
@@ -48,7 +51,8 @@ impl Options {
     fn filter(&self) -> EnvFilter {
         // Where less than warnings is asked for, our own directives would add to it.
         let quiet = ["off", "error"].contains(&self.directives.to_ascii_lowercase().as_str());
-        EnvFilter::new(if quiet { self.directives.clone() } else { format!("{NOISY},{}", self.directives) })
+        let ours = if quiet { SILENT.to_owned() } else { format!("{SILENT},{NOISY}") };
+        EnvFilter::new(format!("{ours},{}", self.directives))
     }
 }
 
@@ -98,6 +102,8 @@ mod tests {
         assert!(filter("debug").contains("sled=warn"));
         assert!(filter("debug,sled=trace").contains("sled=trace"));
         assert!(!filter("debug,sled=trace").contains("sled=warn"));
-        assert_eq!(filter("error"), "error");
+        assert_eq!(filter("error"), "rustls_platform_verifier=off,error");
+        assert!(filter("warn").contains("rustls_platform_verifier=off"));
+        assert!(!filter("rustls_platform_verifier=error").contains("off"));
     }
 }

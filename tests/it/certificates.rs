@@ -59,7 +59,7 @@ async fn only_a_certificate_for_the_host_that_is_valid_now_and_by_a_trusted_auth
     // What the attempt says of it; nothing: it is delivered.
     let cases = [
         ("right", shows(here, Some(&ca), |_| {}), ""),
-        ("self-signed", shows(here, None, |_| {}), "UnknownIssuer"),
+        ("self-signed", shows(here, None, |_| {}), "UnknownIssuer; to trust an authority of your own"),
         ("by-a-stranger", shows(here, Some(&stranger), |_| {}), "UnknownIssuer"),
         ("by-an-impostor", shows(here, Some(&impostor), |_| {}), "BadSignature"),
         ("for-another-name", shows("app.example.com", Some(&ca), |_| {}), "not valid for"),

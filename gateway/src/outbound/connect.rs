@@ -6,9 +6,9 @@ use crate::outbound::connection::Connection;
 use crate::outbound::resolve::{Resolver, Unresolved};
 use crate::outbound::{CONNECT_TIMEOUT, LOOKUP_TIMEOUT, SetupError, innermost};
 use rustix::io::Errno;
-use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use rustls_platform_verifier::Verifier;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -124,10 +124,21 @@ impl Connect {
             false => Connection::over(Box::new(stream)).await,
             true => {
                 let stream = self.tls.connect(name, stream).await;
-                let stream = stream.map_err(|error| Failure::Connect(innermost(&error)))?;
+                let stream = stream.map_err(|error| Failure::Connect(untrusted(&error)))?;
                 Connection::over(Box::new(stream)).await
             }
         }
+    }
+}
+
+/// Why there is no TLS, and what to do about it where it is the authority.
+fn untrusted(error: &io::Error) -> String {
+    let why = innermost(error);
+    let by_nobody = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match error == Some(&by_nobody) {
+        true => format!("{why}; to trust an authority of your own, name it in the file of `SSL_CERT_FILE`"),
+        false => why,
     }
 }
 

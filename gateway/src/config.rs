@@ -27,6 +27,7 @@ use crate::config::mistake::{At, Mistake, Mistakes, quote};
 use crate::model::endpoint::Endpoint;
 use crate::model::secret::Secret;
 use crate::model::source::Source;
+use crate::outbound::address::Policy;
 use crate::plugins::Limits;
 use crate::telemetry;
 use ipnet::IpNet;
@@ -172,6 +173,8 @@ struct Names<'a> {
     providers: BTreeSet<String>,
     secrets: BTreeSet<String>,
     shipped: &'a Shipped,
+    /// Where deliveries may go.
+    policy: Policy,
     /// [`Shipped::presets`], as the reader reads tables.
     presets: &'a Presets<'a>,
     /// Whether a plugin is declared with a component of its own.

@@ -4,13 +4,18 @@ use crate::cli::{ask, text};
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{SECRET, post_signed};
-use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
+use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS, configuration};
 use gateway::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery};
 use gateway::clock::Clock;
+use gateway::config::Config;
+use gateway::config::environment::Environment;
 use gateway::model::Time;
 use gateway::model::delivery::DeliveryState;
 use gateway::model::endpoint::Gate;
 use gateway::model::id::EndpointId;
+use gateway::plugins::Compiler;
+use gateway::server::load::shipped;
+use gateway::server::{Listeners, start};
 use std::time::Duration;
 
 pub(crate) async fn send(gateway: &Gateway, id: &str) -> String {
@@ -190,14 +195,24 @@ async fn a_retry_after_is_waited_for_in_seconds_and_as_a_date() {
 #[tokio::test]
 async fn addresses_that_are_not_allowed_are_never_connected_to() {
     let receiver = Receiver::start().await;
-    let config = format!("{FLEXPRICE}{}", receiver.endpoint("app").replace("127.0.0.1", "10.0.0.1"));
-    let gateway = Gateway::start(&config).await;
-    let webhook = send(&gateway, "subs_1").await;
-    gateway.settle().await;
-    let story = gateway.story(&webhook).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("billhook.toml");
+    let text = configuration(dir.path(), &format!("{FLEXPRICE}{}", receiver.endpoint("app")));
+    std::fs::write(&path, text).unwrap();
+    let mut config = Config::load(Some(&path), &Environment::default(), &shipped()).unwrap();
+    // As if the address were that of a name: it would not have been known when the file was read.
+    config.network.allow.clear();
+    let listeners = Listeners::bind(&config).await.unwrap();
+    let clock = Clock::manual(Time::from_secs(START_SECS));
+    let running = start(config, listeners, clock, Compiler::InProcess).await.unwrap();
+    let (url, body) = (format!("http://{}/in/flexprice", running.ingest_addr()), canceled("subs_1", "price"));
+    let answered = post_signed(&url, "msg_1", START_SECS, &body).await;
+    running.settle().await;
+    let story = running.store().story(answered.id().parse().unwrap()).await.unwrap().unwrap();
     let (_, attempts) = &story.events[0].deliveries[0];
     assert!(format!("{:?}", attempts[0].outcome).contains("Forbidden"), "{:?}", attempts[0]);
-    gateway.stop().await;
+    assert!(receiver.received().is_empty());
+    running.stop(Duration::from_secs(10)).await.unwrap();
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use billhook_tests::process::Process;
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::post_signed;
 use billhook_tests::wire::{Step, Waits, Wire};
-use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS};
+use billhook_tests::{ADMIN_TOKEN, Gateway, START_SECS, configuration};
 use faltering::Faltering;
 use gateway::api::delivery::{DeliveryQuery, DeliveryState};
 use gateway::client::Client;
@@ -155,7 +155,8 @@ async fn a_store_that_is_out_for_a_while_ends_no_worker_and_is_not_hammered() {
     let receiver = Receiver::scripted([Answer::Hang]).await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("billhook.toml");
-    std::fs::write(&path, format!("{FLEXPRICE}{}", receiver.endpoint("app"))).unwrap();
+    let text = configuration(dir.path(), &format!("{FLEXPRICE}{}", receiver.endpoint("app")));
+    std::fs::write(&path, text).unwrap();
     let config = Config::load(Some(&path), &Environment::default(), &shipped()).unwrap();
     let sled = SledOptions { min_free: 0, ..SledOptions::at(dir.path().join("store")) };
     let inner: Shared = Arc::new(SledStore::open(sled).unwrap());

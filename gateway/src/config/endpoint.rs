@@ -7,10 +7,14 @@ use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
 use crate::model::route;
+use crate::outbound::address::Forbidden;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
+/// What lets an endpoint be where nothing is sent.
+pub(super) const ALLOW: &str = "name its network in `network.allow` to deliver there";
 /// How long one attempt may take unless the file says so, as Standard Webhooks 1.0.0 recommends (15 to 30 s).
 const TIMEOUT: Duration = Duration::from_secs(15);
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -27,7 +31,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
     let name = table.required("name", "name it").and_then(|item| item.name());
     let mut url = table
         .required("url", "write where to post, such as `https://app.example.com/hooks`")
-        .and_then(|item| url(&item));
+        .and_then(|item| url(&item, names));
     let headers = headers::read(&mut table, url.as_ref());
     let (profile, manner, secrets) = profile::read(&mut table, headers, url.as_ref());
     let events = table.item("events").map(|item| item.items()).unwrap_or_default();
@@ -87,7 +91,7 @@ fn livemode(item: &Item<'_>) -> Option<bool> {
 }
 
 /// A URL may hold a password or a token, so nothing of it is quoted after the host.
-fn url(item: &Item<'_>) -> Option<Url> {
+fn url(item: &Item<'_>, names: &Names<'_>) -> Option<Url> {
     let remedy = "write a URL such as `https://app.example.com/hooks`";
     let Ok(url) = Url::parse(item.text()?) else {
         item.wrong("is not a URL", remedy);
@@ -101,7 +105,24 @@ fn url(item: &Item<'_>) -> Option<Url> {
         item.wrong("what follows `#` is never sent", "take it out");
         return None;
     }
-    Some(url)
+    // A name is looked at when it is resolved.
+    let ip = match url.host() {
+        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+        Some(Host::Domain(_)) | None => None,
+    };
+    let port = url.port_or_known_default().unwrap_or_default();
+    match ip.map_or(Ok(()), |ip| names.policy.check(ip, port)) {
+        Ok(()) => Some(url),
+        Err(Forbidden::Net { ip, what, net }) => {
+            item.wrong(format!("nothing is sent to {ip}, which is {what} ({net})"), ALLOW);
+            None
+        }
+        Err(own @ Forbidden::Own(_)) => {
+            item.wrong(own.to_string(), "write where the receiver listens");
+            None
+        }
+    }
 }
 
 fn pattern(item: &Item<'_>, names: &Names<'_>) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::config::{
 };
 use crate::model::secret::Secret;
 use crate::model::source::{Auth, Source};
+use crate::outbound::address::Policy;
 use crate::plugins::Limits;
 use crate::telemetry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +119,10 @@ fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Co
         providers: named(&sources, "provider"),
         secrets: config.secrets.keys().cloned().collect(),
         shipped,
+        policy: Policy {
+            allow: config.network.allow.clone(),
+            own: vec![config.ingest.listen, config.admin.listen],
+        },
         presets,
         own_components: !lying.is_empty() || plugins.iter().any(|table| table.has("component")),
     };
@@ -310,7 +315,10 @@ fn keep_what_is_certain(mistakes: &mut Vec<Mistake>) {
         mistakes.iter().filter(|mistake| mistake.key.is_empty()).map(|mistake| mistake.at.clone()).collect();
     let guess = |mistake: &Mistake| match mistake.wrong.as_str() {
         UNKNOWN => broken.iter().any(|at| *at < mistake.at),
-        wrong => wrong == MISSING || wrong.starts_with("no ") || wrong.contains("has no"),
+        wrong => {
+            let unsure = wrong == MISSING || wrong.starts_with("no ") || wrong.contains("has no");
+            unsure || mistake.remedy == endpoint::ALLOW
+        }
     };
     mistakes.retain(|mistake| mistake.key.is_empty() || !guess(mistake) && !broken.contains(&mistake.at));
 }

@@ -61,11 +61,11 @@ mod tests {
     fn a_component_that_does_not_export_what_its_manifest_claims_is_refused() {
         let component = shipped::component("event-filter").unwrap();
         assert!(inspect("p", &component).is_ok());
-        let (from, to) = (b"kinds = [\"filter\"]", b"kinds = [\"verify\"]");
+        let (from, to) = (b"kinds = [\"filter\"]", b"kinds = [\"map\"]   ");
         let at = component.windows(from.len()).position(|window| window == from).unwrap();
         let mut lies = component.to_vec();
         lies[at..at + to.len()].copy_from_slice(to);
         let told = inspect("p", &Component::new(lies)).map(|_| ()).unwrap_err().to_string();
-        assert_eq!(told, "plugin `p`: its manifest claims `verify`, but the component does not export it");
+        assert_eq!(told, "plugin `p`: its manifest claims `map`, but the component does not export it");
     }
 }

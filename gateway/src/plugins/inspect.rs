@@ -61,7 +61,7 @@ mod tests {
     fn a_component_that_does_not_export_what_its_manifest_claims_is_refused() {
         let component = shipped::component("event-filter").unwrap();
         assert!(inspect("p", &component).is_ok());
-        let (from, to) = (b"kinds = [\"filter\"]", b"kinds = [\"map\"]   ");
+        let (from, to) = (b"kinds = [\"filter\"]\ngrants = []", b"kinds = [\"filter\", \"map\"]     ");
         let at = component.windows(from.len()).position(|window| window == from).unwrap();
         let mut lies = component.to_vec();
         lies[at..at + to.len()].copy_from_slice(to);

@@ -33,7 +33,7 @@ use crate::telemetry;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -292,7 +292,7 @@ fn read_file(
 /// Whether anything is called so: also a link to nowhere, or a file that may not be read, of which somebody thinks that
 /// it counts.
 fn is_there(path: &Path) -> bool {
-    !matches!(std::fs::symlink_metadata(path), Err(why) if why.kind() == ErrorKind::NotFound)
+    std::fs::symlink_metadata(path).is_ok()
 }
 
 fn read_text(path: &Path) -> Result<String, Mistake> {

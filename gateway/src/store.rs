@@ -59,6 +59,17 @@ pub enum StoreError {
         /// What we know.
         known: u32,
     },
+    /// The store was written by an earlier build, in another form.
+    #[error(
+        "the store has schema {found}, of a build before this one, which reads {known} alone: deliver what it holds with \
+         the build that wrote it, and start with another `data_dir`"
+    )]
+    Older {
+        /// What was found.
+        found: u32,
+        /// What we know.
+        known: u32,
+    },
     /// The store cannot be opened.
     #[error("cannot open the store at {path}: {why}")]
     Open {

@@ -101,10 +101,8 @@ impl<P: Instance + Normalize> bindings::normalize::exports::billhook::plugin::no
         with::<P, _>(|plugin| {
             let webhook = ManuallyDrop::new(Webhook::from(webhook));
             let mut drafts = ManuallyDrop::new(plugin.normalize(&webhook)?);
-            drafts
-                .iter_mut()
-                .map(|draft| json(draft).and_then(|json| crate::draft::bounded(draft, json)))
-                .collect()
+            let written = drafts.iter().map(json).collect::<Result<_, _>>()?;
+            crate::draft::bounded(&mut drafts, written)
         })
     }
 }

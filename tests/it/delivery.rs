@@ -319,7 +319,7 @@ async fn a_receiver_that_hangs_keeps_no_gateway_from_stopping_in_order() {
         Gateway::start(&format!("{FLEXPRICE}{}timeout = \"90s\"\n", receiver.endpoint("app"))).await;
     let webhook = send(&gateway, "subs_1").await;
     receiver.got(1).await;
-    let (dir, config, clock) = gateway.stop_within(Duration::from_secs(1)).await;
+    let (dir, config, clock) = gateway.stop_within(Duration::from_secs(6)).await;
     let gateway = Gateway::start_in(dir, &config, clock).await;
     assert!(gateway.store().was_clean());
     // What was given up is sent again, and was no failure.

@@ -194,6 +194,42 @@ async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
 }
 
 #[tokio::test]
+async fn a_reprocess_finds_what_was_mended_before_it() {
+    let receiver = Receiver::start().await;
+    let read_by = |normalizer: &str| {
+        let public_keys = "public_keys = [\"pub_test\"]";
+        windback(&receiver).replace(public_keys, &format!("normalizer = \"{normalizer}\"\n{public_keys}"))
+    };
+    let mut gateway = Gateway::start(&read_by("windback")).await;
+    for (normalizer, event_type) in [
+        ("windback", "payment_succeeded"),
+        ("chargebee", "payment_failed"),
+        ("windback", "payment_recovered"),
+    ] {
+        let (dir, _, clock) = gateway.stop().await;
+        gateway = Gateway::start_in(dir, &read_by(normalizer), clock).await;
+        gateway.advance(std::time::Duration::from_secs(100_000)).await;
+        let url = gateway.url("/api/v1/webhooks/custom/pub_test");
+        post(&url, &[], format!(r#"{{"customer_email":"a@b.c","event_type":"{event_type}"}}"#)).await;
+        gateway.settle().await;
+    }
+    let recovered = receiver.received().pop().unwrap().json();
+    assert_eq!(
+        (&recovered["type"], &recovered["data"]["recovers"]),
+        (&"payment.recovered".into(), &serde_json::Value::Null)
+    );
+    assert!(ask(&gateway, &["replay", "reprocess"]).await.status.success());
+    gateway.settle().await;
+    let told =
+        |kind: &str| receiver.received().into_iter().rfind(|told| told.json()["type"] == kind).unwrap();
+    let (failed, again) = (told("payment.failed").json(), told("payment.recovered"));
+    assert_eq!(failed["data"]["customer"]["email"], "a@b.c", "it is read by its own normalizer now");
+    assert_eq!(again.json()["data"]["recovers"], failed["data"]["id"]);
+    assert!(again.header("webhook-id").ends_with("-r2"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn an_update_that_plans_no_end_takes_a_planned_one_back_once() {
     let receiver = Receiver::start().await;
     let gateway = Gateway::start(&format!("{FLEXPRICE}{}", receiver.endpoint("app"))).await;

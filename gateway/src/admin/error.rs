@@ -172,9 +172,12 @@ impl ApiError {
             ApiError::Store(StoreError::Full { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "store_full"),
             ApiError::Store(StoreError::Busy(_)) => (StatusCode::SERVICE_UNAVAILABLE, "store_busy"),
             ApiError::Store(StoreError::Closed(_)) => (StatusCode::SERVICE_UNAVAILABLE, "store_closed"),
-            ApiError::Store(StoreError::Damaged(_) | StoreError::Newer { .. } | StoreError::Open { .. }) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
-            }
+            ApiError::Store(
+                StoreError::Damaged(_)
+                | StoreError::Newer { .. }
+                | StoreError::Older { .. }
+                | StoreError::Open { .. },
+            ) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }

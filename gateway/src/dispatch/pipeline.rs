@@ -64,11 +64,8 @@ pub async fn run(
         let entity = input.event.entity().map(Cow::into_owned);
         if let Some(entity) = &entity {
             if !entities.contains_key(entity) {
-                let mut row = store.entity(&lease.head.source, entity).await?;
-                match run.known.get(entity) {
-                    Some(known) => row.last.clone_from(known),
-                    None => row = as_at_first(row, lease),
-                }
+                let row = store.entity(&lease.head.source, entity).await?;
+                let row = as_at_first(row, run.known.get(entity), lease);
                 if !row.last.is_empty() {
                     run.known.insert(entity.clone(), row.last.clone());
                 }
@@ -115,9 +112,9 @@ pub async fn run(
     Ok(Ok(Dispatch { run, events, entities, ordered, kv: staging.take() }))
 }
 
-/// What a rerun may know of an entity of which its first run knew nothing: what arrived before its webhook, and not what
-/// came of the webhook itself or since.
-fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
+/// What a rerun may know of an entity: what arrived before its webhook, and not what came of the webhook itself or since.
+/// The row keeps one of each type alone: where a later one came since, it is what was `known` before, as far as it was.
+fn as_at_first(mut row: Entity, known: Option<&Remembered>, lease: &WebhookLease) -> Entity {
     if lease.run > 0 {
         // Ids begin with the time of their webhook: few others have the same.
         let is_own = |id: &EventId| (0..OWN_EVENTS_MAX).any(|index| EventId::derive(lease.id, index) == *id);
@@ -126,6 +123,9 @@ fn as_at_first(mut row: Entity, lease: &WebhookLease) -> Entity {
             cmp::Ordering::Equal => !is_own(event),
             cmp::Ordering::Greater => false,
         });
+        for (kind, before) in known.into_iter().flatten() {
+            row.last.entry(kind.clone()).or_insert(*before);
+        }
     }
     row
 }

@@ -161,16 +161,16 @@ impl Entity {
         }
     }
 
-    /// When a planned end was decided that was told and still stands: neither has it come, nor was it taken back, nor has
-    /// the subscription begun or gone on since. A trial that ends in between is no new decision.
+    /// When a planned end was decided that was told and still stands: neither has it come, nor was it taken back, nor was
+    /// the subscription signed anew. What begins at the end of a trial, or as it was planned before, is not signed anew.
     pub fn decided(&self) -> Option<Time> {
         let last = |kind| self.last.get(kind).map(|(at, _)| *at);
         let decided = last(CANCEL_SCHEDULED)?;
         let is_told_by = |kind| last(kind).is_some_and(|at| at >= decided);
         let is_over = [CANCEL_UNSCHEDULED, "subscription.canceled"].into_iter().any(is_told_by);
-        let lives = |kind| last(kind).is_some_and(|at| at > decided);
-        let is_signed = lives("subscription.activated") && !is_told_by("subscription.trial_ended");
-        (!is_over && !is_signed && !lives("subscription.resumed")).then_some(decided)
+        let is_planned = last("subscription.scheduled").is_some() || is_told_by("subscription.trial_ended");
+        let is_signed = last("subscription.activated").is_some_and(|at| at > decided) && !is_planned;
+        (!is_over && !is_signed).then_some(decided)
     }
 }
 
@@ -204,7 +204,8 @@ mod tests {
             (&[("cancel_scheduled", 5), ("activated", 6)], false),
             (&[("cancel_scheduled", 5), ("trial_ended", 6), ("activated", 6)], true),
             (&[("trial_ended", 4), ("cancel_scheduled", 5), ("activated", 6)], false),
-            (&[("cancel_scheduled", 5), ("resumed", 6)], false),
+            (&[("scheduled", 4), ("cancel_scheduled", 5), ("activated", 6)], true),
+            (&[("cancel_scheduled", 5), ("resumed", 6)], true),
             (&[("activated", 6)], false),
         ] {
             let mut entity = Entity::default();

@@ -51,12 +51,15 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         kept: Kept::only_read(config.data_dir.join(KEPT_DIR)),
         outbound: None,
     };
-    usable(&config.data_dir).map_err(|why| {
-        let dir = config.data_dir.display();
-        anyhow!(
-            "`data_dir`: nothing can be kept in {dir}: {why}; name a directory that this process may write to"
-        )
-    })?;
+    let dir = config.data_dir.display();
+    let forbidden = match usable(&config.data_dir) {
+        // The gateway may run as another user.
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            Some(format!("`data_dir`: nothing can be kept in {dir} by the user who checks: {why}"))
+        }
+        Err(why) => bail!("`data_dir`: nothing can be kept in {dir}: {why}; name a directory"),
+        Ok(()) => None,
+    };
     let loaded = load(config.clone(), options, Clock::system()).await?;
     ensure!(loaded.refused.is_empty(), loaded.refused.join("\n"));
     let judged = config.sources.iter().filter_map(|source| match &source.auth {
@@ -67,7 +70,7 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         config.endpoints.iter().filter(|endpoint| !endpoint.plugins.is_empty()).map(|endpoint| {
             format!("endpoint `{}` gets what {} make of it", endpoint.name, endpoint.plugins.join(", "))
         });
-    Ok(loaded.ways(config).chain(judged).chain(put_through).collect())
+    Ok(loaded.ways(config).chain(judged).chain(put_through).chain(forbidden).collect())
 }
 
 /// Whether a gateway of this user could keep something in `dir`, or make it.

@@ -324,7 +324,7 @@ impl Event {
     }
 
     /// The id of the object that its type is of, where an entity may have many: of `invoice.*` the invoice's, of
-    /// `payment.*` that of the invoice it pays, else the payment's. `None` for what is about the subscription or the
+    /// `payment.*` that of the invoice it pays, else the payment's, and so on. `None` for what is about the subscription or the
     /// customer itself, and where the provider does not tell.
     pub fn object(&self) -> Option<&str> {
         fn of(object: &Option<Box<Object>>) -> Option<&str> {
@@ -335,8 +335,15 @@ impl Event {
         match self.kind.split('.').next()? {
             "invoice" => invoice(),
             "payment" => invoice().or_else(payment),
-            "refund" => self.refund.as_ref().and_then(|refund| refund.id.as_deref()).or_else(payment),
-            "dispute" => self.dispute.as_ref().and_then(|dispute| dispute.id.as_deref()).or_else(payment),
+            "refund" => {
+                self.refund.as_ref().and_then(|refund| refund.id.as_deref()).or_else(payment).or_else(invoice)
+            }
+            "dispute" => self
+                .dispute
+                .as_ref()
+                .and_then(|dispute| dispute.id.as_deref())
+                .or_else(payment)
+                .or_else(invoice),
             "credit_note" => self.credit_note.as_ref()?.id.as_deref(),
             "payment_method" => self.payment_method.as_ref()?.id.as_deref(),
             "payout" => of(&self.payout).or_else(invoice),
@@ -351,7 +358,7 @@ impl Event {
             "api_key" => of(&self.api_key),
             "document" => of(&self.document),
             "payee" => of(&self.payee),
-            "notification" => of(&self.notification),
+            "notification" => of(&self.notification).or_else(invoice),
             "fee" => of(&self.fee),
             "integration" => of(&self.integration),
             _ => None,

@@ -20,13 +20,19 @@ pub fn matches(pattern: &str, kind: &str, provider: &str, name: &str) -> bool {
 /// Why `pattern` can never match, if so.
 pub fn problem(pattern: &str) -> Option<String> {
     let known = match (pattern.split_once('/'), pattern.strip_suffix(".*")) {
-        (Some((provider, name)), _) => !provider.is_empty() && !name.is_empty(),
+        (Some((provider, name)), _) => is_provider(provider) && !name.is_empty(),
         (None, Some(family)) => families().any(|known| known == family),
         (None, None) => pattern == "*" || is_known(pattern),
     };
     (!known).then(|| {
         format!("`{pattern}` matches no event: use a canonical type, `family.*`, `*`, `provider/NAME` or `provider/*`")
     })
+}
+
+/// Whether a source can have a provider of this name.
+fn is_provider(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.bytes().all(fits)
 }
 
 /// The families of the canonical types, each as often as it has types.

@@ -6,8 +6,9 @@ use crate::object::reference;
 use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, Subscription};
 use billhook_plugin::{Fields, Json};
 
-/// The canonical type of the event about `object`: an update is the end of a subscription that lived before, a decision
-/// about its end, or a change of plan, if it shows one against what was before. Of several it is the first.
+/// The canonical type of the event about `object`: an update is the end of a subscription that lived before, the new
+/// life of one that had ended, a decision about its end, or a change of plan, if it shows one against what was before.
+/// Of several it is the first.
 pub(crate) fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static str {
     let kind = kind_of(&envelope.name);
     let Some(before) = envelope.previous.and_then(Json::fields) else { return kind };
@@ -20,10 +21,15 @@ pub(crate) fn refined(envelope: &Envelope<'_>, object: &Fields<'_>) -> &'static 
         reference(&before, name)
             .is_some_and(|before| reference(object, name).is_some_and(|now| now != before))
     };
-    let lived = !matches!(status(&before), "canceled" | "expired" | "unknown");
+    let was = status(&before);
+    let had_ended = matches!(was, "canceled" | "expired");
+    let lived = !had_ended && was != "unknown";
     match (status(object), at_period_end(&before), at_period_end(object)) {
         ("canceled", ..) if lived => "subscription.canceled",
         ("expired", ..) if lived => "subscription.expired",
+        ("active" | "trialing" | "past_due" | "unpaid" | "paused", ..) if had_ended => {
+            "subscription.activated"
+        }
         (_, Some(false), Some(true)) => "subscription.cancel_scheduled",
         (_, Some(true), Some(false)) => "subscription.cancel_unscheduled",
         _ if ["plan", "product"].into_iter().any(is_other) => "subscription.plan_changed",

@@ -27,17 +27,19 @@ const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
 const CANCELED: &str = "subscription.canceled";
 const PAYMENT_FAILED: &str = "payment.failed";
 const ACTIVATED: &str = "subscription.activated";
-const RESUMED: &str = "subscription.resumed";
+/// Its beginning is planned.
+const PLANNED: &str = "subscription.scheduled";
 const TRIAL_ENDED: &str = "subscription.trial_ended";
 
 /// What is told of a subscription that lives, or is to live.
-const LIVES: [&str; 6] = [
+const LIVES: [&str; 7] = [
     "subscription.created",
-    "subscription.scheduled",
+    PLANNED,
     "subscription.trial_started",
     ACTIVATED,
     "subscription.renewed",
-    RESUMED,
+    "subscription.resumed",
+    CANCEL_UNSCHEDULED,
 ];
 
 /// The plugin.
@@ -69,31 +71,31 @@ impl Map for CancelStrategy {
 }
 
 /// Whether a decision was told that still stands, so that this event tells it again or carries it out. One is over once it
-/// is withdrawn or carried out, or the subscription is signed anew or resumed. A renewal ends none: an end may be planned
-/// for many periods ahead.
+/// is withdrawn or carried out, or the subscription is signed anew. Neither a renewal nor the end of a pause ends one: an
+/// end may be planned for many periods ahead.
 fn was_decided(event: &Event<'_>) -> bool {
     let Some(decided) = event.last_seen(CANCEL_SCHEDULED) else { return false };
     let is_over = [CANCEL_UNSCHEDULED, CANCELED].iter().any(|kind| is_seen(event, kind, |at| at >= decided));
-    // What becomes active at the end of the trial in which it was decided is not signed anew.
-    let is_trial = || {
+    // What becomes active at the end of the trial in which it was decided, or as it was planned, is not signed anew.
+    let is_planned = || {
         is_seen(event, TRIAL_ENDED, |at| at >= decided)
+            || event.last_seen(PLANNED).is_some()
             || event.time("/subscription/trial_end").is_some_and(|at| at > decided)
     };
-    let is_signed = || is_seen(event, ACTIVATED, |at| at > decided) && !is_trial();
-    let is_taken_back = || is_seen(event, RESUMED, |at| at > decided) || is_signed();
-    !is_over && !is_taken_back()
+    let is_signed = || is_seen(event, ACTIVATED, |at| at > decided) && !is_planned();
+    !is_over && !is_signed()
 }
 
-/// Whether this event belongs to an end that was told: it happened no later. Where the provider gives no time, no end is
-/// another one unless the subscription was seen to live since; a customer may have several, and is no sign.
+/// Whether this event belongs to an end of its subscription that was told: it happened no later. Where the provider gives
+/// no time, no end is another one unless the subscription was seen to live since. A customer may have several that end: of
+/// one without a subscription's id only what was decided and came at the same time is the same end.
 fn has_ended(event: &Event<'_>) -> bool {
     let Some(ended) = event.last_seen(CANCELED) else { return false };
+    let is_named = event.text("/subscription/id").is_some();
     match event.occurred_at() {
-        Some(at) => at <= ended,
-        None => {
-            let lives = LIVES.iter().any(|kind| is_seen(event, kind, |at| at > ended));
-            !lives && event.text("/subscription/id").is_some()
-        }
+        Some(at) if is_named => at <= ended,
+        Some(at) => at == ended && event.last_seen(CANCEL_SCHEDULED).is_some(),
+        None => is_named && !LIVES.iter().any(|kind| is_seen(event, kind, |at| at > ended)),
     }
 }
 
@@ -157,7 +159,7 @@ billhook_plugin::plugin! {
 #[cfg(test)]
 mod tests {
     use super::{ACTIVATED, CANCEL_SCHEDULED as SCHEDULED, CANCEL_UNSCHEDULED as UNSCHEDULED, CANCELED};
-    use super::{CancelStrategy, Config, RESUMED, TRIAL_ENDED};
+    use super::{CancelStrategy, Config, PLANNED, TRIAL_ENDED};
     use billhook_plugin::model::Retention;
     use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
     use serde_json::{Value, json};
@@ -253,18 +255,28 @@ mod tests {
                 "a decision that came with the signature",
             ),
             (
-                canceled().seen(SCHEDULED, at(1)).seen(RESUMED, at(2)),
-                true,
-                "an end after a decision was taken back by resuming",
+                event(SCHEDULED, &nothing).seen(PLANNED, at(1)).seen(SCHEDULED, at(2)).seen(ACTIVATED, at(3)),
+                false,
+                "a decision before a beginning that was planned",
             ),
+            (
+                canceled().seen(SCHEDULED, at(1)).seen("subscription.resumed", at(2)),
+                false,
+                "an end that was decided before a pause ended",
+            ),
+            (canceled_at(2).seen(CANCELED, at(2)), true, "another end of a customer at the same time"),
+            (canceled_at(2).seen(CANCELED, at(3)), true, "another end of a customer, told late"),
             (
                 canceled().seen(SCHEDULED, at(1)).seen("subscription.renewed", at(2)),
                 false,
                 "an end that was decided many periods before",
             ),
             (
-                event(SCHEDULED, &json!({ "occurred_at": at(2).to_string(), "previous": {} }))
-                    .seen(CANCELED, at(3)),
+                event(
+                    SCHEDULED,
+                    &json!({ "occurred_at": at(2).to_string(), "previous": {}, "subscription": { "id": "s" } }),
+                )
+                .seen(CANCELED, at(3)),
                 false,
                 "a decision that comes after its end",
             ),

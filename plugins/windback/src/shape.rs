@@ -37,8 +37,8 @@ const OF_2026: [&str; 3] = ["mrr_cents", "provider_subscription_id", "provider_c
 /// The name of the event and its shape; `None` if the body names none and has no shape that needs none.
 pub(crate) fn of(body: &Fields<'_>) -> Option<(String, &'static str, Shape)> {
     let implied = || {
-        // A name that is no text is none that could be passed over.
-        if body.get("event_type").is_some() {
+        // A name that is no text is none that could be passed over; an empty one is none.
+        if body.get("event_type").is_some_and(|name| name.kind() != "a string") {
             return None;
         }
         if body.text("event").is_some_and(|name| name == ALERT) {

@@ -7,6 +7,9 @@ use crate::catalogue::{self, CATALOGUE, Entry, Side};
 use billhook_plugin::{Failure, Fields, Json, Notes, Time};
 use std::cmp::Reverse;
 
+/// Members of an object, of which the envelope has none.
+const TELLING: [&str; 5] = ["events", "amount", "status", "title", "name"];
+
 /// A body, read.
 pub(crate) struct Envelope<'a> {
     /// The event's name as sent, or the field of `events` that stood in for it.
@@ -21,6 +24,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) resource: Option<String>,
     /// The object: an invoice, a document, a contractor, ...
     pub(crate) object: Fields<'a>,
+    /// Whether the object is the body itself, with the envelope's members among its own.
+    is_bare: bool,
     /// When what happened to the object happened, by field.
     pub(crate) events: Fields<'a>,
     /// What looked odd.
@@ -32,7 +37,9 @@ impl<'a> Envelope<'a> {
     pub(crate) fn read(body: Fields<'a>, outside: Option<&str>) -> Result<Envelope<'a>, Failure> {
         let mut notes = Notes::default();
         let data = body.get("data");
-        let object = data.and_then(Json::fields).unwrap_or_else(|| {
+        let inner = data.and_then(Json::fields);
+        let is_bare = inner.is_none();
+        let object = inner.unwrap_or_else(|| {
             if let Some(odd) = data {
                 notes.add(format!("`data` is {}, not an object: the body itself is read", odd.kind()));
             }
@@ -72,28 +79,40 @@ impl<'a> Envelope<'a> {
             id: body.text("eventId"),
             resource: body.text("resourceId"),
             object,
+            is_bare,
             events,
             notes,
         };
         if let Some(entry) = envelope.entry
-            && envelope.is_in_dispute(envelope.at(entry))
+            && envelope.is_in_dispute(entry)
         {
             envelope.entry = Some(entry.in_dispute());
         }
         Ok(envelope)
     }
 
-    /// Whether the object holds ids alone; the envelope's own members tell nothing of it.
+    /// Whether the object holds ids alone, or is the body of a known event and tells nothing of its own. What an object
+    /// of an unknown event would tell is not known.
     pub(crate) fn is_thin(&self) -> bool {
         let tells_nothing = |name: &str| ["id", "eventType", "resourceType", "data"].contains(&name);
+        let is_told = || TELLING.iter().any(|name| self.object.get(name).is_some());
         self.object.iter().all(|(name, _)| tells_nothing(name) || name.ends_with("Id"))
+            || (self.is_bare && self.entry.is_some() && !is_told())
     }
 
-    /// Whether a dispute had begun at the time of the row, or ever if the row has none.
-    fn is_in_dispute(&self, at: Option<Time>) -> bool {
-        let mut begun =
-            ["disputedAt", "memberDisputedAt"].into_iter().filter_map(|field| last(&self.events, field));
-        begun.any(|begun| at.is_none_or(|at| begun <= at))
+    /// Whether a dispute had begun at the time of the row, or ever if the row has none. What the client declines was in
+    /// none if the dispute was resolved or its resolution accepted before; what the contractor accepts is a resolution.
+    fn is_in_dispute(&self, entry: &Entry) -> bool {
+        let at = self.at(entry);
+        let times =
+            |fields: [&'static str; 2]| fields.into_iter().filter_map(|field| last(&self.events, field));
+        let is_over = |begun: Time| {
+            entry.name == "ClientDeclined"
+                && times(["clientResolvedDisputeAt", "memberAcceptedAt"])
+                    .any(|ended| begun <= ended && at.is_none_or(|at| ended < at))
+        };
+        times(["disputedAt", "memberDisputedAt"])
+            .any(|begun| at.is_none_or(|at| begun <= at) && !is_over(begun))
     }
 
     /// When the event happened: what the field of its row says, of an array the last.

@@ -306,6 +306,40 @@ fn who_accepts_or_declines_ends_a_dispute_if_there_is_one() {
 }
 
 #[test]
+fn who_declines_after_the_dispute_was_resolved_rejects_the_invoice() {
+    // The times beside the decline of the ninth, and whether that ends a dispute.
+    let cases = [
+        (json!({ "disputedAt": "2026-07-01", "clientResolvedDisputeAt": "2026-07-02" }), false),
+        (json!({ "memberDisputedAt": "2026-07-01", "clientResolvedDisputeAt": ["2026-07-02"] }), false),
+        (json!({ "disputedAt": "2026-07-01", "memberAcceptedAt": "2026-07-02" }), false),
+        (
+            json!({ "disputedAt": ["2026-07-01", "2026-07-05"], "clientResolvedDisputeAt": "2026-07-02" }),
+            true,
+        ),
+        (
+            json!({ "disputedAt": "2026-07-01", "memberDisputedAt": "2026-07-05", "memberAcceptedAt": "2026-07-02" }),
+            true,
+        ),
+        (json!({ "disputedAt": "2026-07-01", "clientResolvedDisputeAt": "2026-07-10" }), true),
+        // Who resolves it by declining.
+        (json!({ "disputedAt": "2026-07-01", "clientResolvedDisputeAt": "2026-07-09" }), true),
+    ];
+    for (mut events, ends) in cases {
+        events["clientDeclinedAt"] = json!("2026-07-09");
+        let draft = read(&envelope("InvoiceClientDeclined", &invoice(&events)));
+        assert_eq!(draft.kind, if ends { "dispute.closed" } else { "invoice.rejected" }, "{events}");
+        assert_eq!(draft.dispute.is_some(), ends, "{events}");
+    }
+    let untimed = json!({ "disputedAt": "2026-07-01", "clientResolvedDisputeAt": "2026-07-02" });
+    assert_eq!(read(&envelope("InvoiceClientDeclined", &invoice(&untimed))).kind, "invoice.rejected");
+    // The contractor accepts what the client resolved.
+    let accepted = json!({
+        "disputedAt": "2026-07-01", "clientResolvedDisputeAt": "2026-07-02", "memberAcceptedAt": "2026-07-09",
+    });
+    assert_eq!(read(&envelope("InvoiceMemberAccepted", &invoice(&accepted))).kind, "dispute.closed");
+}
+
+#[test]
 fn a_bare_invoice_is_named_by_the_source_or_by_its_newest_time() {
     let paid = json!({
         "openedAt": "2026-07-01T00:00:00.000Z", "emailViewedAt": ["2026-07-02T00:00:00.000Z"],
@@ -361,6 +395,27 @@ fn an_envelope_of_ids_is_thin() {
     assert!(draft.thin);
     assert_eq!(draft.payee.unwrap().id.as_deref(), Some("mc_1"));
     assert_eq!(draft.invoice, None);
+
+    // Another member of the envelope tells nothing of an object that is not there.
+    let mut stamped = body;
+    stamped["timestamp"] = json!("2026-07-01T00:00:00.000Z");
+    assert!(read(&stamped).thin);
+    for (member, value) in
+        [("events", json!({})), ("amount", json!(1.5)), ("status", json!("Open")), ("title", json!("W-9"))]
+    {
+        let mut told = stamped.clone();
+        told[member] = value;
+        assert!(!read(&told).thin, "{member}");
+    }
+    assert!(
+        !read(&envelope("MemberClient.Active", &json!({ "company": "Org" }))).thin,
+        "an object in `data`"
+    );
+    let mut unknown =
+        json!({ "eventType": "WorkLog.Approved", "resourceType": "WorkLog", "resourceId": "w_1" });
+    assert!(read(&unknown).thin, "an unknown event of ids");
+    unknown["gross"] = json!(10.5);
+    assert!(!read(&unknown).thin, "an unknown event");
 }
 
 #[test]

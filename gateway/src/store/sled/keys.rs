@@ -216,8 +216,12 @@ pub(super) fn topic(entity: &[u8; 16], kind: &str, object: Option<&str>) -> [u8;
     let mut topic = *entity;
     let hash = Sha256::new().chain_update(family).chain_update([0]).chain_update(object.unwrap_or_default());
     topic[12..].copy_from_slice(&hash.finalize()[..4]);
+    topic[15] = topic[15] & !OF_OBJECT | if object.is_some() { OF_OBJECT } else { 0 };
     topic
 }
+
+/// The bit in the last byte of a topic that tells whether it is of an object.
+pub(super) const OF_OBJECT: u8 = 1;
 
 /// What the keys of all lines of an endpoint begin with.
 pub(super) fn lines(endpoint: EndpointId) -> Vec<u8> {
@@ -534,5 +538,9 @@ mod tests {
         assert_ne!(of("invoice.paid", Some("in_1")), of("payment.failed", Some("in_1")));
         assert_ne!(of("invoice.paid", None), of("payment.failed", None));
         assert_eq!(of("invoice.paid", None)[..12], [7; 12]);
+        let is_of_object = |topic: [u8; 16]| topic[15] & OF_OBJECT != 0;
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            assert!(is_of_object(of("invoice.paid", Some(name))) && !is_of_object(of(name, None)));
+        }
     }
 }

@@ -16,9 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Most rows that are kept in memory.
 const KEPT_MAX: usize = 8192;
 
-/// Most topics that the row of an entity keeps, of all endpoints together: an entity has ever more invoices. What
-/// happened longest ago is forgotten first.
-const TOPICS_MAX: usize = 32;
+/// Most objects that the row of an entity keeps for one endpoint: an entity has ever more invoices. What happened longest
+/// ago is forgotten first.
+const OBJECTS_MAX: usize = 32;
 
 /// What was taken since.
 #[derive(Default)]
@@ -125,8 +125,10 @@ pub(super) fn taken(
         Some((.., before)) => *before = taken,
         None => row.newest.push((topic, by, taken)),
     }
-    if row.newest.len() > TOPICS_MAX {
-        let oldest = (0..row.newest.len()).min_by_key(|n| row.newest[*n].2.at);
+    let is_object = |(topic, of, _): &([u8; 4], [u8; 4], _)| *of == by && topic[3] & keys::OF_OBJECT != 0;
+    let objects = (0..row.newest.len()).filter(|n| is_object(&row.newest[*n]));
+    if objects.clone().count() > OBJECTS_MAX {
+        let oldest = objects.min_by_key(|n| row.newest[*n].2.at);
         oldest.map(|n| row.newest.swap_remove(n));
     }
     view.write(key, &row)?;
@@ -139,20 +141,29 @@ mod tests {
     use billhook_event::Time;
 
     #[test]
-    fn what_happened_longest_ago_is_forgotten_first() {
+    fn of_many_objects_what_happened_longest_ago_is_forgotten_first_and_nothing_else() {
         let db = sled::Config::new().temporary(true).open().unwrap();
-        let app = EndpointId::derive("app");
-        let about = |n: usize| {
-            let topic = keys::topic(&[1; 16], "invoice.paid", Some(&n.to_string()));
-            AboutRow { topic, occurred_at: Time::from_secs(n as u64), place: None }
+        let [app, crm] = ["app", "crm"].map(EndpointId::derive);
+        let about = |kind, object: Option<usize>| {
+            let topic = keys::topic(&[1; 16], kind, object.map(|n| n.to_string()).as_deref());
+            AboutRow { topic, occurred_at: Time::from_secs(object.unwrap_or_default() as u64), place: None }
         };
+        let event = |n: usize| EventId([n as u8; 16]);
         let mut view = View::of(&db);
-        for n in (1..=TOPICS_MAX + 1).rev() {
-            taken(&mut view, app, &about(n), EventId([n as u8; 16])).unwrap();
+        taken(&mut view, app, &about("subscription.canceled", None), event(0)).unwrap();
+        taken(&mut view, crm, &about("invoice.paid", Some(1)), event(1)).unwrap();
+        for n in (1..=OBJECTS_MAX + 1).rev() {
+            taken(&mut view, app, &about("invoice.paid", Some(n)), event(n)).unwrap();
         }
-        let known = |n| read(&view, app, &about(n)).unwrap().map(|row| row.event);
-        assert_eq!((known(1), known(2)), (None, Some(EventId([2; 16]))));
-        assert_eq!(known(TOPICS_MAX + 1), Some(EventId([TOPICS_MAX as u8 + 1; 16])));
+        let known = |by, kind, n| read(&view, by, &about(kind, n)).unwrap().map(|row| row.event);
+        assert_eq!(known(app, "invoice.paid", Some(1)), None);
+        assert_eq!(known(app, "invoice.paid", Some(2)), Some(event(2)));
+        assert_eq!(known(crm, "invoice.paid", Some(1)), Some(event(1)), "each endpoint has its own");
+        assert_eq!(
+            known(app, "subscription.canceled", None),
+            Some(event(0)),
+            "it is the oldest, and of no object"
+        );
     }
 
     #[test]

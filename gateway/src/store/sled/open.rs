@@ -9,6 +9,7 @@ use super::view::{View, Writes};
 use super::{CACHE_BYTES, Options};
 use crate::store::StoreError;
 use crate::store::crash::{Point, crash_point};
+use std::cmp::Ordering;
 use std::fs::{File, Permissions};
 use std::io::{Error as IoError, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The schema that we write.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 /// How often a lock that is held is asked for again, and the wait between: a process that is ending gets a second.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
@@ -195,7 +196,11 @@ fn check_schema(db: &sled::Db, fresh: bool) -> Result<(), StoreError> {
         Some(row) => {
             let found = row.as_ref().try_into().map(u32::from_be_bytes);
             let found = found.map_err(|_| StoreError::Damaged("its schema version cannot be read".into()))?;
-            if found > SCHEMA { Err(StoreError::Newer { found, known: SCHEMA }) } else { Ok(()) }
+            match found.cmp(&SCHEMA) {
+                Ordering::Less => Err(StoreError::Older { found, known: SCHEMA }),
+                Ordering::Equal => Ok(()),
+                Ordering::Greater => Err(StoreError::Newer { found, known: SCHEMA }),
+            }
         }
     }
 }
@@ -228,13 +233,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_of_a_newer_schema_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = Options::at(dir.path());
-        let opened = open(&options).unwrap();
-        opened.disk.db.insert(keys::SCHEMA, &(SCHEMA + 1).to_be_bytes()).unwrap();
-        drop(opened);
-        assert!(matches!(open(&options).err(), Some(StoreError::Newer { found: 2, known: 1 })));
+    fn a_store_of_another_schema_is_refused() {
+        for found in [SCHEMA - 1, SCHEMA + 1] {
+            let dir = tempfile::tempdir().unwrap();
+            let options = Options::at(dir.path());
+            let opened = open(&options).unwrap();
+            opened.disk.db.insert(keys::SCHEMA, &found.to_be_bytes()).unwrap();
+            drop(opened);
+            let error = open(&options).err().unwrap();
+            assert_eq!(matches!(error, StoreError::Older { found: 1, known: 2 }), found < SCHEMA, "{error}");
+            assert_eq!(matches!(error, StoreError::Newer { found: 3, known: 2 }), found > SCHEMA, "{error}");
+        }
     }
 
     #[test]

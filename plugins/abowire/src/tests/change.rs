@@ -73,6 +73,33 @@ fn an_update_that_ends_a_subscription_is_a_cancellation() {
 }
 
 #[test]
+fn an_update_that_revives_an_ended_subscription_activates_it() {
+    let cases = [
+        ("canceled", "ACTIVE", "activated"),
+        ("EXPIRED", "active", "activated"),
+        ("cancelled", "trial", "activated"),
+        ("expired", "past_due", "activated"),
+        ("canceled", "unpaid", "activated"),
+        ("canceled", "paused", "activated"),
+        ("canceled", "pending", "updated"),
+        ("canceled", "scheduled", "updated"),
+        ("canceled", "vaporised", "updated"),
+        ("canceled", "expired", "updated"),
+        ("paused", "active", "updated"),
+        ("vaporised", "active", "updated"),
+    ];
+    for (before, now, expected) in cases {
+        // What was taken back or changed with it is not told instead.
+        let before = json!({ "status": before, "cancelAtPeriodEnd": expected == "activated", "planId": "a" });
+        let plan = if expected == "activated" { "b" } else { "a" };
+        let payload = json!({ "id": "s", "status": now, "cancelAtPeriodEnd": false, "planId": plan });
+        let draft = one(&v2("subscription.updated", &payload, Some(before.clone())));
+        assert_eq!(draft.kind, format!("subscription.{expected}"), "{before} {payload}");
+        assert!(draft.cancellation.is_none(), "{before} {payload}");
+    }
+}
+
+#[test]
 fn a_cancellation_says_how_far_it_is_and_when_it_takes_effect() {
     let cancellation = |phase: &str, kind: &str, day: &str, at_period_end: bool| {
         let mut block = json!({

@@ -118,7 +118,7 @@ pub fn print(text: &str) -> io::Result<()> {
     printed(text).map(drop)
 }
 
-/// As [`print`]; whether somebody still reads.
+/// As [`print()`]; whether somebody still reads.
 pub fn printed(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

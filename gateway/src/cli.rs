@@ -30,6 +30,7 @@ use crate::config::mistake::Mistakes;
 use crate::config::{ADMIN_TOKEN_FILE, Config};
 use crate::demo;
 use crate::model::secret::Secret;
+use crate::outbound::address::literal;
 use crate::plugins::Compiler;
 use crate::plugins::compile::compile_file;
 use crate::telemetry;
@@ -234,12 +235,8 @@ impl Remote {
 /// Whether a URL leads to neither this machine nor the configured listener. What is no URL leads nowhere.
 fn is_elsewhere(url: &str, listen: SocketAddr) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
-    let ip: IpAddr = match url.host() {
-        None => return false,
-        Some(Host::Domain(name)) => return name != "localhost",
-        Some(Host::Ipv4(ip)) => ip.into(),
-        Some(Host::Ipv6(ip)) => ip.into(),
-    };
+    let Some(host) = url.host() else { return false };
+    let Some(ip) = literal(&host) else { return host != Host::Domain("localhost") };
     let is_listener = url.port_or_known_default().is_some_and(|port| SocketAddr::new(ip, port) == listen);
     !ip.is_loopback() && !is_listener
 }

@@ -7,11 +7,10 @@ use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
 use crate::model::route;
-use crate::outbound::address::Forbidden;
+use crate::outbound::address::{Forbidden, literal};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
-use url::{Host, Url};
+use url::Url;
 
 /// What lets an endpoint be where nothing is sent.
 pub(super) const ALLOW: &str = "name its network in `network.allow` to deliver there";
@@ -106,11 +105,7 @@ fn url(item: &Item<'_>, names: &Names<'_>) -> Option<Url> {
         return None;
     }
     // A name is looked at when it is resolved.
-    let ip = match url.host() {
-        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
-        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
-        Some(Host::Domain(_)) | None => None,
-    };
+    let ip = url.host().and_then(|host| literal(&host));
     let port = url.port_or_known_default().unwrap_or_default();
     match ip.map_or(Ok(()), |ip| names.policy.check(ip, port)) {
         Ok(()) => Some(url),

@@ -1,7 +1,7 @@
 //! Opens connections: the policy before every one, TCP, and TLS where the URL asks for it.
 
 use crate::model::attempt::Failure;
-use crate::outbound::address::Policy;
+use crate::outbound::address::{Policy, literal};
 use crate::outbound::connection::Connection;
 use crate::outbound::resolve::{Resolver, Unresolved};
 use crate::outbound::{CONNECT_TIMEOUT, LOOKUP_TIMEOUT, SetupError, innermost};
@@ -47,14 +47,6 @@ impl Origin {
         };
         Ok(Origin { tls, host, port: url.port_or_known_default().unwrap_or_default() })
     }
-
-    fn literal(&self) -> Option<IpAddr> {
-        match self.host {
-            Host::Ipv4(ip) => Some(IpAddr::V4(ip)),
-            Host::Ipv6(ip) => Some(IpAddr::V6(ip)),
-            Host::Domain(_) => None,
-        }
-    }
 }
 
 /// How connections are opened.
@@ -93,7 +85,7 @@ impl Connect {
 
     /// Whether the policy lets `origin` pass as it stands. A name is checked when it is resolved.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), Failure> {
-        let checked = origin.literal().map_or(Ok(()), |ip| self.policy.check(ip, origin.port));
+        let checked = literal(&origin.host).map_or(Ok(()), |ip| self.policy.check(ip, origin.port));
         checked.map_err(|forbidden| Failure::Forbidden(forbidden.to_string()))
     }
 
@@ -106,7 +98,7 @@ impl Connect {
 
     async fn open(&self, origin: &Origin, deadline: Instant) -> Result<Connection, Failure> {
         self.check(origin)?;
-        let (addresses, name) = match (origin.literal(), &origin.host) {
+        let (addresses, name) = match (literal(&origin.host), &origin.host) {
             (Some(ip), _) => (vec![SocketAddr::new(ip, origin.port)], ServerName::from(ip)),
             (None, host) => {
                 let name = host.to_string();

@@ -29,8 +29,8 @@ pub fn problem(pattern: &str) -> Option<String> {
     })
 }
 
-/// Whether a source can have a provider of this name.
-fn is_provider(name: &str) -> bool {
+/// Whether a source can have a provider of this name: of `a-z`, `0-9`, `-` and `_`.
+pub fn is_provider(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     !name.is_empty() && name.bytes().all(fits)
 }

@@ -116,8 +116,7 @@ impl Rule {
             }
         }
         for (at, provider) in self.providers.iter().enumerate() {
-            let is_in_names = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
-            if provider.is_empty() || !provider.chars().all(is_in_names) {
+            if !pattern::is_provider(provider) {
                 let wrong = format!("`{provider}` is no provider's name: those are of a-z, 0-9, `-` and `_`");
                 return Err((format!("providers[{at}]"), wrong));
             }

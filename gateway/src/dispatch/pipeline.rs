@@ -3,9 +3,7 @@
 //! what it gives.
 
 use crate::dispatch::{Line, Step};
-use crate::model::dispatch::{
-    CANCEL_UNSCHEDULED, Dispatch, Entity, EntityRead, NewEvent, Note, Remembered, Run, Said,
-};
+use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Remembered, Run, Said};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::{EventId, WebhookId};
 use crate::model::route;
@@ -13,6 +11,7 @@ use crate::plugins::kv::Staging;
 use crate::plugins::manifest::Kind;
 use crate::plugins::{Call, CallError, DRAFTS_MAX, EventInput, Failed, Kv, Plugin, Verdict, WebhookInput};
 use crate::store::{Shared, StoreError, WebhookLease};
+use billhook_event::decision::CANCEL_UNSCHEDULED;
 use billhook_event::event::Stamp;
 use billhook_event::{Draft, Event, Patch, PluginRef, Raw, Time};
 use bytes::Bytes;
@@ -140,13 +139,14 @@ fn recovered(event: &Event, last: &Remembered) -> Option<String> {
 /// Whether an update takes a planned end back, for which not every provider has an event: the subscription lives, it
 /// says that no end is planned, and the last that was told of it is that one is.
 fn is_withdrawal(event: &Event, entity: &Entity) -> bool {
-    let decided = entity.decided().filter(|_| event.kind == "subscription.updated");
-    let Some(decided) = decided else { return false };
-    let goes_on = event.subscription.as_ref().is_some_and(|subscription| {
-        let is_live = subscription.status.as_deref().is_some_and(|status| LIVE.contains(&status));
-        is_live && subscription.cancel_at_period_end == Some(false) && subscription.cancel_at.is_none()
-    });
-    goes_on && event.happened_at() > decided
+    let Some(subscription) = event.subscription.as_ref().filter(|_| event.kind == "subscription.updated")
+    else {
+        return false;
+    };
+    let is_live = subscription.status.as_deref().is_some_and(|status| LIVE.contains(&status));
+    let goes_on =
+        is_live && subscription.cancel_at_period_end == Some(false) && subscription.cancel_at.is_none();
+    goes_on && entity.decided(subscription.trial_end).is_some_and(|decided| event.happened_at() > decided)
 }
 
 /// What the steps of one event share.

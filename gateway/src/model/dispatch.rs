@@ -3,6 +3,7 @@
 use crate::model::difference::Differences;
 use crate::model::id::{EndpointId, EventId};
 use crate::model::kv::KvRun;
+use billhook_event::decision::{self, CANCEL_SCHEDULED};
 use billhook_event::{PluginRef, Time};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -145,14 +146,10 @@ pub struct Entity {
     pub last: Remembered,
 }
 
-/// An end is planned. Some providers tell it again with every update until then.
-const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
-/// The end is not planned any more.
-pub const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
 impl Entity {
     /// Takes note of an event of the type `kind` that happened at `at`.
     pub fn note(&mut self, kind: &str, at: Time, event: EventId) {
-        if kind == CANCEL_SCHEDULED && self.decided().is_some() {
+        if kind == CANCEL_SCHEDULED && self.decided(None).is_some() {
             return;
         }
         let last = self.last.entry(kind.to_owned()).or_insert((at, event));
@@ -161,16 +158,10 @@ impl Entity {
         }
     }
 
-    /// When a planned end was decided that was told and still stands: neither has it come, nor was it taken back, nor was
-    /// the subscription signed anew. What begins at the end of a trial, or as it was planned before, is not signed anew.
-    pub fn decided(&self) -> Option<Time> {
-        let last = |kind| self.last.get(kind).map(|(at, _)| *at);
-        let decided = last(CANCEL_SCHEDULED)?;
-        let is_told_by = |kind| last(kind).is_some_and(|at| at >= decided);
-        let is_over = [CANCEL_UNSCHEDULED, "subscription.canceled"].into_iter().any(is_told_by);
-        let is_planned = last("subscription.scheduled").is_some() || is_told_by("subscription.trial_ended");
-        let is_signed = last("subscription.activated").is_some_and(|at| at > decided) && !is_planned;
-        (!is_over && !is_signed).then_some(decided)
+    /// When the planned end was decided that still stands, as [`decision::standing`] says. `trial_end` is what an event
+    /// says of its subscription.
+    pub fn decided(&self, trial_end: Option<Time>) -> Option<Time> {
+        decision::standing(|kind| self.last.get(kind).map(|(at, _)| *at), || trial_end)
     }
 }
 
@@ -194,25 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_stands_until_the_end_or_until_the_subscription_goes_on() {
-        for (told, stands) in [
-            (&[("cancel_scheduled", 5)][..], true),
-            (&[("cancel_scheduled", 5), ("cancel_unscheduled", 5)], false),
-            (&[("cancel_scheduled", 5), ("canceled", 9)], false),
-            (&[("canceled", 4), ("cancel_scheduled", 5), ("renewed", 9)], true),
-            (&[("cancel_scheduled", 5), ("activated", 5)], true),
-            (&[("cancel_scheduled", 5), ("activated", 6)], false),
-            (&[("cancel_scheduled", 5), ("trial_ended", 6), ("activated", 6)], true),
-            (&[("trial_ended", 4), ("cancel_scheduled", 5), ("activated", 6)], false),
-            (&[("scheduled", 4), ("cancel_scheduled", 5), ("activated", 6)], true),
-            (&[("cancel_scheduled", 5), ("resumed", 6)], true),
-            (&[("activated", 6)], false),
-        ] {
-            let mut entity = Entity::default();
-            for (kind, at) in told {
-                entity.note(&format!("subscription.{kind}"), Time::from_secs(*at), EventId([0; 16]));
-            }
-            assert_eq!(entity.decided().is_some(), stands, "{told:?}");
-        }
+    fn a_decision_that_is_told_again_is_the_first_one() {
+        let mut entity = Entity::default();
+        let told =
+            |entity: &mut Entity, kind: &str, at| entity.note(kind, Time::from_secs(at), EventId([0; 16]));
+        told(&mut entity, CANCEL_SCHEDULED, 5);
+        told(&mut entity, CANCEL_SCHEDULED, 7);
+        assert_eq!(entity.decided(None), Some(Time::from_secs(5)));
+        told(&mut entity, "subscription.canceled", 8);
+        told(&mut entity, CANCEL_SCHEDULED, 9);
+        assert_eq!(entity.decided(None), Some(Time::from_secs(9)), "another one");
     }
 }

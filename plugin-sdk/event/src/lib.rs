@@ -13,11 +13,13 @@
 //! - [`party`]: who: customer, actor
 //! - [`subscription`]: subscription, plan, cancellation and the reason taxonomy
 //! - [`billing`]: invoice, payment, refund, dispute, credit note, payment method and the smaller objects
+//! - [`decision`]: whether a planned end still stands
 //! - [`retention`]: what a strategy plugin decides
 //! - [`money`], [`time`]: exact amounts and instants
 //! - [`kind`], [`pattern`]: the list of canonical types, and patterns that pick from it
 
 pub mod billing;
+pub mod decision;
 pub mod event;
 pub mod kind;
 pub mod money;

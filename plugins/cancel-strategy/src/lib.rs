@@ -18,23 +18,18 @@ pub use strategy::Strategy;
 
 use about::About;
 use billhook_plugin::model::Retention;
-use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
+use billhook_plugin::model::decision::{
+    self, ACTIVATED, CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, CANCELED, SCHEDULED,
+};
+use billhook_plugin::{Event, Failure, Map, Patch, Plugin};
 use config::Settings;
 use std::collections::BTreeMap;
 
-const CANCEL_SCHEDULED: &str = "subscription.cancel_scheduled";
-const CANCEL_UNSCHEDULED: &str = "subscription.cancel_unscheduled";
-const CANCELED: &str = "subscription.canceled";
 const PAYMENT_FAILED: &str = "payment.failed";
-const ACTIVATED: &str = "subscription.activated";
-/// Its beginning is planned.
-const PLANNED: &str = "subscription.scheduled";
-const TRIAL_ENDED: &str = "subscription.trial_ended";
-
 /// What is told of a subscription that lives, or is to live.
 const LIVES: [&str; 7] = [
     "subscription.created",
-    PLANNED,
+    SCHEDULED,
     "subscription.trial_started",
     ACTIVATED,
     "subscription.renewed",
@@ -70,20 +65,9 @@ impl Map for CancelStrategy {
     }
 }
 
-/// Whether a decision was told that still stands, so that this event tells it again or carries it out. One is over once it
-/// is withdrawn or carried out, or the subscription is signed anew. Neither a renewal nor the end of a pause ends one: an
-/// end may be planned for many periods ahead.
+/// Whether a decision was told that still stands, so that this event tells it again or carries it out.
 fn was_decided(event: &Event<'_>) -> bool {
-    let Some(decided) = event.last_seen(CANCEL_SCHEDULED) else { return false };
-    let is_over = [CANCEL_UNSCHEDULED, CANCELED].iter().any(|kind| is_seen(event, kind, |at| at >= decided));
-    // What becomes active at the end of the trial in which it was decided, or as it was planned, is not signed anew.
-    let is_planned = || {
-        is_seen(event, TRIAL_ENDED, |at| at >= decided)
-            || event.last_seen(PLANNED).is_some()
-            || event.time("/subscription/trial_end").is_some_and(|at| at > decided)
-    };
-    let is_signed = || is_seen(event, ACTIVATED, |at| at > decided) && !is_planned();
-    !is_over && !is_signed()
+    decision::standing(|kind| event.last_seen(kind), || event.time("/subscription/trial_end")).is_some()
 }
 
 /// Whether this event belongs to an end of its subscription that was told: it happened no later. Where the provider gives
@@ -95,12 +79,8 @@ fn has_ended(event: &Event<'_>) -> bool {
     match event.occurred_at() {
         Some(at) if is_named => at <= ended,
         Some(at) => at == ended && event.last_seen(CANCEL_SCHEDULED).is_some(),
-        None => is_named && !LIVES.iter().any(|kind| is_seen(event, kind, |at| at > ended)),
+        None => is_named && !LIVES.iter().any(|kind| event.last_seen(kind).is_some_and(|at| at > ended)),
     }
-}
-
-fn is_seen(event: &Event<'_>, kind: &str, when: impl Fn(Time) -> bool) -> bool {
-    event.last_seen(kind).is_some_and(when)
 }
 
 /// Whether the provider says what has changed of a decision, such as its reason: one that does not tells it with every
@@ -158,9 +138,12 @@ billhook_plugin::plugin! {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACTIVATED, CANCEL_SCHEDULED as SCHEDULED, CANCEL_UNSCHEDULED as UNSCHEDULED, CANCELED};
-    use super::{CancelStrategy, Config, PLANNED, TRIAL_ENDED};
+    use super::{CancelStrategy, Config};
     use billhook_plugin::model::Retention;
+    use billhook_plugin::model::decision::{
+        ACTIVATED, CANCEL_SCHEDULED as SCHEDULED, CANCEL_UNSCHEDULED as UNSCHEDULED, CANCELED,
+        SCHEDULED as PLANNED, TRIAL_ENDED,
+    };
     use billhook_plugin::{Event, Failure, Map, Patch, Plugin, Time};
     use serde_json::{Value, json};
 

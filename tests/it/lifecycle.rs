@@ -309,6 +309,31 @@ async fn a_version_that_fails_its_smoke_test_does_not_serve_after_a_restart_eith
 }
 
 #[tokio::test]
+async fn a_host_that_is_out_keeps_no_gateway_from_starting() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let out = |component| with(component, "'''{\"do\":\"work\"}'''", "'''{\"do\":\"wait\"}'''");
+    std::fs::write(&path, out(first())).unwrap();
+    let config = config(&path, &receiver);
+    let gateway = Gateway::start(&config).await;
+    post(&gateway.url("/in/in"), &[], r#"{"do":"work"}"#).await;
+    gateway.settle().await;
+    assert_eq!(receiver.received().len(), 2);
+    // A version that comes while another serves has to be tried.
+    let (_, code, why) = refusal(swap(&gateway, out(second())).await);
+    assert_eq!(code, "plugin_does_not_work");
+    assert!(why.ends_with("`[[smoke]]` in its manifest: unavailable: a host is out"), "{why}");
+    assert_eq!(serves(&gateway).await, "1.0.0");
+
+    // Nor under another configuration, as it was swapped in.
+    swap(&gateway, second()).await.unwrap();
+    let (data, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(data, &config.replace("\"low\"", "\"high\""), clock).await;
+    assert_eq!(serves(&gateway).await, "2.0.0");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_configuration_that_a_plugin_refuses_is_told_by_check_and_keeps_a_gateway_from_starting() {
     let low = "name = \"cancel-strategy\"\nconfig = { low_mrr = 500, high_mrr = 5 }\n";
     let word = "name = \"cancel-strategy\"\nconfig = { currency = \"dollars\" }\n";

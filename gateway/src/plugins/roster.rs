@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::model::secret::Secret;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
+use crate::plugins::smoke::SmokeError;
 use crate::plugins::{
     Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, grants, shipped, smoke,
 };
@@ -213,7 +214,8 @@ impl Roster {
 
     /// Loads a plugin at the start: the configured version, or what an operator put in its place since. One that did not
     /// serve last must pass its smoke test, as in a swap, and so must one whose configuration is new: what a schema
-    /// cannot say the plugin refuses only when it is called. Blocks while it compiles and is tried.
+    /// cannot say the plugin refuses only when it is called. One that could not be tried, since a host that it asks does not
+    /// answer, serves. Blocks while it compiles and is tried.
     ///
     /// # Errors
     /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
@@ -294,7 +296,29 @@ impl Roster {
         if settings == record.settings && (served_last || origin == Origin::Shipped) {
             return Ok(plugin);
         }
-        smoke::blocking(self.smoke(plugin))
+        // In the watched directory a version waits for another start: what served before goes on.
+        if origin == Origin::Watched {
+            smoke::blocking(self.smoke(plugin))
+        } else {
+            self.tried_at_start(plugin)
+        }
+    }
+
+    /// A plugin that passed its smoke test, or could not now: whether a host that it asks is up does not decide whether
+    /// the gateway is.
+    fn tried_at_start(&self, plugin: Plugin) -> Result<Plugin, RosterError> {
+        match smoke::blocking(smoke::smoke(&plugin, self.clock.now())) {
+            Err(SmokeError::Unavailable(why)) => {
+                tracing::warn!(
+                    plugin = plugin.name(),
+                    why,
+                    "it could not be tried before it serves; webhooks wait while it fails them so"
+                );
+                Ok(plugin)
+            }
+            Err(error) => Err(does_not_work(&plugin, &error)),
+            Ok(()) => Ok(plugin),
+        }
     }
 
     /// Configuration and grants of what an operator loaded under this name while an earlier gateway ran. They hold for a
@@ -332,8 +356,7 @@ impl Roster {
         if settings(&spec.config) == record.settings {
             return Some(plugin);
         }
-        let tried = smoke::blocking(self.smoke(plugin));
-        tried
+        self.tried_at_start(plugin)
             .inspect_err(|error| {
                 tracing::error!(%error, "the version that was swapped in does not take the new configuration")
             })
@@ -656,11 +679,8 @@ impl Roster {
     }
 
     async fn smoke(&self, plugin: Plugin) -> Result<Plugin, RosterError> {
-        let refuse = |why| {
-            let (name, version) = (plugin.name().to_owned(), plugin.reference().version.clone());
-            RosterError::Smoke { name, version, why }
-        };
-        smoke::smoke(&plugin, self.clock.now()).await.map_err(refuse)?;
+        let tried = smoke::smoke(&plugin, self.clock.now()).await;
+        tried.map_err(|error| does_not_work(&plugin, &error))?;
         Ok(plugin)
     }
 
@@ -747,6 +767,11 @@ fn lost(user: &User, old: &Plugin, new: &Plugin) -> Option<String> {
     let names = |plugin: &Plugin, name: &str| plugin.manifest().provider(name).is_some();
     let provider = user.provider.as_deref()?;
     (names(old, provider) && !names(new, provider)).then(|| format!("knows no provider `{provider}`"))
+}
+
+fn does_not_work(plugin: &Plugin, error: &SmokeError) -> RosterError {
+    let (name, version) = (plugin.name().to_owned(), plugin.reference().version.clone());
+    RosterError::Smoke { name, version, why: error.to_string() }
 }
 
 /// What tells a configuration from another; `None`: there is none.

@@ -98,7 +98,7 @@ impl Stage {
     /// `None`: it asks for nothing.
     pub(super) async fn smoke(&self, fixture: &Fixture) -> Option<(usize, anyhow::Result<()>)> {
         let entries = self.manifest.smoke.len();
-        let tried = async { smoke(&self.load(fixture)?, fixture.now).await.map_err(anyhow::Error::msg) };
+        let tried = async { Ok(smoke(&self.load(fixture)?, fixture.now).await?) };
         if entries == 0 { None } else { Some((entries, tried.await)) }
     }
 

@@ -45,14 +45,28 @@ fn changes(object: &Fields<'_>, previous: &Fields<'_>, status: &str) -> Vec<&'st
     if is_other_plan(object, previous) {
         kinds.push("subscription.plan_changed");
     }
-    match (was_ending(object, previous), is_ending(object)) {
-        (false, true) => kinds.push("subscription.cancel_scheduled"),
-        (true, false) => kinds.push("subscription.cancel_unscheduled"),
-        // Who cancels in the customer portal is asked why afterwards: the decision is told again, with its reason.
-        (true, true) if is_reason_new(object, previous) => kinds.push("subscription.cancel_scheduled"),
-        _ => {}
-    }
+    kinds.extend(decision(object, previous));
     kinds
+}
+
+/// What became of the decision to end it.
+fn decision(object: &Fields<'_>, previous: &Fields<'_>) -> Option<&'static str> {
+    if has_ended(object) {
+        return None;
+    }
+    match (was_ending(object, previous), is_ending(object)) {
+        (false, true) => Some("subscription.cancel_scheduled"),
+        (true, false) => Some("subscription.cancel_unscheduled"),
+        // Who cancels in the customer portal is asked why afterwards: the decision is told again, with its reason.
+        (true, true) if is_reason_new(object, previous) => Some("subscription.cancel_scheduled"),
+        _ => None,
+    }
+}
+
+/// Whether the end has come. Nothing changes afterwards but the reason.
+pub(crate) fn has_ended(object: &Fields<'_>) -> bool {
+    object.get("ended_at").is_some()
+        || matches!(object.text("status").as_deref(), Some("canceled" | "incomplete_expired"))
 }
 
 /// Whether the end is decided.

@@ -88,6 +88,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
                 Some(Box::new(subscription::subscription(object, envelope.created, &mut notes)));
             let phase = match kind {
                 "subscription.canceled" => Some(Phase::Effective),
+                "subscription.updated" if change::has_ended(object) => Some(Phase::Effective),
                 "subscription.cancel_scheduled" => Some(Phase::Requested),
                 _ => None,
             };

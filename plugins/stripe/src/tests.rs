@@ -3,6 +3,7 @@
 use crate::catalogue::CATALOGUE;
 use crate::{MANIFEST, Stripe};
 use billhook_plugin::check;
+use billhook_plugin::model::Phase;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
 use serde_json::{Value, json};
@@ -435,6 +436,33 @@ fn a_decision_says_when_access_ends() {
     assert_eq!(cancellation.effective_at, draft.effective_at);
     assert_eq!((cancellation.at_period_end, cancellation.requested_at.unwrap().secs()), (Some(true), NOW));
     assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:sub_1:2026-06-27"));
+}
+
+#[test]
+fn a_reason_that_comes_after_the_end_is_an_update_with_the_reason_in_it() {
+    let of_portal = json!({ "cancel_at_period_end": true, "cancel_at": NOW });
+    let cases = [
+        (json!({ "status": "canceled" }), json!({})),
+        (json!({ "status": "canceled", "ended_at": NOW }), of_portal.clone()),
+        (json!({ "ended_at": NOW }), of_portal.clone()),
+        (json!({ "status": "incomplete_expired" }), of_portal),
+    ];
+    for (state, plan) in cases {
+        let details =
+            json!({ "cancellation_details": { "feedback": "too_expensive", "comment": "Too dear" } });
+        let object = with(with(subscription(), with(state.clone(), plan.clone())), details);
+        for taken_back in [json!({}), json!({ "cancel_at": NOW - 5 })] {
+            let previous = json!({ "cancellation_details": { "feedback": null, "comment": null } });
+            let body = updated(&object, &with(previous, taken_back));
+            assert_eq!(kinds(&body), ["subscription.updated"], "{state} {plan}");
+            let draft = read(&body);
+            let cancellation = draft.cancellation.unwrap();
+            assert_eq!(cancellation.phase, Phase::Effective, "{state} {plan}");
+            assert_eq!(cancellation.reason_code.as_deref(), Some("too_expensive"), "{state} {plan}");
+            assert_eq!((draft.effective_at, draft.semantic_key), (None, None), "{state} {plan}");
+        }
+    }
+    assert_eq!(read(&updated(&subscription(), &json!({ "metadata": {} }))).cancellation, None);
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
         current_period_start,
         current_period_end,
         cancel_at: object.time("cancel_at"),
-        cancel_at_period_end: object.flag("cancel_at_period_end"),
+        cancel_at_period_end: is_at_period_end(object, &items),
         canceled_at: object.time("canceled_at"),
         ended_at: object.time("ended_at"),
         resumes_at: object.fields("pause_collection").and_then(|pause| pause.time("resumes_at")),
@@ -140,6 +140,15 @@ fn packages(units: u64, package: &Fields<'_>) -> Option<u64> {
     Some(if is_down { units / size } else { units.div_ceil(size) })
 }
 
+/// Whether access ends with a period. In flexible billing mode the customer portal tells that as a date alone, that at
+/// which the last of the items' periods ends.
+fn is_at_period_end(object: &Fields<'_>, items: &[Fields<'_>]) -> Option<bool> {
+    let flag = object.flag("cancel_at_period_end");
+    let Some(at) = object.time("cancel_at") else { return flag };
+    let ends_then = |of: &Fields<'_>| of.time("current_period_end") == Some(at);
+    if ends_then(object) || items.iter().any(ends_then) { Some(true) } else { flag }
+}
+
 /// When access ends or ended.
 pub(crate) fn effective_at(object: &Fields<'_>, phase: Phase) -> Option<Time> {
     let at_period_end =
@@ -197,7 +206,7 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes)
         phase,
         requested_at: object.time("canceled_at"),
         effective_at: effective_at(object, phase),
-        at_period_end: object.flag("cancel_at_period_end"),
+        at_period_end: is_at_period_end(object, &items(object)),
         reason_code: Some(code.to_owned()),
         reason_group: reason_group(code).map(str::to_owned),
         provider_reason,

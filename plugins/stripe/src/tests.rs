@@ -466,6 +466,30 @@ fn a_reason_that_comes_after_the_end_is_an_update_with_the_reason_in_it() {
 }
 
 #[test]
+fn an_end_that_is_told_as_a_date_may_be_that_of_a_period() {
+    let end = NOW + MONTH;
+    let yearly = with(item("price_2", 6000, NOW), json!({ "id": "si_2", "current_period_end": end + MONTH }));
+    let items = json!({ "items": { "data": [item("price_1", 6000, NOW), yearly] } });
+    let old = json!({ "items": null, "current_period_end": end });
+    let cases = [
+        (items.clone(), json!({ "cancel_at_period_end": false, "cancel_at": end + MONTH }), Some(true)),
+        (items.clone(), json!({ "cancel_at_period_end": false, "cancel_at": end }), Some(true)),
+        (items.clone(), json!({ "cancel_at_period_end": false, "cancel_at": end + 5 }), Some(false)),
+        (items.clone(), json!({ "cancel_at_period_end": true, "cancel_at": null }), Some(true)),
+        (items.clone(), json!({ "cancel_at_period_end": false, "cancel_at": null }), Some(false)),
+        (items, json!({ "cancel_at_period_end": null, "cancel_at": null }), None),
+        (old.clone(), json!({ "cancel_at_period_end": false, "cancel_at": end }), Some(true)),
+        (old, json!({ "cancel_at_period_end": false, "cancel_at": end - 5 }), Some(false)),
+    ];
+    for (periods, plan, expected) in cases {
+        let object = with(with(subscription(), periods), plan.clone());
+        let draft = read(&event("customer.subscription.deleted", &object));
+        assert_eq!(draft.subscription.unwrap().cancel_at_period_end, expected, "{plan}");
+        assert_eq!(draft.cancellation.unwrap().at_period_end, expected, "{plan}");
+    }
+}
+
+#[test]
 fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
     let draft = read(&event("invoice.payment_failed", &invoice()));
     let payment = draft.payment.unwrap();

@@ -3,7 +3,9 @@
 use crate::catalogue::kind_of;
 use crate::envelope::{Envelope, id_of};
 use crate::{billing, change, subscription};
-use billhook_plugin::model::{Customer, Invoice, Phase};
+use billhook_plugin::model::{
+    CreditNote, Customer, Dispute, Invoice, Object, Payment, PaymentMethod, Phase, Refund, Subscription,
+};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
 /// The longest `previous` that is kept, in bytes.
@@ -23,8 +25,9 @@ const PREFIXES: &[(&str, &[&str])] = &[
 
 /// The drafts of an event: one, or one for each thing that an update of a subscription changed.
 pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
-    let kind = kind_of(&envelope.name);
+    let kind = kind_of(envelope.full_name());
     let kinds = match envelope.about() {
+        _ if envelope.thin => vec![thin_kind(envelope.full_name(), kind)],
         "customer.subscription" => change::kinds(envelope, kind),
         "refund" | "charge.refund" => vec![refund_kind(kind, &envelope.object)],
         "charge" => vec![charge_kind(kind, &envelope.object)],
@@ -41,6 +44,17 @@ pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
         _ => vec![kind],
     };
     kinds.into_iter().map(|kind| draft(envelope, kind)).collect()
+}
+
+/// The type of an event that has ids only: one that the object would tell apart is unmapped, unless a type fits either.
+fn thin_kind(name: &str, of_name: &'static str) -> &'static str {
+    match name {
+        "invoice.payment_succeeded" => "invoice.paid",
+        "charge.succeeded" | "charge.refunded" | "charge.refund.updated" | "refund.updated" => {
+            "provider.unmapped"
+        }
+        _ => of_name,
+    }
 }
 
 /// The type of an event about a charge. One that is not captured is money put aside, which may be set free again.
@@ -83,6 +97,13 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
         ..Draft::default()
     };
     match about {
+        _ if envelope.thin => {
+            draft.cancellation = (kind == "subscription.canceled")
+                .then(|| subscription::cancellation(object, Phase::Effective, &mut notes));
+            if let Some(id) = &envelope.related {
+                name_object(&mut draft, about, Some(id.clone()));
+            }
+        }
         "customer.subscription" => {
             draft.subscription =
                 Some(Box::new(subscription::subscription(object, envelope.created, &mut notes)));
@@ -164,6 +185,30 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
     draft
 }
 
+/// Names the object of an event that has ids only. What joins a payment to an invoice is neither of them.
+fn name_object(draft: &mut Draft, about: &str, id: Option<String>) {
+    let of_kind = |id| Some(Box::new(Object { id, ..Object::default() }));
+    match about {
+        "customer" => draft.customer = Some(Customer { id, ..Customer::default() }),
+        "customer.subscription" => {
+            draft.subscription = Some(Box::new(Subscription { id, ..Subscription::default() }))
+        }
+        "invoice" => draft.invoice = Some(Box::new(Invoice { id, ..Invoice::default() })),
+        "charge" | "payment_intent" => draft.payment = Some(Box::new(Payment { id, ..Payment::default() })),
+        "refund" | "charge.refund" => draft.refund = Some(Box::new(Refund { id, ..Refund::default() })),
+        "charge.dispute" => draft.dispute = Some(Box::new(Dispute { id, ..Dispute::default() })),
+        "credit_note" => draft.credit_note = Some(Box::new(CreditNote { id, ..CreditNote::default() })),
+        "payment_method" | "customer.source" => {
+            draft.payment_method = Some(Box::new(PaymentMethod { id, ..PaymentMethod::default() }))
+        }
+        "checkout.session" => draft.checkout = of_kind(id),
+        "payout" => draft.payout = of_kind(id),
+        "product" | "price" => draft.product = of_kind(id),
+        "billing.alert" => draft.usage = of_kind(id),
+        _ => {}
+    }
+}
+
 /// Who it is about: the object itself, or whom it names.
 fn customer(envelope: &Envelope<'_>) -> Option<Customer> {
     let (object, about) = (&envelope.object, envelope.about());
@@ -199,7 +244,7 @@ fn invoice_of(object: &Fields<'_>) -> Option<Box<Invoice>> {
 /// charge. `None` for what may happen to an object again and again.
 fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
     let object = &envelope.object;
-    let id = object.text("id");
+    let id = object.text("id").or_else(|| envelope.related.clone());
     let day = |time: Option<Time>| time.map(Time::date).unwrap_or_default();
     let key = |id: Option<String>| Some(format!("{kind}:{}", id?));
     match (envelope.about(), kind) {

@@ -7,6 +7,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) id: Option<String>,
     /// The event's name as sent.
     pub(crate) name: String,
+    /// The id of the object of an event that has ids only.
+    pub(crate) related: Option<String>,
     /// The connected account that it happened to.
     pub(crate) account: Option<String>,
     pub(crate) api_version: Option<String>,
@@ -30,22 +32,29 @@ impl<'a> Envelope<'a> {
         let data = body.fields("data").unwrap_or_default();
         let object = data.fields("object");
         let previous = data.get("previous_attributes");
+        let thin = object.is_none();
         Ok(Envelope {
             id: body.text("id"),
             name,
+            related: thin.then(|| body.text_at("/related_object/id")).flatten(),
             account: body.text("account").or_else(|| body.text("context")),
             api_version: body.text("api_version"),
             livemode: body.flag("livemode"),
             created: body.time("created"),
-            thin: object.is_none(),
+            thin,
             object: object.unwrap_or_default(),
             previous: previous.and_then(|json| Some((json, json.fields()?))),
         })
     }
 
+    /// The name that the event has where its object is in it: thin ones have `v1.` before it.
+    pub(crate) fn full_name(&self) -> &str {
+        self.name.strip_prefix("v1.").unwrap_or(&self.name)
+    }
+
     /// What kind of object the event is about, as its name begins: `customer.subscription`, `invoice`, ...
     pub(crate) fn about(&self) -> &str {
-        self.name.rsplit_once('.').map_or("", |(about, _)| about)
+        self.full_name().rsplit_once('.').map_or("", |(about, _)| about)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::catalogue::CATALOGUE;
 use crate::{MANIFEST, Stripe};
 use billhook_plugin::check;
-use billhook_plugin::model::Phase;
+use billhook_plugin::model::{CancellationKind, Phase};
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
 use serde_json::{Value, json};
@@ -487,6 +487,47 @@ fn an_end_that_is_told_as_a_date_may_be_that_of_a_period() {
         assert_eq!(draft.subscription.unwrap().cancel_at_period_end, expected, "{plan}");
         assert_eq!(draft.cancellation.unwrap().at_period_end, expected, "{plan}");
     }
+}
+
+#[test]
+fn a_thin_event_tells_its_type_and_the_id_of_its_object() {
+    let thin = |name: &str| {
+        json!({
+            "id": "evt_1", "object": "v2.core.event", "type": format!("v1.{name}"), "livemode": true,
+            "created": "2026-11-01T10:00:00.000Z", "context": "acct_1", "reason": null,
+            "related_object": { "id": "x", "type": "card", "url": "/v1/things/x" },
+        })
+    };
+    for (name, kind) in CATALOGUE {
+        // Which of two it is only the object tells.
+        let expected = match *name {
+            "charge.succeeded" | "charge.refunded" | "charge.refund.updated" | "refund.updated" => {
+                "provider.unmapped"
+            }
+            "invoice.payment_succeeded" => "invoice.paid",
+            _ => kind,
+        };
+        let draft = read(&thin(name));
+        assert_eq!((draft.kind.as_str(), draft.thin), (expected, true), "{name}");
+        assert_eq!(draft.provider_event_type, format!("v1.{name}"));
+        assert_eq!(draft.provider_account_id.as_deref(), Some("acct_1"), "{name}");
+        assert_eq!(draft.warnings, [""; 0], "{name}");
+        let json = serde_json::to_value(&draft).unwrap();
+        let blocks: Vec<_> = json.as_object().unwrap().values().filter(|value| value.is_object()).collect();
+        let is_named = !["invoice_payment", "entitlements.active_entitlement_summary"]
+            .contains(&name.rsplit_once('.').unwrap().0);
+        assert_eq!(blocks.contains(&&json!({ "id": "x" })), is_named, "{name}: {json}");
+        let others = blocks.iter().filter(|block| ***block != json!({ "id": "x" })).count();
+        assert_eq!(others, usize::from(expected == "subscription.canceled"), "{name}: {json}");
+    }
+    let ended = read(&thin("customer.subscription.deleted"));
+    assert_eq!(ended.semantic_key.as_deref(), Some("subscription.canceled:x"));
+    assert_eq!(ended.occurred_at.unwrap().to_string(), "2026-11-01T10:00:00.000Z");
+    assert_eq!(ended.subscription.unwrap().id.as_deref(), Some("x"));
+    let cancellation = ended.cancellation.unwrap();
+    assert_eq!((cancellation.kind, cancellation.phase), (CancellationKind::Unknown, Phase::Effective));
+    let attempt = read(&thin("invoice.payment_failed"));
+    assert_eq!((attempt.invoice.unwrap().id.as_deref(), attempt.semantic_key), (Some("x"), None));
 }
 
 #[test]

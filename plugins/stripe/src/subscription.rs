@@ -7,13 +7,22 @@ use billhook_plugin::model::{Cancellation, CancellationKind, Initiator, Phase, P
 use billhook_plugin::{Fields, Json, Notes, Time};
 use std::slice;
 
-/// How many items of a subscription are read: as many as Stripe puts into an event.
-const ITEMS_MAX: usize = 20;
+/// How many items of a subscription are read.
+const ITEMS_MAX: usize = 100;
 
 /// The items of a subscription.
 pub(crate) fn items<'a>(object: &Fields<'a>) -> Vec<Fields<'a>> {
     let data = object.pointer("/items/data").and_then(Json::items).unwrap_or_default();
     data.into_iter().take(ITEMS_MAX).filter_map(Json::fields).collect()
+}
+
+/// Whether there are more items than `read`: an event may have the first ones only.
+fn has_more(object: &Fields<'_>, read: &[Fields<'_>]) -> bool {
+    object.pointer("/items/has_more").and_then(Json::flag) == Some(true)
+        || object
+            .pointer("/items/data")
+            .and_then(Json::count)
+            .is_some_and(|count| count as usize > read.len())
 }
 
 /// The current period.
@@ -56,7 +65,11 @@ pub(crate) fn subscription(object: &Fields<'_>, now: Option<Time>, notes: &mut N
     let currency = object.text("currency");
     let items = items(object);
     let (mut plans, metered) = plans(object, &items, currency.as_deref(), notes);
-    let mrr = Plan::mrr(&plans);
+    let mut mrr = Plan::mrr(&plans);
+    if mrr.is_some() && has_more(object, &items) {
+        notes.add("`items` has more than was read: `mrr` is left out");
+        mrr = None;
+    }
     plans.extend(metered);
     let (current_period_start, current_period_end) = period_of(object, &items);
     let mut block = Subscription {

@@ -531,6 +531,21 @@ fn a_thin_event_tells_its_type_and_the_id_of_its_object() {
 }
 
 #[test]
+fn the_revenue_of_some_of_the_items_is_not_told_as_that_of_all() {
+    let cases =
+        [(25, false, Some(25_000)), (100, false, Some(100_000)), (101, false, None), (10, true, None)];
+    for (count, has_more, expected) in cases {
+        let items: Vec<_> = (0..count).map(|_| item("price_1", 6000, NOW)).collect();
+        let list = json!({ "items": { "object": "list", "data": items, "has_more": has_more } });
+        let draft = read(&event("customer.subscription.resumed", &with(subscription(), list)));
+        let block = draft.subscription.unwrap();
+        assert_eq!(block.mrr.map(|money| money.amount_minor), expected, "{count} {has_more}");
+        assert_eq!(block.mrr_source.is_some(), expected.is_some(), "{count} {has_more}");
+        assert_eq!(draft.warnings.len(), usize::from(expected.is_none()), "{:?}", draft.warnings);
+    }
+}
+
+#[test]
 fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
     let draft = read(&event("invoice.payment_failed", &invoice()));
     let payment = draft.payment.unwrap();

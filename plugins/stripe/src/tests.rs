@@ -546,6 +546,62 @@ fn the_revenue_of_some_of_the_items_is_not_told_as_that_of_all() {
 }
 
 #[test]
+fn what_is_hidden_has_all_secrets_and_nothing_that_is_read() {
+    let manifest: toml::Table = MANIFEST.parse().unwrap();
+    let pointers = manifest["provider"][0]["secret_pointers"].as_array().unwrap();
+    let link = "https://hooks.stripe.com/a/src_1?client_secret=src_1_secret_2";
+    let source = json!({
+        "id": "src_1", "object": "source", "client_secret": "src_1_secret_2", "redirect": { "url": link },
+    });
+    let intent =
+        |id: &str| json!({ "id": id, "client_secret": "pi_1_secret_2", "amount": 1200, "currency": "usd" });
+    let action = |kind: &str, more: Value| json!({ "next_action": { "type": kind, kind: more } });
+    let error = json!({
+        "code": "card_declined", "decline_code": "expired_card", "charge": "ch_1", "message": "No.",
+        "source": source, "payment_method": { "type": "card", "card": { "brand": "visa", "last4": "4242" } },
+    });
+    let cases = [
+        ("payment_intent.created", intent("pi_1")),
+        (
+            "payment_intent.requires_action",
+            with(intent("pi_1"), action("redirect_to_url", json!({ "url": link }))),
+        ),
+        (
+            "payment_intent.requires_action",
+            with(intent("pi_1"), action("alipay_handle_redirect", json!({ "url": link }))),
+        ),
+        ("payment_intent.payment_failed", with(intent("pi_1"), json!({ "last_payment_error": error }))),
+        (
+            "setup_intent.setup_failed",
+            with(intent("seti_1"), json!({ "last_setup_error": { "setup_intent": intent("seti_1") } })),
+        ),
+        ("charge.succeeded", with(charge(), json!({ "source": source }))),
+        ("charge.succeeded", with(charge(), json!({ "source": "src_1", "next_action": null }))),
+        ("source.chargeable", source.clone()),
+        (
+            "invoice.payment_action_required",
+            with(
+                invoice(),
+                json!({ "confirmation_secret": { "client_secret": "pi_1_secret_2", "type": "payment_intent" } }),
+            ),
+        ),
+        ("invoice.paid", with(invoice(), json!({ "payment_intent": "pi_1" }))),
+    ];
+    for (name, object) in cases {
+        let body = event(name, &object);
+        let mut stored = body.clone();
+        for pointer in pointers {
+            if let Some(secret) = stored.pointer_mut(pointer.as_str().unwrap()) {
+                *secret = json!("***");
+            }
+        }
+        assert!(!stored.to_string().contains("_secret_2"), "{name}: {stored}");
+        let drafts = |body: &Value| serde_json::to_value(normalize(body).unwrap()).unwrap();
+        assert_eq!(drafts(&stored), drafts(&body), "{name}");
+    }
+}
+
+#[test]
 fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
     let draft = read(&event("invoice.payment_failed", &invoice()));
     let payment = draft.payment.unwrap();

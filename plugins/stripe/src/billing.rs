@@ -183,14 +183,21 @@ pub(crate) fn payment_intent(object: &Fields<'_>, kind: &str, notes: &mut Notes)
     }
 }
 
-/// The payment block of an `invoice_payment`, which joins a payment to an invoice.
+/// The payment, charge or record that an `invoice_payment` joins to an invoice.
+pub(crate) fn joined(object: &Fields<'_>) -> Option<String> {
+    let payment = object.fields("payment")?;
+    ["payment_intent", "charge", "payment_record"].iter().find_map(|field| id_of(&payment, field))
+}
+
+/// The payment block of an `invoice_payment`. A record is kept of what was paid elsewhere.
 pub(crate) fn invoice_payment(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Payment {
-    let payment = object.fields("payment").unwrap_or_default();
+    let is_outside = object.pointer("/payment/payment_record").is_some();
     Payment {
-        id: id_of(&payment, "payment_intent").or_else(|| id_of(&payment, "charge")),
+        id: joined(object),
         status: status_of(kind).map(str::to_owned),
         direction: inbound(),
         amount: amount(notes, object, "amount_paid", None),
+        method: is_outside.then(|| "out_of_band".to_owned()),
         ..Payment::default()
     }
 }

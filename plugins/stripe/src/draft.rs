@@ -252,10 +252,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
         (_, "payment.succeeded") | ("invoice", "invoice.paid") => {
             let payment = match envelope.about() {
                 "invoice" => billing::payment_of(object),
-                "invoice_payment" => {
-                    let payment = object.fields("payment").unwrap_or_default();
-                    id_of(&payment, "payment_intent").or_else(|| id_of(&payment, "charge"))
-                }
+                "invoice_payment" => billing::joined(object),
                 "charge" => id_of(object, "payment_intent"),
                 _ => None,
             };

@@ -602,6 +602,30 @@ fn what_is_hidden_has_all_secrets_and_nothing_that_is_read() {
 }
 
 #[test]
+fn a_payment_of_an_invoice_is_named_by_its_intent_its_charge_or_its_record() {
+    let cases = [
+        (json!({ "type": "payment_intent", "payment_intent": "pi_1" }), Some("pi_1"), None),
+        (json!({ "type": "payment_intent", "payment_intent": { "id": "pi_1" } }), Some("pi_1"), None),
+        (json!({ "type": "charge", "charge": "ch_1" }), Some("ch_1"), None),
+        (json!({ "type": "payment_record", "payment_record": "pr_1" }), Some("pr_1"), Some("out_of_band")),
+        (json!({ "payment_record": { "id": "pr_1" } }), Some("pr_1"), Some("out_of_band")),
+        (json!({ "type": "payment_record" }), None, None),
+    ];
+    for (paid, id, method) in cases {
+        let object = json!({
+            "id": "inpay_1", "amount_paid": 1200, "currency": "usd", "invoice": "in_1", "payment": paid,
+        });
+        let draft = read(&event("invoice_payment.paid", &object));
+        let payment = draft.payment.unwrap();
+        assert_eq!((payment.id.as_deref(), payment.method.as_deref()), (id, method), "{paid}");
+        assert_eq!(payment.amount.unwrap().amount_minor, 1200, "{paid}");
+        let key = format!("payment.succeeded:{}", id.unwrap_or("inpay_1"));
+        assert_eq!((draft.kind.as_str(), draft.semantic_key), ("payment.succeeded", Some(key)), "{paid}");
+        assert_eq!(draft.warnings, [""; 0], "{paid}");
+    }
+}
+
+#[test]
 fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
     let draft = read(&event("invoice.payment_failed", &invoice()));
     let payment = draft.payment.unwrap();

@@ -2,8 +2,9 @@
 //! into `previous_attributes`.
 
 use crate::envelope::Envelope;
-use crate::subscription::{items, period};
-use billhook_plugin::Fields;
+use crate::subscription::{effective_at, items, period};
+use billhook_plugin::model::Phase;
+use billhook_plugin::{Fields, Json};
 use std::collections::BTreeSet;
 
 /// The canonical types of an event of a subscription, most telling last; `of_name` if nothing tells more.
@@ -57,8 +58,11 @@ fn decision(object: &Fields<'_>, previous: &Fields<'_>) -> Option<&'static str> 
     match (was_ending(object, previous), is_ending(object)) {
         (false, true) => Some("subscription.cancel_scheduled"),
         (true, false) => Some("subscription.cancel_unscheduled"),
-        // Who cancels in the customer portal is asked why afterwards: the decision is told again, with its reason.
-        (true, true) if is_reason_new(object, previous) => Some("subscription.cancel_scheduled"),
+        // Who cancels in the customer portal is asked why afterwards: the decision is told again, with its reason. Another
+        // day makes it another decision.
+        (true, true) if is_reason_new(object, previous) || is_moved(object, previous) => {
+            Some("subscription.cancel_scheduled")
+        }
         _ => None,
     }
 }
@@ -74,17 +78,27 @@ fn is_ending(object: &Fields<'_>) -> bool {
     object.flag("cancel_at_period_end") == Some(true) || object.get("cancel_at").is_some()
 }
 
-/// Whether it was before: what is not in `previous` is as it was.
+/// Whether it was before.
 fn was_ending(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
-    let flag = match previous.flag("cancel_at_period_end") {
-        Some(flag) => flag,
-        None => object.flag("cancel_at_period_end") == Some(true),
-    };
-    let has_date = match previous.iter().any(|(name, _)| name == "cancel_at") {
-        true => previous.get("cancel_at").is_some(),
-        false => object.get("cancel_at").is_some(),
-    };
-    flag || has_date
+    had_flag(object, previous) || before(object, previous, "cancel_at").is_some()
+}
+
+fn had_flag(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    before(object, previous, "cancel_at_period_end").and_then(Json::flag) == Some(true)
+}
+
+/// A member as it was before: what is not in `previous` is as it was.
+fn before<'a>(object: &Fields<'a>, previous: &Fields<'a>, field: &str) -> Option<Json<'a>> {
+    let is_changed = previous.iter().any(|(name, _)| name == field);
+    if is_changed { previous.get(field) } else { object.get(field) }
+}
+
+/// Whether the end is on another day than before.
+fn is_moved(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+    let of_period = || period(previous).1.or_else(|| period(object).1).filter(|_| had_flag(object, previous));
+    let before = before(object, previous, "cancel_at").and_then(Json::time).or_else(of_period);
+    let days = before.zip(effective_at(object, Phase::Requested));
+    days.is_some_and(|(before, now)| before.date() != now.date())
 }
 
 fn is_reason_new(object: &Fields<'_>, previous: &Fields<'_>) -> bool {

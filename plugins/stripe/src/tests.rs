@@ -189,6 +189,7 @@ fn usage_brings_no_revenue_and_a_package_is_billed_whole() {
 fn an_update_is_named_by_what_it_changed() {
     let ending = || with(subscription(), json!({ "cancel_at_period_end": true, "canceled_at": NOW }));
     let dated = || with(subscription(), json!({ "cancel_at": NOW + 86_400 }));
+    let at_end = || json!({ "cancel_at_period_end": true, "cancel_at": null });
     let status = |status: &str| with(subscription(), json!({ "status": status }));
     let items = |price: &str, start: u64| json!({ "items": { "data": [item(price, 6000, start)] } });
     let told = || with(ending(), json!({ "cancellation_details": { "feedback": "unused" } }));
@@ -200,7 +201,13 @@ fn an_update_is_named_by_what_it_changed() {
             &["subscription.cancel_scheduled"],
         ),
         (dated(), json!({ "cancel_at": null }), &["subscription.cancel_scheduled"]),
-        (dated(), json!({ "cancel_at": NOW + 5 }), &["subscription.updated"]),
+        (dated(), json!({ "cancel_at": NOW + 5 }), &["subscription.cancel_scheduled"]),
+        (dated(), json!({ "cancel_at": NOW + 86_405 }), &["subscription.updated"]),
+        (dated(), at_end(), &["subscription.cancel_scheduled"]),
+        (with(dated(), json!({ "cancel_at": NOW + MONTH })), at_end(), &["subscription.updated"]),
+        (ending(), items("price_1", NOW - 5 * 86_400), &["subscription.cancel_scheduled"]),
+        (ending(), items("price_1", NOW), &["subscription.updated"]),
+        (dated(), items("price_1", NOW - MONTH), &["subscription.renewed"]),
         (subscription(), json!({ "cancel_at_period_end": true }), &["subscription.cancel_unscheduled"]),
         (subscription(), json!({ "cancel_at": NOW + 5 }), &["subscription.cancel_unscheduled"]),
         (ending(), json!({ "metadata": {} }), &["subscription.updated"]),
@@ -436,6 +443,10 @@ fn a_decision_says_when_access_ends() {
     assert_eq!(cancellation.effective_at, draft.effective_at);
     assert_eq!((cancellation.at_period_end, cancellation.requested_at.unwrap().secs()), (Some(true), NOW));
     assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:sub_1:2026-06-27"));
+    let moved = with(subscription(), json!({ "cancel_at": NOW + 86_400, "canceled_at": NOW }));
+    let draft = read(&updated(&moved, &json!({ "cancel_at_period_end": true, "cancel_at": NOW + MONTH })));
+    assert_eq!(draft.effective_at.unwrap().secs(), NOW + 86_400);
+    assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:sub_1:2026-05-29"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What an update of a subscription was about. Stripe has one event for all updates and puts what stood there before
 //! into `previous_attributes`.
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, id_of};
 use crate::subscription::{effective_at, items, period};
 use billhook_plugin::model::Phase;
 use billhook_plugin::{Fields, Json};
@@ -106,10 +106,10 @@ fn is_reason_new(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
     let now = object.fields("cancellation_details").unwrap_or_default();
     let told = |field: &str| {
         before.iter().any(|(name, _)| name == field)
-            && now.text(field).is_some()
-            && now.text(field) != before.text(field)
+            && id_of(&now, field).is_some()
+            && id_of(&now, field) != id_of(&before, field)
     };
-    told("feedback") || told("comment")
+    ["feedback", "feedback_option", "comment"].into_iter().any(told)
 }
 
 /// Whether a new period follows the one before: of the subscription, or of an item that is billed at an interval of its

@@ -172,10 +172,12 @@ pub(crate) fn effective_at(object: &Fields<'_>, phase: Phase) -> Option<Time> {
     }
 }
 
-/// The cancellation block. `feedback` is what the customer chose, `reason` the mechanism that led to the end.
+/// The cancellation block. `feedback` is what the customer chose, or `feedback_option` where the choices are the merchant's
+/// own; `reason` is the mechanism that led to the end.
 pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes) -> Cancellation {
     let details = object.fields("cancellation_details").unwrap_or_default();
     let (feedback, reason) = (details.text("feedback"), details.text("reason"));
+    let option = id_of(&details, "feedback_option");
     let code_of_feedback = feedback.as_deref().map(|feedback| match feedback {
         "too_expensive" => "too_expensive",
         "missing_features" => "missing_features",
@@ -190,6 +192,7 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes)
             "other"
         }
     });
+    let code_of_choice = code_of_feedback.or(option.is_some().then_some("other"));
     let of_customer = (CancellationKind::Voluntary, Initiator::Customer);
     let ((kind, initiator), code_of_reason) = match reason.as_deref() {
         Some("payment_failed") => {
@@ -199,7 +202,7 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes)
         Some("canceled_by_retention_policy") => {
             ((CancellationKind::Voluntary, Initiator::Merchant), Some("retention_policy"))
         }
-        _ if feedback.is_some() => (of_customer, None),
+        _ if code_of_choice.is_some() => (of_customer, None),
         Some("cancellation_requested") => ((CancellationKind::Voluntary, Initiator::Unknown), None),
         Some(reason) => {
             notes.unknown("cancellation_details.reason", reason);
@@ -207,11 +210,12 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes)
         }
         None => ((CancellationKind::Unknown, Initiator::Unknown), None),
     };
-    let code = code_of_reason.or(code_of_feedback).unwrap_or("unspecified");
-    let (provider_reason, field) = match (code_of_reason, feedback, reason) {
-        (None, Some(feedback), _) => (Some(feedback), Some("cancellation_details.feedback")),
-        (_, _, Some(reason)) => (Some(reason), Some("cancellation_details.reason")),
-        (_, _, None) => (None, None),
+    let code = code_of_reason.or(code_of_choice).unwrap_or("unspecified");
+    let (provider_reason, field) = match (code_of_reason, feedback, option, reason) {
+        (None, Some(feedback), ..) => (Some(feedback), Some("cancellation_details.feedback")),
+        (None, None, Some(option), _) => (Some(option), Some("cancellation_details.feedback_option")),
+        (.., Some(reason)) => (Some(reason), Some("cancellation_details.reason")),
+        (.., None) => (None, None),
     };
     Cancellation {
         kind,

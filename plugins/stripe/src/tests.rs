@@ -193,6 +193,7 @@ fn an_update_is_named_by_what_it_changed() {
     let status = |status: &str| with(subscription(), json!({ "status": status }));
     let items = |price: &str, start: u64| json!({ "items": { "data": [item(price, 6000, start)] } });
     let told = || with(ending(), json!({ "cancellation_details": { "feedback": "unused" } }));
+    let chosen = || with(ending(), json!({ "cancellation_details": { "feedback_option": "fo_1" } }));
     let cases: Vec<(Value, Value, &[&str])> = vec![
         (subscription(), json!({ "metadata": { "team": "6" } }), &["subscription.updated"]),
         (
@@ -213,6 +214,16 @@ fn an_update_is_named_by_what_it_changed() {
         (ending(), json!({ "metadata": {} }), &["subscription.updated"]),
         (told(), json!({ "cancellation_details": { "feedback": null } }), &["subscription.cancel_scheduled"]),
         (told(), json!({ "cancellation_details": { "feedback": "unused" } }), &["subscription.updated"]),
+        (
+            chosen(),
+            json!({ "cancellation_details": { "feedback_option": null } }),
+            &["subscription.cancel_scheduled"],
+        ),
+        (
+            chosen(),
+            json!({ "cancellation_details": { "feedback_option": "fo_1" } }),
+            &["subscription.updated"],
+        ),
         (
             subscription(),
             json!({ "status": "trialing" }),
@@ -399,6 +410,21 @@ fn reasons_of_a_cancellation_become_canonical() {
         ),
         (json!({ "feedback": "bored" }), "voluntary customer other other", Some("feedback")),
         (
+            json!({ "reason": "cancellation_requested", "feedback_option": "fo_1" }),
+            "voluntary customer other other",
+            Some("feedback_option"),
+        ),
+        (
+            json!({ "feedback": "too_expensive", "feedback_option": "fo_1" }),
+            "voluntary customer too_expensive price",
+            Some("feedback"),
+        ),
+        (
+            json!({ "reason": "payment_failed", "feedback_option": "fo_1" }),
+            "involuntary system payment_failed involuntary",
+            Some("reason"),
+        ),
+        (
             json!({ "reason": "payment_failed" }),
             "involuntary system payment_failed involuntary",
             Some("reason"),
@@ -426,6 +452,8 @@ fn reasons_of_a_cancellation_become_canonical() {
         assert_eq!(told.join(" "), expected, "{details}");
         let field_of = field.map(|field| format!("cancellation_details.{field}"));
         assert_eq!(cancellation["provider_reason_field"].as_str(), field_of.as_deref(), "{details}");
+        let of_provider = field.map_or(&Value::Null, |field| &details[field]);
+        assert_eq!(&cancellation["provider_reason"], of_provider, "{details}");
         assert_eq!(cancellation["comment"], details["comment"]);
         assert_eq!(cancellation["phase"], "effective");
         let unknown = details["feedback"] == "bored";

@@ -419,6 +419,17 @@ pub(crate) fn checkout(object: &Fields<'_>, notes: &mut Notes) -> Object {
     }
 }
 
+/// The payment block of a checkout session whose payment was waited for.
+pub(crate) fn payment_of_checkout(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Payment {
+    Payment {
+        id: id_of(object, "payment_intent"),
+        status: status_of(kind).map(str::to_owned),
+        direction: inbound(),
+        amount: amount(notes, object, "amount_total", None),
+        ..Payment::default()
+    }
+}
+
 /// The block of a payout.
 pub(crate) fn payout(object: &Fields<'_>, notes: &mut Notes) -> Object {
     Object {

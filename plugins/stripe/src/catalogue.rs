@@ -67,6 +67,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
 
     ("checkout.session.completed", "checkout.completed"),
     ("checkout.session.expired", "checkout.expired"),
+    ("checkout.session.async_payment_succeeded", "payment.succeeded"),
     ("checkout.session.async_payment_failed", "checkout.failed"),
 
     ("payout.created", "payout.started"),

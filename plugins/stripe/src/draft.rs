@@ -160,6 +160,9 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
         }
         "checkout.session" => {
             draft.checkout = Some(Box::new(billing::checkout(object, &mut notes)));
+            if kind == "payment.succeeded" {
+                draft.payment = Some(Box::new(billing::payment_of_checkout(object, kind, &mut notes)));
+            }
             draft.subscription = billing::subscription_of(object);
             draft.invoice = invoice_of(object);
         }
@@ -254,6 +257,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
                 "invoice" => billing::payment_of(object),
                 "invoice_payment" => billing::joined(object),
                 "charge" => id_of(object, "payment_intent"),
+                "checkout.session" => id_of(object, "payment_intent").or_else(|| id_of(object, "invoice")),
                 _ => None,
             };
             Some(format!("payment.succeeded:{}", payment.or(id)?))

@@ -665,6 +665,38 @@ fn a_payment_of_an_invoice_is_named_by_its_intent_its_charge_or_its_record() {
 }
 
 #[test]
+fn a_payment_that_a_checkout_waited_for_has_the_key_of_its_intent_or_invoice() {
+    let session = json!({
+        "id": "cs_1", "object": "checkout.session", "amount_total": 1200, "currency": "usd", "mode": "payment",
+        "customer": "cus_1", "payment_status": "paid", "status": "complete",
+    });
+    let cases = [
+        (json!({ "payment_intent": "pi_1", "invoice": null }), Some("pi_1"), "payment.succeeded:pi_1"),
+        (json!({ "payment_intent": "pi_1", "invoice": "in_1" }), Some("pi_1"), "payment.succeeded:pi_1"),
+        (
+            json!({ "payment_intent": null, "invoice": "in_1", "subscription": "sub_1" }),
+            None,
+            "payment.succeeded:in_1",
+        ),
+        (json!({}), None, "payment.succeeded:cs_1"),
+    ];
+    for (paid, id, key) in cases {
+        let object = with(session.clone(), paid.clone());
+        let draft = read(&event("checkout.session.async_payment_succeeded", &object));
+        assert_eq!((draft.kind.as_str(), draft.semantic_key.as_deref()), ("payment.succeeded", Some(key)));
+        let payment = draft.payment.unwrap();
+        assert_eq!((payment.id.as_deref(), payment.status.as_deref()), (id, Some("succeeded")), "{paid}");
+        assert_eq!(payment.amount.unwrap().amount_minor, 1200, "{paid}");
+        assert_eq!(draft.checkout.unwrap().id.as_deref(), Some("cs_1"), "{paid}");
+        assert_eq!(draft.customer.unwrap().id.as_deref(), Some("cus_1"), "{paid}");
+        let named = draft.invoice.and_then(|invoice| invoice.id);
+        assert_eq!(named.as_deref(), paid["invoice"].as_str(), "{paid}");
+    }
+    let completed = read(&event("checkout.session.completed", &session));
+    assert_eq!(completed.payment, None);
+}
+
+#[test]
 fn a_failed_invoice_tells_the_attempt_and_the_next_one() {
     let draft = read(&event("invoice.payment_failed", &invoice()));
     let payment = draft.payment.unwrap();

@@ -169,9 +169,11 @@ pub(crate) fn refund(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Refu
 /// The dispute block of an adjustment.
 pub(crate) fn dispute(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Dispute {
     let is_warning = object.text("action").is_some_and(|action| action.starts_with("chargeback_warning"));
-    let status = match kind {
-        "dispute.won" => "won",
-        "dispute.closed" => "closed",
+    let status = match (kind, object.text("status").as_deref()) {
+        ("dispute.won", _) => "won",
+        ("dispute.closed", _) => "closed",
+        (_, Some("reversed")) if is_warning => "closed",
+        (_, Some("reversed")) => "won",
         _ => "open",
     };
     Dispute {

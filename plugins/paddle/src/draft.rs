@@ -43,7 +43,7 @@ fn about(name: &str) -> &str {
 }
 
 /// What an adjustment of a transaction is. One that is approved as it is made is told in both steps: no update
-/// follows.
+/// follows. What takes back a chargeback or a credit is an adjustment of its own, which alone tells it.
 fn adjustment(of_name: &'static str, object: &Fields<'_>) -> Vec<&'static str> {
     let is_new = of_name == "refund.created";
     let (action, status) =
@@ -54,12 +54,12 @@ fn adjustment(of_name: &'static str, object: &Fields<'_>) -> Vec<&'static str> {
         ("refund", "rejected") => vec!["refund.failed"],
         ("refund", "reversed") => vec!["refund.reversed"],
         ("refund", "pending_approval") => vec!["refund.created"],
-        ("chargeback_reverse", _) | ("chargeback", "reversed") => vec!["dispute.won"],
-        ("chargeback_warning_reverse", _) | ("chargeback_warning", "reversed") => vec!["dispute.closed"],
+        ("chargeback_reverse", _) => vec!["dispute.won"],
+        ("chargeback_warning_reverse", _) => vec!["dispute.closed"],
         ("chargeback" | "chargeback_warning", "rejected") => vec!["dispute.closed"],
         ("chargeback" | "chargeback_warning", _) if is_new => vec!["dispute.opened"],
         ("chargeback" | "chargeback_warning", _) => vec!["dispute.updated"],
-        ("credit_reverse", _) | ("credit", "reversed") => vec!["credit_note.voided"],
+        ("credit_reverse", _) => vec!["credit_note.voided"],
         ("credit", _) if is_new => vec!["credit_note.created"],
         ("credit", _) => vec!["credit_note.updated"],
         _ => vec![of_name],

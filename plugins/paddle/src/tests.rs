@@ -303,11 +303,13 @@ fn an_adjustment_is_told_by_action_and_status() {
         ("created", "chargeback", "approved", "dispute.opened open"),
         ("created", "chargeback_warning", "approved", "dispute.opened open"),
         ("updated", "chargeback", "approved", "dispute.updated open"),
-        ("updated", "chargeback", "reversed", "dispute.won won"),
+        ("updated", "chargeback", "reversed", "dispute.updated won"),
         ("created", "chargeback_reverse", "approved", "dispute.won won"),
-        ("updated", "chargeback_warning", "reversed", "dispute.closed closed"),
+        ("updated", "chargeback_warning", "reversed", "dispute.updated closed"),
+        ("created", "chargeback_warning_reverse", "approved", "dispute.closed closed"),
         ("created", "credit", "approved", "credit_note.created 1200"),
         ("updated", "credit", "approved", "credit_note.updated 1200"),
+        ("updated", "credit", "reversed", "credit_note.updated 1200"),
         ("created", "credit_reverse", "approved", "credit_note.voided 1200"),
     ];
     for (verb, action, status, expected) in cases {

@@ -73,13 +73,21 @@ pub(crate) fn is_free(object: &Fields<'_>) -> bool {
 }
 
 fn captured<'a>(object: &Fields<'a>) -> Option<Fields<'a>> {
-    attempts(object).into_iter().find(|attempt| attempt.text("status").as_deref() == Some("captured"))
+    newest(object, "captured")
 }
 
-/// The attempt that an event is about: of a success the one that succeeded, else the newest.
+/// The newest attempt in a state.
+fn newest<'a>(object: &Fields<'a>, status: &str) -> Option<Fields<'a>> {
+    attempts(object).into_iter().find(|attempt| attempt.text("status").as_deref() == Some(status))
+}
+
+/// The attempt that an event is about: the one that failed, or that succeeded, else the newest. One that is newer than
+/// the failure may have begun by then.
 pub(crate) fn attempt<'a>(object: &Fields<'a>, kind: &str) -> Option<Fields<'a>> {
-    let succeeded = if kind == "payment.failed" { None } else { captured(object) };
-    succeeded.or_else(|| attempts(object).into_iter().next())
+    match kind {
+        "payment.failed" => newest(object, "error"),
+        _ => captured(object).or_else(|| attempts(object).into_iter().next()),
+    }
 }
 
 /// The payment block of a transaction.

@@ -292,6 +292,30 @@ fn causes_of_failures_become_canonical() {
 }
 
 #[test]
+fn a_failure_is_that_of_the_newest_attempt_that_failed() {
+    let cases = [
+        (&["error", "error"][..], Some("att_0")),
+        (&["created", "error"], Some("att_1")),
+        (&["dropped", "created", "error", "error"], Some("att_2")),
+        (&["captured", "error"], Some("att_1")),
+        (&["created"], None),
+    ];
+    for (statuses, expected) in cases {
+        let attempt = |(n, status): (usize, &&str)| {
+            let code = (*status == "error").then_some("not_enough_balance");
+            json!({ "payment_attempt_id": format!("att_{n}"), "status": status, "error_code": code })
+        };
+        let payments: Vec<_> = statuses.iter().enumerate().map(attempt).collect();
+        let draft = read("transaction.payment_failed", &with(transaction(), json!({ "payments": payments })));
+        assert_eq!(draft.semantic_key, expected.map(|id| format!("payment.failed:{id}")), "{statuses:?}");
+        let payment = draft.payment.unwrap();
+        assert_eq!((payment.id.as_deref(), payment.status.as_deref()), (expected, Some("failed")));
+        let cause = if expected.is_some() { "insufficient_funds" } else { "other" };
+        assert_eq!(payment.failure.unwrap().code.as_deref(), Some(cause), "{statuses:?}");
+    }
+}
+
+#[test]
 fn an_adjustment_is_told_by_action_and_status() {
     let cases = [
         ("created", "refund", "pending_approval", "refund.created pending"),

@@ -5,7 +5,7 @@ use crate::{billing, subscription};
 use billhook_plugin::model::{Actor, Customer, Phase, Subscription};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
-/// The drafts of an event: one, and another where it tells how a subscription begins.
+/// The drafts of an event: one, and another where it tells how a subscription begins, or an invoice that is paid by then.
 pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let content = body.fields("content");
     let is_thin = content.is_none();
@@ -18,6 +18,9 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
         ("subscription.created", Some("active")) => vec![kind, "subscription.activated"],
         ("subscription.created", Some("future")) => vec![kind, "subscription.scheduled"],
         ("subscription.activated", Some("in_trial")) => vec![kind, "subscription.trial_started"],
+        ("invoice.finalized", _) if content.text_at("/invoice/status").as_deref() == Some("paid") => {
+            vec![kind, "invoice.paid"]
+        }
         _ => vec![kind],
     };
     kinds.into_iter().map(|kind| Draft { thin: is_thin, ..draft(body, &content, name, kind) }).collect()
@@ -28,9 +31,13 @@ fn kind_by_object(of_name: &'static str, content: &Fields<'_>) -> &'static str {
     let is = |pointer: &str, word: &str| content.text_at(pointer).as_deref() == Some(word);
     match of_name {
         "credit_note.updated" if is("/credit_note/status", "voided") => "credit_note.voided",
-        "invoice.updated" if is("/invoice/status", "voided") => "invoice.voided",
-        // Dunning is over.
-        "invoice.updated" if is("/invoice/status", "not_paid") => "invoice.uncollectible",
+        "invoice.updated" => match content.text_at("/invoice/status").as_deref() {
+            Some("paid") => "invoice.paid",
+            Some("voided") => "invoice.voided",
+            // Dunning is over.
+            Some("not_paid") => "invoice.uncollectible",
+            _ => of_name,
+        },
         "refund.succeeded" if is("/transaction/payment_method", "chargeback") => "dispute.opened",
         _ => of_name,
     }
@@ -136,9 +143,11 @@ fn semantic_key(draft: &Draft) -> Option<String> {
             (of_subscription(), None)
         }
         "customer.created" | "customer.deleted" => (draft.customer.as_ref()?.id.clone(), None),
-        "invoice.created" | "invoice.finalized" | "invoice.voided" | "invoice.uncollectible" => {
-            (draft.invoice.as_ref()?.id.clone(), None)
-        }
+        "invoice.created"
+        | "invoice.finalized"
+        | "invoice.paid"
+        | "invoice.voided"
+        | "invoice.uncollectible" => (draft.invoice.as_ref()?.id.clone(), None),
         "payment.created" | "payment.succeeded" | "payment.failed" => {
             (draft.payment.as_ref()?.id.clone(), None)
         }

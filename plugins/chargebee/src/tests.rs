@@ -371,12 +371,12 @@ fn a_credit_note_that_is_voided_says_so_in_its_status() {
 }
 
 #[test]
-fn an_invoice_that_is_voided_or_given_up_says_so_in_its_status() {
+fn an_invoice_that_is_paid_voided_or_given_up_says_so_in_its_status() {
     for (status, kind, key) in [
         ("voided", "invoice.voided", Some("invoice.voided:7")),
         ("not_paid", "invoice.uncollectible", Some("invoice.uncollectible:7")),
         ("payment_due", "invoice.updated", None),
-        ("paid", "invoice.updated", None),
+        ("paid", "invoice.paid", Some("invoice.paid:7")),
     ] {
         let content = json!({ "invoice": with(invoice(), json!({ "status": status })) });
         for name in ["invoice_updated", "pending_invoice_updated"] {
@@ -385,6 +385,27 @@ fn an_invoice_that_is_voided_or_given_up_says_so_in_its_status() {
         }
         // A payment that fails is told as one, whatever it makes of its invoice.
         assert_eq!(read("payment_failed", &content).kind, "payment.failed");
+    }
+}
+
+#[test]
+fn an_invoice_that_is_paid_as_it_is_made_tells_both() {
+    let credits = json!({ "amount_paid": 0, "amount_due": 0, "credits_applied": 1200 });
+    for (more, expected) in [
+        (json!({ "status": "paid" }), &["invoice.finalized:7", "invoice.paid:7"][..]),
+        (with(credits, json!({ "status": "paid" })), &["invoice.finalized:7", "invoice.paid:7"]),
+        (json!({ "status": "posted" }), &["invoice.finalized:7"]),
+    ] {
+        let content = json!({ "invoice": with(invoice(), more) });
+        for name in ["invoice_generated", "invoice_generated_with_backdating"] {
+            let drafts = normalize(event(name, &content)).unwrap();
+            let told = drafts.into_iter().map(|draft| {
+                assert_eq!((draft.invoice.is_some(), draft.payment), (true, None), "{name} {content}");
+                assert_eq!(draft.kind, draft.semantic_key.as_deref().unwrap().split(':').next().unwrap());
+                draft.semantic_key.unwrap()
+            });
+            assert_eq!(told.collect::<Vec<_>>(), expected, "{name} {content}");
+        }
     }
 }
 

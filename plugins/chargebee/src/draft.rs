@@ -17,13 +17,22 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
         ("subscription.created", Some("in_trial")) => vec![kind, "subscription.trial_started"],
         ("subscription.created", Some("active")) => vec![kind, "subscription.activated"],
         ("subscription.created", Some("future")) => vec![kind, "subscription.scheduled"],
-        ("subscription.activated", Some("in_trial")) => vec![kind, "subscription.trial_started"],
+        // It is active when the trial is over.
+        ("subscription.activated", Some("in_trial")) => vec!["subscription.trial_started"],
+        ("subscription.activated", _) if is_end_of_trial(name, &content) => {
+            vec!["subscription.trial_ended", kind]
+        }
         ("invoice.finalized", _) if content.text_at("/invoice/status").as_deref() == Some("paid") => {
             vec![kind, "invoice.paid"]
         }
         _ => vec![kind],
     };
     kinds.into_iter().map(|kind| Draft { thin: is_thin, ..draft(body, &content, name, kind) }).collect()
+}
+
+/// Whether a subscription becomes active since its trial is over; one that is reactivated still has the dates of it.
+fn is_end_of_trial(name: &str, content: &Fields<'_>) -> bool {
+    name.starts_with("subscription_activated") && content.pointer("/subscription/trial_end").is_some()
 }
 
 /// The type of what has no event of its own: it is told as an update, or as a refund.
@@ -139,9 +148,10 @@ fn semantic_key(draft: &Draft) -> Option<String> {
         "subscription.cancel_scheduled" => (of_subscription(), Some(day(draft.effective_at))),
         "subscription.renewed" => (of_subscription(), Some(day(subscription?.current_period_start))),
         "subscription.activated" => (of_subscription(), Some(day(draft.occurred_at))),
-        "subscription.created" | "subscription.scheduled" | "subscription.trial_started" => {
-            (of_subscription(), None)
-        }
+        // One that is reactivated may be given another trial.
+        "subscription.trial_started" => (of_subscription(), Some(day(subscription?.trial_start))),
+        "subscription.trial_ended" => (of_subscription(), Some(day(subscription?.trial_end))),
+        "subscription.created" | "subscription.scheduled" => (of_subscription(), None),
         "customer.created" | "customer.deleted" => (draft.customer.as_ref()?.id.clone(), None),
         "invoice.created"
         | "invoice.finalized"

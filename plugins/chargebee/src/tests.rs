@@ -110,12 +110,15 @@ fn the_envelope_is_kept() {
 
 #[test]
 fn a_new_subscription_tells_how_it_begins() {
-    let cases: [(&str, &str, &[&str]); 6] = [
+    let cases: [(&str, &str, &[&str]); 9] = [
         ("subscription_created", "in_trial", &["subscription.created", "subscription.trial_started"]),
         ("subscription_created", "active", &["subscription.created", "subscription.activated"]),
         ("subscription_created", "future", &["subscription.created", "subscription.scheduled"]),
         ("subscription_created", "paused", &["subscription.created"]),
-        ("subscription_started", "in_trial", &["subscription.activated", "subscription.trial_started"]),
+        ("subscription_started", "in_trial", &["subscription.trial_started"]),
+        ("subscription_started", "active", &["subscription.activated"]),
+        ("subscription_reactivated", "in_trial", &["subscription.trial_started"]),
+        ("subscription_reactivated", "active", &["subscription.activated"]),
         ("subscription_activated", "active", &["subscription.activated"]),
     ];
     for (name, status, expected) in cases {
@@ -125,6 +128,37 @@ fn a_new_subscription_tells_how_it_begins() {
         assert_eq!(kinds, expected, "{name} {status}");
         let ahead = drafts.last().unwrap().effective_at.map(|at| at.secs());
         assert_eq!(ahead, (status == "future").then_some(TERM_END));
+    }
+}
+
+#[test]
+fn a_trial_ends_with_the_activation_that_follows_it() {
+    let ended = "subscription.trial_ended:s1:2026-05-28";
+    let active = "subscription.activated:s1:2026-05-28";
+    for (name, trial_end, expected) in [
+        ("subscription_activated", json!(NOW), &[ended, active][..]),
+        ("subscription_activated_with_backdating", json!(NOW), &[ended, active]),
+        ("subscription_activated", json!(null), &[active]),
+        ("subscription_started", json!(NOW), &[active]),
+        ("subscription_reactivated", json!(NOW), &[active]),
+    ] {
+        let object = with(subscription(), json!({ "trial_start": NOW - 86_400, "trial_end": trial_end }));
+        let drafts = normalize(event(name, &json!({ "subscription": object }))).unwrap();
+        let keys: Vec<_> = drafts.into_iter().filter_map(|draft| draft.semantic_key).collect();
+        assert_eq!(keys, expected, "{name} {trial_end}");
+    }
+}
+
+#[test]
+fn each_trial_has_a_key_of_its_own() {
+    for (name, start, expected) in [
+        ("subscription_created", NOW, "subscription.trial_started:s1:2026-05-28"),
+        ("subscription_started", NOW, "subscription.trial_started:s1:2026-05-28"),
+        ("subscription_reactivated", TERM_END, "subscription.trial_started:s1:2026-06-17"),
+    ] {
+        let object = with(subscription(), json!({ "status": "in_trial", "trial_start": start }));
+        let drafts = normalize(event(name, &json!({ "subscription": object }))).unwrap();
+        assert_eq!(drafts.last().unwrap().semantic_key.as_deref(), Some(expected), "{name}");
     }
 }
 
@@ -537,8 +571,13 @@ fn any_body_gives_drafts_or_is_invalid() {
 fn published_bodies_are_read() {
     for (name, text) in testing::published("chargebee") {
         let draft = normalize(&text).unwrap().remove(0);
-        let known = CATALOGUE.iter().find(|(known, _)| *known == name);
-        assert_eq!(draft.kind, known.map_or("provider.unmapped", |(_, kind)| kind), "{name}");
+        let expected = match name.as_str() {
+            // Into a trial, and out of it.
+            "subscription_started" => "subscription.trial_started",
+            "subscription_activated" => "subscription.trial_ended",
+            name => crate::catalogue::kind_of(name),
+        };
+        assert_eq!(draft.kind, expected, "{name}");
         assert_eq!(draft.warnings, [""; 0], "{name}");
         assert!(draft.customer.unwrap().id.is_some(), "{name}");
         let has_mrr = draft.subscription.is_some_and(|block| block.mrr.is_some());

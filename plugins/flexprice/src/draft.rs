@@ -22,16 +22,23 @@ const PREFIXES: &[(&str, &[&str])] = &[
 /// When the request was signed, for bodies that bear no time.
 type SentAt<'a> = &'a dyn Fn() -> Option<Time>;
 
-/// The drafts of a body: one, and a refund beside a credit note that gives money back or has given it back.
+/// The drafts of a body: one, and a trial beside a subscription that begins with it, or a refund beside a credit note that
+/// gives money back or has given it back.
 pub(crate) fn drafts(envelope: &Envelope<'_>, sent_at: SentAt<'_>) -> Vec<Draft> {
     let kind = classify::kind(envelope);
     let mut drafts = vec![draft(envelope, kind, sent_at)];
-    let refund = match (kind, envelope.object("credit_note").filter(|note| is_refund(note))) {
-        ("credit_note.created", Some(_)) => Some("refund.created"),
-        ("credit_note.updated", Some(note)) if has_status(note, "FINALIZED") => Some("refund.succeeded"),
+    let is_trial = || envelope.object("subscription").is_some_and(subscription::is_trialing);
+    let refund = || envelope.object("credit_note").filter(|note| is_refund(note));
+    let another = match kind {
+        // No event of its own follows.
+        "subscription.created" if is_trial() => Some("subscription.trial_started"),
+        "credit_note.created" => refund().map(|_| "refund.created"),
+        "credit_note.updated" => {
+            refund().filter(|note| has_status(note, "FINALIZED")).map(|_| "refund.succeeded")
+        }
         _ => None,
     };
-    drafts.extend(refund.map(|kind| draft(envelope, kind, sent_at)));
+    drafts.extend(another.map(|kind| draft(envelope, kind, sent_at)));
     drafts
 }
 
@@ -173,7 +180,7 @@ fn occurred_at(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_>
     // The time of the row is that of the event only where the event is that the row was made or changed.
     let of_the_row = || match kind.rsplit('.').next() {
         _ if key == "phase" => None,
-        Some("created" | "transaction_created") => main.time("created_at"),
+        Some("created" | "transaction_created" | "trial_started") => main.time("created_at"),
         Some("updated" | "transaction_updated" | "deleted" | "archived" | "removed") => {
             main.time("updated_at")
         }
@@ -211,6 +218,7 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_
             main.text("transaction_status").map(|status| format!("{kind}:{id}:{}", status.to_lowercase()))
         }
         "subscription.activated"
+        | "subscription.trial_started"
         | "invoice.finalized"
         | "invoice.paid"
         | "invoice.voided"

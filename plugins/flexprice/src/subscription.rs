@@ -34,6 +34,11 @@ pub(crate) fn is_canceled(object: &Fields<'_>) -> bool {
     status(object).is_some_and(|status| canonical(&status) == Some("canceled"))
 }
 
+/// Whether the subscription is in its trial.
+pub(crate) fn is_trialing(object: &Fields<'_>) -> bool {
+    status(object).is_some_and(|status| canonical(&status) == Some("trialing"))
+}
+
 /// Whether the subscription is paused.
 pub(crate) fn is_paused(object: &Fields<'_>) -> bool {
     status(object).is_some_and(|status| canonical(&status) == Some("paused"))

@@ -167,7 +167,7 @@ fn statuses_and_intervals_are_canonical_and_the_odd_ones_are_noted() {
         ("hibernating", "unknown"),
     ] {
         let object = with(subscription(), json!({ "subscription_status": status }));
-        let draft = one(&cloud("subscription.created", "subscription", &object));
+        let draft = one(&cloud("subscription.updated", "subscription", &object));
         let block = draft.subscription.unwrap();
         assert_eq!(block.status.as_deref(), Some(expected));
         assert_eq!(block.provider_status.as_deref(), Some(status));

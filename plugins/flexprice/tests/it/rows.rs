@@ -213,6 +213,29 @@ fn an_alert_with_the_status_ok_is_a_recovery() {
 }
 
 #[test]
+fn a_subscription_that_begins_with_a_trial_tells_both() {
+    for (name, status, expected) in [
+        ("subscription.created", "trialing", &["subscription.created", "subscription.trial_started"][..]),
+        ("subscription.created", "TRIALING", &["subscription.created", "subscription.trial_started"]),
+        ("subscription.created", "active", &["subscription.created"]),
+        ("subscription.draft.created", "draft", &["subscription.created"]),
+        ("subscription.updated", "trialing", &["subscription.updated"]),
+    ] {
+        let times = json!({ "created_at": "2026-03-01T08:00:00Z", "trial_start": "2026-03-01T00:00:00Z" });
+        let object = with(with(subscription(), times), json!({ "subscription_status": status }));
+        for body in [cloud(name, "subscription", &object), seed(name, "subscription", &object)] {
+            let drafts = normalize(body.to_string()).unwrap();
+            let kinds: Vec<_> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
+            assert_eq!(kinds, expected, "{name} {status}");
+            let Some(trial) = drafts.get(1) else { continue };
+            assert_eq!(trial.semantic_key.as_deref(), Some("subscription.trial_started:subs_5"));
+            assert_eq!(trial.occurred_at, drafts[0].occurred_at, "{body}");
+            assert!(trial.occurred_at.is_some(), "{body}");
+        }
+    }
+}
+
+#[test]
 fn a_credit_note_that_gives_money_back_is_a_refund_too() {
     let note = with(credit_note(), json!({ "credit_note_type": "REFUND", "reason": "DUPLICATE" }));
     let drafts = normalize(cloud("credit_note.created", "credit_note", &note).to_string()).unwrap();

@@ -2,15 +2,18 @@
 
 use crate::money;
 use billhook_plugin::model::{CreditNote, Dispute, Failure, Invoice, Payment, PaymentMethod, Refund};
-use billhook_plugin::{Fields, Json, Money, Notes};
+use billhook_plugin::{Fields, Json, Money, Notes, Time};
+
+/// How many lines of an invoice are looked at for its period.
+const LINES_MAX: usize = 100;
 
 /// An amount in the currency of its object.
 fn amount(object: &Fields<'_>, field: &str, notes: &mut Notes) -> Option<Money> {
     money::amount(notes, object, field, object.text("currency_code").as_deref())
 }
 
-/// The invoice block.
-pub(crate) fn invoice(object: &Fields<'_>, notes: &mut Notes) -> Invoice {
+/// The invoice block. What the invoice was made for only the event tells that makes it.
+pub(crate) fn invoice(object: &Fields<'_>, kind: &str, notes: &mut Notes) -> Invoice {
     let status = object.text("status").map(|status| match status.as_str() {
         "pending" => "draft",
         "posted" | "payment_due" => "open",
@@ -25,13 +28,18 @@ pub(crate) fn invoice(object: &Fields<'_>, notes: &mut Notes) -> Invoice {
     });
     let billing_reason = match (object.flag("recurring"), object.flag("first_invoice")) {
         (Some(true), Some(true)) => Some("subscription_create"),
-        (Some(true), _) => Some("subscription_cycle"),
+        (Some(true), _) => match kind {
+            "subscription.renewed" => Some("subscription_cycle"),
+            "subscription.updated" => Some("subscription_update"),
+            _ => None,
+        },
         (Some(false), _) => Some("one_off"),
         (None, _) => None,
     };
-    let line = object.pointer("/line_items/0").and_then(Json::fields).unwrap_or_default();
+    let (period_start, period_end) = period(object).unzip();
     // Chargebee's amount due is what is left.
-    let due = amount(object, "amount_due", notes);
+    let left = amount(object, "amount_due", notes);
+    let paid = amount(object, "amount_paid", notes);
     let is_final = status.is_some_and(|status| status != "draft");
     Invoice {
         id: object.text("id"),
@@ -41,16 +49,34 @@ pub(crate) fn invoice(object: &Fields<'_>, notes: &mut Notes) -> Invoice {
         total: amount(object, "total", notes),
         subtotal: amount(object, "sub_total", notes),
         tax: amount(object, "tax", notes),
-        amount_due: due.clone(),
-        amount_paid: amount(object, "amount_paid", notes),
-        amount_remaining: due,
+        amount_due: due(left.as_ref(), paid.as_ref()),
+        amount_paid: paid,
+        amount_remaining: left,
         due_at: object.time("due_date"),
-        period_start: line.time("date_from"),
-        period_end: line.time("date_to"),
+        period_start,
+        period_end,
         finalized_at: object.time("date").filter(|_| is_final),
         paid_at: object.time("paid_at"),
         url: None,
     }
+}
+
+/// What was to be paid: what is left, and what was paid of it.
+fn due(left: Option<&Money>, paid: Option<&Money>) -> Option<Money> {
+    let left = left?;
+    let amount_minor = left.amount_minor.checked_add(paid.map_or(0, |paid| paid.amount_minor))?;
+    Some(Money { amount_minor, original: amount_minor.to_string(), ..left.clone() })
+}
+
+/// The period that an invoice bills: that of its first line for a plan or an addon. What is paid once, such as a setup, ends
+/// as it starts.
+fn period(invoice: &Fields<'_>) -> Option<(Time, Time)> {
+    let lines = invoice.get("line_items").and_then(Json::items)?;
+    lines.into_iter().take(LINES_MAX).filter_map(Json::fields).find_map(|line| {
+        let (from, to) = (line.time("date_from")?, line.time("date_to")?);
+        let is_charge = || matches!(line.text("entity_type").as_deref(), Some("adhoc" | "charge_item_price"));
+        (from < to && !is_charge()).then_some((from, to))
+    })
 }
 
 /// How often the payment of an invoice was tried: Chargebee lists the attempts, and before dunning all payments.

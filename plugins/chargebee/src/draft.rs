@@ -84,7 +84,7 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
             _ => None,
         };
     }
-    draft.invoice = invoice.as_ref().map(|object| Box::new(billing::invoice(object, &mut notes)));
+    draft.invoice = invoice.as_ref().map(|object| Box::new(billing::invoice(object, kind, &mut notes)));
     draft.credit_note = credit_note.as_ref().map(|object| Box::new(billing::credit_note(object, &mut notes)));
     match (family, &transaction) {
         ("payment", Some(object)) => {

@@ -328,10 +328,7 @@ fn a_failed_payment_tells_the_attempt_and_the_next_one() {
         (Some("insufficient_funds"), Some("3001"))
     );
     let invoice = draft.invoice.unwrap();
-    assert_eq!(
-        (invoice.status.as_deref(), invoice.billing_reason.as_deref()),
-        (Some("open"), Some("subscription_cycle"))
-    );
+    assert_eq!((invoice.status.as_deref(), invoice.billing_reason.as_deref()), (Some("open"), None));
     assert_eq!(invoice.period_end.unwrap().secs(), TERM_END);
     assert_eq!(draft.subscription.unwrap().id.as_deref(), Some("s1"));
 }
@@ -419,6 +416,70 @@ fn an_invoice_that_is_paid_voided_or_given_up_says_so_in_its_status() {
         }
         // A payment that fails is told as one, whatever it makes of its invoice.
         assert_eq!(read("payment_failed", &content).kind, "payment.failed");
+    }
+}
+
+#[test]
+fn the_event_that_makes_an_invoice_tells_what_for() {
+    for (name, recurring, first, expected) in [
+        ("subscription_renewed", Some(true), Some(false), Some("subscription_cycle")),
+        ("subscription_changed", Some(true), Some(false), Some("subscription_update")),
+        ("subscription_reactivated", Some(true), Some(false), None),
+        ("invoice_generated", Some(true), Some(false), None),
+        ("payment_succeeded", Some(true), None, None),
+        ("subscription_created", Some(true), Some(true), Some("subscription_create")),
+        ("payment_failed", Some(true), Some(true), Some("subscription_create")),
+        ("subscription_changed", Some(false), Some(false), Some("one_off")),
+        ("subscription_renewed", None, None, None),
+    ] {
+        let over = json!({ "recurring": recurring, "first_invoice": first });
+        let content = json!({ "subscription": subscription(), "invoice": with(invoice(), over) });
+        let reason = read(name, &content).invoice.unwrap().billing_reason;
+        assert_eq!(reason.as_deref(), expected, "{name} {recurring:?} {first:?}");
+    }
+}
+
+#[test]
+fn the_period_of_an_invoice_is_that_of_its_plan() {
+    let line = |kind: &str, from: u64, to: u64| {
+        let kind = if kind.is_empty() { json!(null) } else { json!(kind) };
+        json!({ "entity_type": kind, "date_from": from, "date_to": to })
+    };
+    let setup = || line("plan_setup", NOW, NOW);
+    for (lines, expected) in [
+        (json!([setup(), line("plan", NOW, TERM_END)]), Some((NOW, TERM_END))),
+        (json!([line("adhoc", NOW, NOW + 9), line("plan_item_price", NOW, TERM_END)]), Some((NOW, TERM_END))),
+        (
+            json!([line("charge_item_price", NOW - 9, NOW), line("addon_item_price", NOW, TERM_END)]),
+            Some((NOW, TERM_END)),
+        ),
+        (json!([line("", NOW, TERM_END)]), Some((NOW, TERM_END))),
+        (json!(["x", setup(), line("addon", NOW, NOW)]), None),
+        (json!([{ "entity_type": "plan", "date_from": NOW }]), None),
+        (json!(null), None),
+    ] {
+        let content = json!({ "invoice": with(invoice(), json!({ "line_items": lines })) });
+        let block = read("invoice_generated", &content).invoice.unwrap();
+        let told = block.period_start.zip(block.period_end).map(|(from, to)| (from.secs(), to.secs()));
+        assert_eq!((told, block.period_end.is_some()), (expected, expected.is_some()), "{content}");
+    }
+}
+
+#[test]
+fn what_was_to_be_paid_stays_when_it_is_paid() {
+    for (left, paid, expected) in [
+        (json!(1200), json!(0), (Some(1200), Some(1200))),
+        (json!(700), json!(500), (Some(1200), Some(700))),
+        (json!(0), json!(1200), (Some(1200), Some(0))),
+        (json!(0), json!(null), (Some(0), Some(0))),
+        (json!(null), json!(1200), (None, None)),
+        (json!(i64::MAX), json!(1), (None, Some(i64::MAX))),
+    ] {
+        let over = json!({ "amount_due": left, "amount_paid": paid });
+        let content = json!({ "invoice": with(invoice(), over) });
+        let block = read("invoice_updated", &content).invoice.unwrap();
+        let minor = |money: Option<Money>| money.map(|money| money.amount_minor);
+        assert_eq!((minor(block.amount_due), minor(block.amount_remaining)), expected, "{content}");
     }
 }
 

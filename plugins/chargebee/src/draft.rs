@@ -5,6 +5,9 @@ use crate::{billing, subscription};
 use billhook_plugin::model::{Actor, Customer, Phase, Subscription};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
+/// A subscription that is removed with all that belongs to it, also while it runs.
+const DELETED: &str = "subscription_deleted";
+
 /// The drafts of an event: one, and another where it tells how a subscription begins, or an invoice that is paid by then.
 pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let content = body.fields("content");
@@ -13,6 +16,10 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let kind = kind_by_object(kind_of(name), &content);
     let status = content.text_at("/subscription/status");
     let kinds = match (kind, status.as_deref()) {
+        // No cancellation comes before it.
+        (_, Some(status)) if name == DELETED && !["cancelled", "transferred"].contains(&status) => {
+            vec!["subscription.canceled"]
+        }
         // No event of its own follows for what is already so.
         ("subscription.created", Some("in_trial")) => vec![kind, "subscription.trial_started"],
         ("subscription.created", Some("active")) => vec![kind, "subscription.activated"],
@@ -70,7 +77,7 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
         ..Draft::default()
     };
     if let Some(object) = &subscription {
-        draft.subscription = Some(Box::new(subscription::subscription(object, occurred_at, &mut notes)));
+        let mut block = subscription::subscription(object, occurred_at, &mut notes);
         let phase = match kind {
             "subscription.canceled" => Some(Phase::Effective),
             "subscription.cancel_scheduled" => Some(Phase::Requested),
@@ -78,6 +85,10 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
         };
         draft.cancellation =
             phase.map(|phase| subscription::cancellation(object, phase, came_through.as_deref(), &mut notes));
+        if let (DELETED, Some(cancellation)) = (name, &mut draft.cancellation) {
+            subscription::delete(&mut block, cancellation, occurred_at);
+        }
+        draft.subscription = Some(Box::new(block));
         draft.effective_at = match kind {
             "subscription.cancel_scheduled" => subscription::effective_at(object),
             "subscription.scheduled" => object.time("start_date"),

@@ -199,3 +199,19 @@ pub(crate) fn cancellation(
         comment: object.text("cancel_comment").map(|text| text.chars().take(COMMENT_CHARS_MAX).collect()),
     }
 }
+
+/// Ends what is deleted while it runs: Chargebee tells it as it was before. Customers cannot delete.
+pub(crate) fn delete(block: &mut Subscription, cancellation: &mut Cancellation, at: Option<Time>) {
+    block.status = Some("canceled".to_owned());
+    block.cancel_at = None;
+    block.cancel_at_period_end = None;
+    block.canceled_at = block.canceled_at.or(at);
+    block.ended_at = at;
+    cancellation.effective_at = at;
+    cancellation.at_period_end = None;
+    if cancellation.provider_reason.is_none() {
+        cancellation.initiator = Initiator::Merchant;
+        cancellation.reason_code = Some("merchant_initiated".to_owned());
+        cancellation.reason_group = Some("merchant".to_owned());
+    }
+}

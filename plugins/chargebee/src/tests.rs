@@ -253,6 +253,38 @@ fn a_decision_says_when_access_ends_and_when_it_was_made() {
 }
 
 #[test]
+fn what_is_deleted_while_it_runs_ends_with_it() {
+    let chosen = json!({ "cancelled_at": TERM_END, "cancel_reason_code": "Unused" });
+    for (status, more, expected) in [
+        ("active", json!({}), Some("merchant merchant_initiated")),
+        ("in_trial", json!({}), Some("merchant merchant_initiated")),
+        ("non_renewing", chosen, Some("unknown unused")),
+        ("cancelled", json!({ "cancelled_at": NOW - 9 }), None),
+        ("transferred", json!({}), None),
+    ] {
+        let object = with(with(subscription(), json!({ "status": status, "deleted": true })), more);
+        let mut body = event("subscription_deleted", &json!({ "subscription": object }));
+        body["source"] = json!("admin_console");
+        let draft = normalize(body).unwrap().remove(0);
+        let block = draft.subscription.unwrap();
+        assert_eq!(block.provider_status.as_deref(), Some(status));
+        let Some(expected) = expected else {
+            assert_eq!((draft.kind.as_str(), draft.cancellation), ("subscription.updated", None));
+            continue;
+        };
+        assert_eq!(draft.kind, "subscription.canceled", "{status}");
+        assert_eq!((block.status.as_deref(), block.cancel_at), (Some("canceled"), None), "{status}");
+        assert_eq!(draft.semantic_key.as_deref(), Some("subscription.canceled:s1:2026-05-28"), "{status}");
+        assert_eq!(block.ended_at, draft.occurred_at, "{status}");
+        let cancellation = draft.cancellation.unwrap();
+        assert_eq!((cancellation.effective_at, cancellation.at_period_end), (draft.occurred_at, None));
+        let cancellation = serde_json::to_value(cancellation).unwrap();
+        let told = ["initiator", "reason_code"].map(|field| cancellation[field].as_str().unwrap());
+        assert_eq!(told.join(" "), expected, "{status}");
+    }
+}
+
+#[test]
 fn reasons_of_the_site_and_of_chargebee_become_canonical() {
     let cases = [
         (json!({}), "portal", "voluntary customer unspecified -"),

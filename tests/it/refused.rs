@@ -203,7 +203,7 @@ async fn a_sender_that_is_always_told_yes_loses_nothing_by_a_wrong_key() {
     let custom = post(&gateway.url("/api/v1/webhooks/custom/pub_new"), &[("x-proof", "hush")], body).await;
     let by_name = post(&gateway.url("/in/windback/pub_new"), &[], "{}").await;
     let other = post(&gateway.url("/in/nobody?token=hush"), &[("x-proof", "hush")], body).await;
-    let nowhere = post(&gateway.url("/wp-login.php"), &[], body).await;
+    let nowhere = post(&gateway.url("/windback?token=hush"), &[("x-proof", "hush")], body).await;
     assert_eq!([custom.status, by_name.status, other.status, nowhere.status], [200, 200, 404, 404]);
     gateway.advance(SECOND).await;
     let mut kept: Vec<_> = refused(&gateway, None)
@@ -215,6 +215,7 @@ async fn a_sender_that_is_always_told_yes_loses_nothing_by_a_wrong_key() {
     let expected = [
         ("-", "/api/v1/webhooks/custom/pub_new", true),
         ("-", "/in/nobody", false),
+        ("-", "/windback", false),
         ("windback", "/in/windback/pub_new", true),
     ];
     assert_eq!(kept, expected.map(|(source, path, whole)| (source.to_owned(), path.to_owned(), whole)));

@@ -90,7 +90,7 @@ impl Ingest {
         match route(path) {
             Route::Source { name, tail } => {
                 let inlet = self.inlets.by_name.get(&name).cloned();
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, kept: true, always_ok: false })?;
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok: false })?;
                 let (key, tail) = match (&inlet.source.auth, tail.split_once('/')) {
                     (Auth::PathKey, Some((key, rest))) => (Some(key.to_owned()), rest.to_owned()),
                     (Auth::PathKey, None) => (Some(tail), String::new()),
@@ -101,16 +101,16 @@ impl Ingest {
             Route::Key(key) => {
                 let inlet = self.inlets.by_key.get(&key).cloned();
                 let always_ok = self.inlets.wrong_keys_ok;
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, kept: true, always_ok })?;
+                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok })?;
                 Ok(Found { inlet, key: Some(key), tail: String::new() })
             }
-            Route::Nowhere => Err(Missing { why: Refused::NoSource, kept: false, always_ok: false }),
-            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), kept: false, always_ok: false }),
+            Route::Nowhere => Err(Missing { why: Refused::NoSource, always_ok: false }),
+            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), always_ok: false }),
         }
     }
 
-    /// Refuses what no source was found for. Is the sender told yes all the same, it will not send again: then the
-    /// body is read, to be kept.
+    /// Refuses what no source was found for, and keeps what was posted, for an operator may look for it. Is the sender
+    /// told yes all the same, it will not send again: then the body is read, to be kept.
     async fn turn_away(
         &self,
         missing: Missing,
@@ -118,9 +118,9 @@ impl Ingest {
         body: &mut Incoming,
         remote: IpAddr,
     ) -> Result<Outcome, Refused> {
-        if missing.kept && parts.method == Method::POST {
+        if matches!(missing.why, Refused::NoSource) && parts.method == Method::POST {
             let whole = match missing.always_ok {
-                true => match body::read(body, &self.options, &self.in_flight).await {
+                true => match body::read(body, self.options.max_body, &self.options, &self.in_flight).await {
                     Ok(whole) => Some(whole),
                     Err(Unread::TooLarge { .. }) => None,
                     Err(unread) => return Err(unread.into()),
@@ -202,8 +202,6 @@ impl Ingest {
 /// No source.
 pub(super) struct Missing {
     pub(super) why: Refused,
-    /// Whether the path is one of ours, and the request is kept among the refused.
-    kept: bool,
     /// Whether the stranger is told yes all the same.
     always_ok: bool,
 }

@@ -166,18 +166,27 @@ async fn each_source_keeps_the_newest_hundred_and_strangers_wait_for_the_second(
 
 #[tokio::test]
 async fn a_body_that_was_too_long_cannot_be_retried_and_says_so() {
-    let gateway = Gateway::start(&signed(WRONG)).await;
+    let far = format!(
+        "{}allow_from = [\"192.0.2.0/24\"]\n",
+        signed(SECRET).replace("\"flexprice\"\np", "\"far\"\np")
+    );
+    let gateway = Gateway::start(&(signed(WRONG) + &far)).await;
     let body = "a".repeat(BODY_BYTES_MAX + 1);
     let url = gateway.url("/in/flexprice");
     assert_eq!(post_signed(&url, "long", START_SECS, &body).await.status, 401);
     assert_eq!(post_signed(&url, "longer", START_SECS, &"a".repeat(5 << 20)).await.status, 413);
+    // More than that is not read of who may not send.
+    assert_eq!(post_signed(&gateway.url("/in/far"), "long", START_SECS, &body).await.status, 401);
     gateway.advance(SECOND).await;
     let (dir, _, clock) = gateway.stop().await;
-    let gateway = Gateway::start_in(dir, &signed(SECRET), clock).await;
+    let gateway = Gateway::start_in(dir, &(signed(SECRET) + &far), clock).await;
     let mut kept: Vec<_> =
         refused(&gateway, None).await.into_iter().map(|entry| (entry.body_bytes, entry)).collect();
     kept.sort_by_key(|(bytes, _)| *bytes);
-    assert_eq!(kept.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>(), [0, BODY_BYTES_MAX as u64]);
+    assert_eq!(kept.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>(), [0, 0, BODY_BYTES_MAX as u64]);
+    assert!(
+        kept.iter().any(|(_, entry)| entry.cause == "127.0.0.1 is in none of the networks of `allow_from`")
+    );
     for (bytes, entry) in kept {
         let (status, _, detail) = told(gateway.client().retry_refused(entry.id).await.unwrap_err());
         assert_eq!((status, entry.whole), (409, false));

@@ -45,15 +45,17 @@ pub(super) enum Unread {
     Broken(#[source] hyper::Error),
 }
 
-/// Reads `body`. On an error the rest is still in it. Memory is counted as it is filled, so that declaring much and
-/// sending little takes nothing from others.
+/// Reads `body`, if it is no longer than `most`. On an error the rest is still in it. Memory is counted as it is filled,
+/// so that declaring much and sending little takes nothing from others.
 pub(super) async fn read(
     body: &mut Incoming,
+    most: usize,
     options: &Options,
     memory: &Arc<Semaphore>,
 ) -> Result<Whole, Unread> {
-    let max = options.max_body;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    // What is too long for anybody is told as that.
+    let max = if declared > options.max_body { options.max_body } else { most };
     if declared > max {
         return Err(Unread::TooLarge { max });
     }

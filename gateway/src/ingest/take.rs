@@ -2,11 +2,13 @@
 
 use crate::ingest::answer::{Outcome, Refused};
 use crate::ingest::arrival::Arrival;
+use crate::ingest::authenticate::allowed;
 use crate::ingest::body::Unread;
 use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::route::{Route, route};
 use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals};
 use crate::model::id::WebhookId;
+use crate::model::refused::BODY_BYTES_MAX;
 use crate::model::source::{Auth, Proof};
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead};
 use billhook_event::Time;
@@ -143,7 +145,12 @@ impl Ingest {
         body: &mut Incoming,
         remote: IpAddr,
     ) -> Result<Outcome, Refused> {
-        let whole = body::read(body, &self.options, &self.in_flight).await;
+        // Of who may not send at all, no more than is kept of what is refused.
+        let most = match allowed(&found.inlet.source, remote) {
+            Ok(()) => self.options.max_body,
+            Err(_) => self.options.max_body.min(BODY_BYTES_MAX),
+        };
+        let whole = body::read(body, most, &self.options, &self.in_flight).await;
         let now = self.clock.now();
         let Found { inlet, key, tail } = found;
         let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -153,11 +160,17 @@ impl Ingest {
             let (path, cause) = (parts.uri.path(), cause.to_string());
             self.refusals.add(refusals::refused(&inlet, path, &arrival, read, remote, now, cause));
         };
-        let whole = whole.inspect_err(|unread| {
-            if let Unread::TooLarge { .. } = unread {
-                refuse(false, unread);
+        let whole = match whole {
+            Ok(whole) => Some(whole),
+            // It is refused for its address below.
+            Err(Unread::TooLarge { max }) if max < self.options.max_body => None,
+            Err(unread) => {
+                if let Unread::TooLarge { .. } = unread {
+                    refuse(false, &unread);
+                }
+                return Err(unread.into());
             }
-        })?;
+        };
         let asked = Asked { method: &parts.method, path: parts.uri.path(), remote, at: now };
         let proof = match self.prove(&inlet, &arrival, &asked).await {
             Ok(Judged::Challenge(reply)) => return Ok(Outcome::Challenge(reply)),
@@ -165,7 +178,7 @@ impl Ingest {
             _ if parts.method != Method::POST => return Err(Refused::Method),
             Ok(Judged::Authentic(proof)) => proof,
             Err(cause) => {
-                refuse(true, &cause);
+                refuse(whole.is_some(), &cause);
                 return Err(cause);
             }
         };

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::ingest::{Ingest, Inlet, Inlets, Options};
 use crate::model::Time;
 use crate::model::id::WebhookId;
+use crate::model::refused::BODY_BYTES_MAX;
 use crate::model::secret::Secret;
 use crate::model::signature::sign_v1;
 use crate::model::source::{Auth, Place, Source};
@@ -575,6 +576,26 @@ async fn bodies_in_flight_have_a_bound_and_give_their_room_back() {
         .await;
     assert_eq!(greedy.answer().await.unwrap().status, 100);
     assert_eq!(rig.send(post("/in/open", &[], "0123456789")).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_who_may_not_send_no_more_is_read_than_is_kept_of_what_is_refused() {
+    let rig = Rig::with(Options { in_flight_bytes_max: BODY_BYTES_MAX, ..Options::default() }).await;
+    let much = "a".repeat(BODY_BYTES_MAX + 1);
+    let length = format!("Content-Length: {}", 1 << 20);
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{much}\r\n", much.len());
+    for rest in [format!("{length}\r\n\r\n{much}"), chunked] {
+        let mut stranger = rig.connect().await;
+        stranger.write(format!("POST /in/far HTTP/1.1\r\nHost: x\r\n{rest}")).await;
+        let answer = stranger.answer().await.unwrap();
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (401, Some("not_authentic")));
+        assert_eq!(
+            rig.send(post("/in/open", &[], &much[1..])).await.status,
+            200,
+            "it has given its room back"
+        );
+    }
+    assert_eq!(rig.send(post("/in/far", &[], vec![b'a'; 5 << 20])).await.status, 413, "as from anybody");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tracing::warn;
 /// How long the first of the refused waits to be written, and with it those that come meanwhile.
 const WRITE_AFTER: Duration = Duration::from_secs(1);
 
-/// The most bytes in memory for each source: what strangers can have written in a second.
+/// The most bytes in memory for each source: what strangers can have written in a second. Bodies make room for heads.
 const RING_BYTES_MAX: usize = 1 << 20;
 
 /// The refused requests that are not written yet.
@@ -49,15 +49,32 @@ struct Ring {
 }
 
 impl Ring {
-    /// Adds one; the oldest make room for it.
+    /// Adds one. Where it has no room the oldest lose their bodies, and go only where that is not enough.
     fn push(&mut self, request: RefusedRequest) {
         self.bytes += size(&request);
         self.requests.push_back(request);
-        while self.requests.len() > KEPT_MAX || self.bytes > RING_BYTES_MAX && self.requests.len() > 1 {
-            let oldest = self.requests.pop_front();
-            self.bytes -= oldest.as_ref().map_or(0, size);
+        if self.requests.len() > KEPT_MAX {
+            self.forget_oldest();
+        }
+        while self.bytes > RING_BYTES_MAX && self.requests.len() > 1 {
+            match self.requests.iter_mut().find(|request| !request.body.is_empty()) {
+                Some(oldest) => self.bytes -= take_body(oldest),
+                None => self.forget_oldest(),
+            }
         }
     }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.requests.pop_front();
+        self.bytes -= oldest.as_ref().map_or(0, size);
+    }
+}
+
+/// Takes the body away, and says how long it was.
+fn take_body(request: &mut RefusedRequest) -> usize {
+    let RefusedHead { sha256, body_len, whole, .. } = &mut request.head;
+    (*sha256, *body_len, *whole) = ([0; 32], 0, false);
+    std::mem::take(&mut request.body).len()
 }
 
 fn size(request: &RefusedRequest) -> usize {
@@ -230,17 +247,31 @@ mod tests {
     const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
     #[test]
-    fn a_ring_holds_so_many_and_so_much_and_the_newest() {
-        let request = |n: usize, bytes: usize| {
-            let body = vec![b'a'; bytes].into();
-            without_source(&format!("/{n}"), &HeaderMap::new(), Some(&body), REMOTE, NOW, String::new())
+    fn a_ring_holds_the_newest_and_as_many_of_their_bodies_as_it_has_room_for() {
+        let request = |n: usize, body: usize, header: usize| {
+            let body = vec![b'a'; body].into();
+            let agent = "a".repeat(header).parse().unwrap();
+            let headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
+            without_source(&format!("/{n}"), &headers, Some(&body), REMOTE, NOW, String::new())
         };
-        for (bytes, held) in [(10, KEPT_MAX), (BODY_BYTES_MAX - 100, RING_BYTES_MAX / BODY_BYTES_MAX)] {
+        for (body, header, held, whole) in [
+            (10, 10, KEPT_MAX, KEPT_MAX),
+            (BODY_BYTES_MAX - 100, 10, KEPT_MAX, RING_BYTES_MAX / BODY_BYTES_MAX - 1),
+            (BODY_BYTES_MAX, 30_000, RING_BYTES_MAX / 30_100, 0),
+        ] {
             let mut ring = Ring::default();
-            (0..1000).for_each(|n| ring.push(request(n, bytes)));
-            assert_eq!(ring.requests.len(), held);
+            (0..1000).for_each(|n| ring.push(request(n, body, header)));
+            assert_eq!(ring.requests.len(), held, "{body} {header}");
             assert_eq!(ring.requests[0].head.path, format!("/{}", 1000 - held));
+            assert_eq!(ring.bytes, ring.requests.iter().map(size).sum::<usize>());
             assert!(ring.bytes <= RING_BYTES_MAX);
+            for (at, request) in ring.requests.iter().enumerate() {
+                let head = &request.head;
+                let kept = (head.whole, head.body_len, head.sha256 != [0; 32], request.body.len());
+                let expected =
+                    if at >= held - whole { (true, body as u64, true, body) } else { (false, 0, false, 0) };
+                assert_eq!(kept, expected, "{body} {header}: {at}");
+            }
         }
     }
 

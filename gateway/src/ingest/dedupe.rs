@@ -45,6 +45,13 @@ pub(super) fn key(
     })
 }
 
+/// Whether another body under a known id is nothing to look after: the provider's manifest finds the id in the body, the
+/// rest of which such providers write anew when they send again. Under an id that is a header, or by a rule that the
+/// operator chose, it may be another event, which is lost.
+pub(super) fn may_differ(inlet: &Inlet) -> bool {
+    inlet.source.dedupe.is_none() && inlet.dedupe.iter().any(|place| matches!(place, Place::Pointer(_)))
+}
+
 /// The header of this name, or of the like name of the other family, that a signature covers; or that a plugin vouches
 /// for.
 fn covered(name: &str, arrival: &Arrival, proof: &Proof) -> Option<String> {
@@ -138,6 +145,21 @@ mod tests {
     fn without_a_rule_that_finds_something_every_arrival_is_new() {
         for rules in [&[][..], &["header:x-id"], &["pointer:/id"], &["query:id"], &["path"], &["const:x"]] {
             assert_eq!(find(rules, &arrival(&[("x-id", "1")], "{}"), &[], None), None, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn another_body_is_expected_under_an_id_that_a_manifest_finds_in_it() {
+        let rules = |of: &str| vec![Place::try_from(of.to_owned()).unwrap(), Place::Body];
+        for (rule, is_operators, expected) in [
+            ("pointer:/event_id", false, true),
+            ("pointer:/event_id", true, false),
+            ("header:webhook-id", false, false),
+            ("header:webhook-id", true, false),
+        ] {
+            let mut inlet = Inlet { dedupe: rules(rule), ..inlet("s", Auth::None) };
+            inlet.source.dedupe = is_operators.then(|| rules(rule));
+            assert_eq!(may_differ(&inlet), expected, "{rule} {is_operators}");
         }
     }
 

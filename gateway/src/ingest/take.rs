@@ -197,8 +197,11 @@ impl Ingest {
                 Ok(Outcome::Stored(id))
             }
             Ok(Accepted::Duplicate { first, same_body }) => {
-                if !same_body {
-                    warn!(source = inlet.source.name, %first, %remote, "a known id came with another body");
+                let source = &inlet.source.name;
+                if !same_body && dedupe::may_differ(&inlet) {
+                    info!(source, %first, %remote, "a known id came with another body");
+                } else if !same_body {
+                    warn!(source, %first, %remote, "a known id came with another body");
                 }
                 Ok(Outcome::Duplicate(first))
             }

@@ -305,7 +305,7 @@ token = "{token}"
 allow = ["127.0.0.1/32"]
 
 [store]
-min_free = "16MiB"
+min_free = "64MiB"
 
 [[plugin]]
 name = "cancel-strategy"

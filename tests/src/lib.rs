@@ -122,7 +122,7 @@ impl Gateway {
 }
 
 /// The body of a configuration with what makes it a file: a data directory in `dir`, free ports on loopback, the admin
-/// token, and leave to deliver to loopback and to fill the disk.
+/// token, and leave to deliver to loopback and to fill the disk nearly.
 pub fn configuration(dir: &Path, body: &str) -> String {
     let data_dir = dir.join("data");
     format!(
@@ -136,7 +136,7 @@ pub fn configuration(dir: &Path, body: &str) -> String {
         [network]
         allow = ["127.0.0.0/8"]
         [store]
-        min_free = "1MiB"
+        min_free = "64MiB"
         {body}
         "#
     )

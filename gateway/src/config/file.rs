@@ -20,8 +20,8 @@ use toml::de::DeTable;
 /// The bounds of `ingest.max_body`.
 const BODY_MIN: u64 = 1 << 10;
 const BODY_MAX: u64 = 64 << 20;
-/// The bounds of `store.min_free`.
-const FREE_MIN: u64 = 1 << 20;
+/// The bounds of `store.min_free`. What is free is looked at once a second: much may be written meanwhile.
+const FREE_MIN: u64 = 64 << 20;
 const FREE_MAX: u64 = 1 << 50;
 
 /// Reads a file's text and the environment.

@@ -179,6 +179,22 @@ async fn a_gateway_without_a_configuration_starts_with_safe_defaults_and_no_log_
 }
 
 #[tokio::test]
+async fn what_keeps_a_gateway_from_starting_is_in_its_log_too() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    std::fs::write(dir.path().join("data/store"), "no directory").unwrap();
+    let file = dir.path().join("billhook.toml");
+    std::fs::write(&file, billhook_tests::configuration(dir.path(), "")).unwrap();
+    let output = billhook(&["serve", "--config", file.to_str().unwrap()]).output().await.unwrap();
+    let said = text(&output.stderr);
+    let why = said.lines().find_map(|line| line.strip_prefix("error: ")).expect("a line for people");
+    let mut lines = said.lines().rev();
+    let last = lines.find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).expect("a log");
+    assert_eq!((output.status.code(), last["level"].as_str()), (Some(1), Some("ERROR")), "{said}");
+    assert!(last["fields"]["error"].as_str().is_some_and(|error| error.starts_with(why)), "{said}");
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_written_costs_its_lines_alone() {
     let receiver = Receiver::start().await;
     let dir = tempfile::tempdir().unwrap();

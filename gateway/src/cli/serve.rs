@@ -9,6 +9,7 @@ use crate::telemetry;
 use anyhow::Context;
 use rustix::fs::Mode;
 use rustix::process::umask;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,6 +26,17 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 pub async fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file, &Environment::of_process(), &server::load::shipped())?;
     telemetry::start(&config.log);
+    let ended = serve(config).await;
+    if let Err(error) = &ended
+        && !std::io::stderr().is_terminal()
+    {
+        // For those who read JSON alone: `main` tells people.
+        error!(error = format!("{error:#}"), "the gateway ended by this error");
+    }
+    ended
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     descriptors::raise();
     // What is kept is nobody else's to read.
     umask(Mode::RWXG | Mode::RWXO);

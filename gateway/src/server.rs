@@ -139,6 +139,11 @@ pub async fn start(
         in_flight,
         suspects,
     ));
+    // Now nothing keeps it from serving.
+    let enlisted = Arc::clone(&roster);
+    tokio::task::spawn_blocking(move || enlisted.write_down())
+        .await
+        .context("keeping the plugins panicked")?;
     roster.on_change({
         let (dispatcher, dispatch) = (Arc::clone(&dispatcher), dispatch.clone());
         let deliver = deliver.clone();

@@ -359,13 +359,46 @@ async fn a_configuration_that_a_plugin_refuses_is_told_by_check_and_keeps_a_gate
 
 /// What `billhook check` says of a configuration, which it refuses.
 fn checked(data: &Path, config: &str) -> String {
+    refused("check", data, config)
+}
+
+/// What `check` or `serve` says of a configuration, which it refuses.
+fn refused(command: &str, data: &Path, config: &str) -> String {
     let file = data.join("billhook.toml");
     std::fs::write(&file, billhook_tests::configuration(data, config)).unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_billhook"));
-    let output = check.arg("check").arg("--config").arg(&file).output().unwrap();
+    let mut billhook = Command::new(env!("CARGO_BIN_EXE_billhook"));
+    let output = billhook.arg(command).arg("--config").arg(&file).output().unwrap();
     let told = text(&output.stdout) + &text(&output.stderr);
     assert!(!output.status.success(), "{told}");
     told
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_what_was_swapped_in_as_it_is() {
+    let (dir, path) = directory();
+    let receiver = Receiver::start().await;
+    let (config, junk) = (config(&path, &receiver), dir.path().join("junk.wasm"));
+    std::fs::write(&junk, "junk").unwrap();
+    let with_junk = format!("{config}[[plugin]]\nname = \"junk\"\ncomponent = {junk:?}\n");
+    let gateway = Gateway::start(&config).await;
+    let swapped = swap(&gateway, second()).await.unwrap();
+
+    // Another component, beside a gateway that runs and beside a plugin that does not load.
+    std::fs::write(&path, second_with("\"2.0.0\"", "\"3.0.0\"")).unwrap();
+    let told = refused("serve", gateway.dir(), &config);
+    assert!(told.contains("another process"), "{told}");
+    let (data, _, clock) = gateway.stop().await;
+    for command in ["check", "serve"] {
+        let told = refused(command, data.path(), &with_junk);
+        assert!(told.contains("plugin `junk`"), "{told}");
+    }
+
+    std::fs::write(&path, first()).unwrap();
+    let gateway = Gateway::start_in(data, &config, clock).await;
+    let kept = gateway.client().plugin("edition").await.unwrap();
+    assert_eq!((kept.plugin.version.as_str(), kept.history), ("2.0.0", swapped.history));
+    assert_eq!(back(&gateway).await.unwrap().plugin.version, "1.0.0");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ pub(super) fn read_watch(mut table: Table<'_>, config: &mut Config) {
 /// The plugins whose components lie where the gateway finds them by name: in the watched directory, and those that were
 /// loaded while a gateway ran.
 pub fn lying(config: &Config) -> BTreeSet<String> {
-    let mut names = Kept::only_read(config.data_dir.join(KEPT_DIR)).loaded();
+    let mut names = Kept::at(config.data_dir.join(KEPT_DIR)).loaded();
     let entries = config.watch.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
     names.extend(entries.filter_map(|entry| name_of(&entry.path())));
     names

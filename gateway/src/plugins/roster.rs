@@ -57,6 +57,8 @@ struct Member {
     pinned: Vec<[u8; 32]>,
     users: Vec<User>,
     record: Record,
+    /// The component that it was enlisted with, until that and the record are written down.
+    unwritten: Option<Component>,
     /// What its manifest said of providers when the sources were set up.
     facts: Vec<Provider>,
 }
@@ -215,7 +217,7 @@ impl Roster {
     /// Loads a plugin at the start: the configured version, or what an operator put in its place since. One that did not
     /// serve last must pass its smoke test, as in a swap, and so must one whose configuration is new: what a schema
     /// cannot say the plugin refuses only when it is called. One that could not be tried, since a host that it asks does not
-    /// answer, serves. Blocks while it compiles and is tried.
+    /// answer, serves. Blocks while it compiles and is tried. Writes nothing: [`Roster::write_down`] does.
     ///
     /// # Errors
     /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
@@ -265,12 +267,8 @@ impl Roster {
         }
         record.base = Some(digest.clone());
         record.settings = settings(&spec.config);
-        if is_worth_it && before.as_ref() != Some(&record) {
-            let kept = self.kept.keep(&spec.component).and_then(|()| self.kept.write_record(&name, &record));
-            if let Err(error) = kept {
-                tracing::error!(plugin = name, %error, "cannot keep the version: one cannot roll back to it");
-            }
-        }
+        let is_new = is_worth_it && before.as_ref() != Some(&record);
+        let unwritten = is_new.then(|| spec.component.clone());
         let spec = Spec { component: Component::default(), sha256: None, ..spec };
         let slot = self.admit(
             name,
@@ -282,9 +280,27 @@ impl Roster {
                 pinned,
                 users: Vec::new(),
                 record,
+                unwritten,
             },
         );
         Ok((slot, refused))
+    }
+
+    /// Writes down what was enlisted. Call it when nothing can keep the gateway from serving any more, and no other serves
+    /// from the same directory: then a start that fails leaves behind what it found. What cannot be written serves all the
+    /// same, with a line in the log. Blocks.
+    pub fn write_down(&self) {
+        let mut unwritten = Vec::new();
+        for (name, member) in self.members().iter_mut() {
+            let component = member.unwritten.take();
+            unwritten.extend(component.map(|component| (name.clone(), component, member.record.clone())));
+        }
+        for (name, component, record) in unwritten {
+            let kept = self.kept.keep(&component).and_then(|()| self.kept.write_record(&name, &record));
+            if let Err(error) = kept {
+                tracing::error!(plugin = name, %error, "cannot keep the version: one cannot roll back to it");
+            }
+        }
     }
 
     /// What the configuration, the gateway or the watched directory gives; tried, unless it served last as it is
@@ -644,7 +660,8 @@ impl Roster {
         self.keep(&name, &component)?;
         self.write(&name, &record)?;
         let (slot, pinned, users) = (Slot::new(plugin.clone()), Vec::new(), Vec::new());
-        self.admit(name.clone(), Member { slot, spec, origin, pinned, users, record, facts: facts(&plugin) });
+        let (unwritten, facts) = (None, facts(&plugin));
+        self.admit(name.clone(), Member { slot, spec, origin, pinned, users, record, unwritten, facts });
         Ok(detail(&name, &self.member(&name)?, true))
     }
 

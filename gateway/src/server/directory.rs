@@ -164,7 +164,7 @@ mod tests {
         let watched = dir.path().join("plugins");
         let plugins = Plugins::start(Options { instances: 1, ..Options::default() }).unwrap();
         let clock = Clock::manual(crate::model::Time::ZERO);
-        let roster = Arc::new(Roster::new(plugins, Kept::only_read(dir.path()), clock.clone()));
+        let roster = Arc::new(Roster::new(plugins, Kept::at(dir.path()), clock.clone()));
         let watcher = Watcher::new(watched.clone(), roster, clock);
         for _ in 0..2 {
             for _ in 0..3 {

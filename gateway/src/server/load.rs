@@ -48,7 +48,7 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
     let options = Options {
         cache_dir: Some(cache.path().to_owned()),
         compiler,
-        kept: Kept::only_read(config.data_dir.join(KEPT_DIR)),
+        kept: Kept::at(config.data_dir.join(KEPT_DIR)),
         outbound: None,
     };
     let dir = config.data_dir.display();

@@ -73,18 +73,12 @@ impl Record {
 #[derive(Clone, Debug)]
 pub struct Kept {
     dir: PathBuf,
-    writes: bool,
 }
 
 impl Kept {
     /// What is kept in `dir`, which is made when something is written.
     pub fn at(dir: impl Into<PathBuf>) -> Kept {
-        Kept { dir: dir.into(), writes: true }
-    }
-
-    /// The same, to look at: nothing is written.
-    pub fn only_read(dir: impl Into<PathBuf>) -> Kept {
-        Kept { dir: dir.into(), writes: false }
+        Kept { dir: dir.into() }
     }
 
     /// The plugins that an operator loaded while a gateway ran, by name. What cannot be read is none.
@@ -148,7 +142,7 @@ impl Kept {
             (path.extension()? == "wasm").then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
         };
         let digests = entries.filter_map(|entry| digest(&entry.path()));
-        let others = digests.filter(|digest| self.writes && !wanted.contains(digest));
+        let others = digests.filter(|digest| !wanted.contains(digest));
         others.filter(|digest| fs::remove_file(self.component_path(digest)).is_ok()).collect()
     }
 
@@ -161,9 +155,6 @@ impl Kept {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if !self.writes {
-            return Ok(());
-        }
         let dir = path.parent().unwrap_or(&self.dir);
         if !dir.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -245,9 +236,5 @@ mod tests {
         assert_eq!(*kept.component(&digest).unwrap(), *b"code", "a damaged one is replaced");
         assert_eq!(kept.remove_others(&BTreeSet::from([digest.clone()])), Vec::<String>::new());
         assert_eq!(kept.remove_others(&BTreeSet::new()), [digest]);
-
-        let looks = Kept::only_read(dir.path().join("elsewhere"));
-        looks.write_record("a", &record).unwrap();
-        assert!(!dir.path().join("elsewhere").exists());
     }
 }

@@ -224,7 +224,6 @@ fn spec(name: &str, component: Bytes) -> Spec {
     Spec {
         name: name.to_owned(),
         component: Component::new(component),
-        sha256: None,
         config: json!({}),
         grants: Vec::new(),
         secrets: BTreeMap::new(),

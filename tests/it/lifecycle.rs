@@ -501,7 +501,9 @@ async fn a_pinned_plugin_takes_only_what_the_configuration_allows() {
     let (dir, _, clock) = gateway.stop().await;
     gateway = Gateway::start_in(dir, &pinned(&[digest(&first())]), clock).await;
     assert_eq!(serves(&gateway).await, "1.0.0", "the pin comes before what was swapped in");
-    gateway.stop().await;
+    let (dir, ..) = gateway.stop().await;
+    let told = checked(dir.path(), &pinned(&[digest(&second())]));
+    assert!(told.contains(&format!("but `sha256` says {}", digest(&second()))), "{told}");
 }
 
 #[tokio::test]

@@ -20,7 +20,6 @@ fn load(plugins: &Plugins) -> Plugin {
     let spec = Spec {
         name: NAME.to_owned(),
         component,
-        sha256: None,
         config: serde_json::Value::Null,
         grants: Vec::new(),
         secrets: BTreeMap::new(),

@@ -164,8 +164,8 @@ pub(crate) fn load(name: &str) -> Plugin {
 pub(crate) fn load_component(name: &str, component: Component) -> Plugin {
     static PLUGINS: LazyLock<Plugins> =
         LazyLock::new(|| Plugins::start(Options::default()).expect("the plugin engine starts"));
-    let (sha256, config, grants) = (None, serde_json::json!({}), Vec::new());
+    let (config, grants) = (serde_json::json!({}), Vec::new());
     let (name, secrets, limits) = (name.to_owned(), Default::default(), Limits::default());
-    let spec = Spec { name, component, sha256, config, grants, secrets, limits };
+    let spec = Spec { name, component, config, grants, secrets, limits };
     PLUGINS.load(spec).expect("the plugin loads")
 }

@@ -348,7 +348,6 @@ mod tests {
             let spec = Spec {
                 name: "bad".to_owned(),
                 component: crate::plugins::Component::new(damaged),
-                sha256: None,
                 config: serde_json::Value::Null,
                 grants: Vec::new(),
                 secrets: Default::default(),

@@ -77,7 +77,7 @@ pub struct User {
 /// A plugin as it is enlisted.
 #[derive(Clone, Debug)]
 pub struct Enlisted {
-    /// What it is loaded with. Its `sha256` is not looked at.
+    /// What it is loaded with.
     pub spec: Spec,
     /// Where its component comes from.
     pub origin: Origin,
@@ -269,7 +269,7 @@ impl Roster {
         record.settings = settings(&spec.config);
         let is_new = is_worth_it && before.as_ref() != Some(&record);
         let unwritten = is_new.then(|| spec.component.clone());
-        let spec = Spec { component: Component::default(), sha256: None, ..spec };
+        let spec = Spec { component: Component::default(), ..spec };
         let slot = self.admit(
             name,
             Member {
@@ -306,7 +306,7 @@ impl Roster {
     /// What the configuration, the gateway or the watched directory gives; tried, unless it served last as it is
     /// configured now, or is our own and not configured.
     fn given(&self, spec: &Spec, record: &Record, origin: Origin) -> Result<Plugin, RosterError> {
-        let plugin = self.plugins.load(Spec { sha256: None, ..spec.clone() })?;
+        let plugin = self.plugins.load(spec.clone())?;
         let settings = settings(&spec.config);
         let served_last = record.current() == Some(&plugin.reference().digest);
         if settings == record.settings && (served_last || origin == Origin::Shipped) {
@@ -382,7 +382,7 @@ impl Roster {
     fn load_kept(&self, spec: &Spec, digest: &str) -> Option<Plugin> {
         let component = self.kept.component(digest).map_err(|error| error.to_string());
         let loaded = component.and_then(|component| {
-            let spec = Spec { component, sha256: None, ..spec.clone() };
+            let spec = Spec { component, ..spec.clone() };
             self.plugins.load(spec).map_err(|error| error.to_string())
         });
         loaded
@@ -530,7 +530,7 @@ impl Roster {
     /// What a plugin of these terms is loaded with, without its component: the same as at the next start.
     fn bare(&self, name: &str, config: serde_json::Value, grants: Vec<String>) -> Spec {
         let (name, component, limits) = (name.to_owned(), Component::default(), Limits::of(&grants));
-        Spec { name, component, sha256: None, config, grants, secrets: self.secrets.clone(), limits }
+        Spec { name, component, config, grants, secrets: self.secrets.clone(), limits }
     }
 
     /// Whether there are the secrets that a plugin is granted.

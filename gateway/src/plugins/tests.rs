@@ -20,7 +20,6 @@ fn spec() -> Spec {
     Spec {
         name: "bad".to_owned(),
         component: Component::new(misbehave()),
-        sha256: None,
         config: json!({}),
         grants: vec![],
         secrets: BTreeMap::new(),
@@ -361,7 +360,7 @@ fn empty_component(sections: &[(&str, &str)]) -> Component {
 fn a_load_is_refused_with_its_cause() {
     let manifest = "name='e'\nversion='1'\nkinds=['filter']";
     type Change = Box<dyn Fn(&mut Spec)>;
-    let cases: [(&str, Change); 16] = [
+    let cases: [(&str, Change); 15] = [
         ("is not a WebAssembly component", Box::new(|spec| spec.component = Component::new("hello"))),
         (
             "is a core module, not a component: build it with `--target wasm32-wasip2`",
@@ -416,7 +415,6 @@ fn a_load_is_refused_with_its_cause() {
             "is granted `kv:seen`, which it does not ask for",
             Box::new(|spec| spec.grants = vec!["kv:seen".to_owned()]),
         ),
-        ("but `sha256` says 0505", Box::new(|spec| spec.sha256 = Some([5; 32]))),
         (
             "`config.days`: the value is not of type \"integer\"",
             Box::new(|spec| spec.config = json!({ "days": "hush", "currency": "USD" })),
@@ -439,7 +437,7 @@ fn a_load_is_refused_with_its_cause() {
 #[test]
 fn a_plugin_is_what_its_component_and_manifest_say() {
     let digest = Component::new(misbehave()).digest();
-    let plugin = plugin_with(|spec| spec.sha256 = Some(digest));
+    let plugin = plugin_with(|_| ());
     assert_eq!(plugin.kinds(), [Kind::Normalize, Kind::Filter, Kind::Map]);
     assert_eq!(plugin.name(), "bad");
     assert_eq!(plugin.manifest().name, "misbehave");

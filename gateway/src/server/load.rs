@@ -343,7 +343,6 @@ impl Loading<'_> {
             spec: Spec {
                 name: name.to_owned(),
                 component,
-                sha256: None,
                 config: config.unwrap_or(terms.0),
                 grants,
                 secrets: self.config.secrets.clone(),

@@ -86,7 +86,6 @@ impl Stage {
         Ok(self.plugins.load(Spec {
             name: self.name.clone(),
             component: self.component.clone(),
-            sha256: None,
             config: fixture.config.clone(),
             grants: self.manifest.grants.clone(),
             secrets: secrets(fixture),

@@ -70,27 +70,38 @@ enum Command {
     /// Read the configuration and load its plugins, and tell every mistake
     Check,
     /// Make secrets
-    Secret(secret::Args),
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// Canonical events: what was made of webhooks
-    Event(event::Args),
+    #[command(subcommand)]
+    Event(event::Command),
     /// Webhooks: what arrived
-    Webhook(webhook::Args),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Deliveries: what endpoints are owed
-    Delivery(delivery::Args),
+    #[command(subcommand)]
+    Delivery(delivery::Command),
     /// Endpoints: where events go, and opening or closing the way
-    Endpoint(endpoint::Args),
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
     /// Plugins: begin, build, test and measure one; see which version serves, and bring another
-    Plugin(plugin::Args),
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// What could not be handled or delivered, and trying it again
-    DeadLetter(dead_letter::Args),
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
     /// Send again, redrive or reprocess in bulk, by filter
-    Replay(replay::Args),
+    #[command(subcommand)]
+    Replay(replay::Command),
     /// Replays, and how far they are
-    Job(job::Args),
+    #[command(subcommand)]
+    Job(job::Command),
     /// Shadows of sources: how often they make something else of webhooks
-    Shadow(shadow::Args),
+    #[command(subcommand)]
+    Shadow(shadow::Command),
     /// Requests that were turned away as not authentic, and taking them after all
-    Refused(refused::Args),
+    #[command(subcommand)]
+    Refused(refused::Command),
     /// Compile a component to machine code; the gateway runs this in a process with limits
     #[command(hide = true)]
     CompileComponent {
@@ -131,7 +142,7 @@ impl Cli {
     /// Refuses what would be ignored: somebody may think that `serve --token` sets the token.
     fn checked(self) -> Result<Cli, clap::Error> {
         let asks = match &self.command {
-            Command::Plugin(args) => args.asks(),
+            Command::Plugin(command) => command.asks(),
             command => matches!(
                 command,
                 Command::Event(_)
@@ -178,17 +189,17 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
             demo::run(args).await?;
         }
         Command::Check => check::run(config).await?,
-        Command::Secret(args) => secret::run(args)?,
-        Command::Event(args) => event::run(args, &client()?).await?,
-        Command::Webhook(args) => webhook::run(args, &client()?).await?,
-        Command::Delivery(args) => delivery::run(args, &client()?).await?,
-        Command::Endpoint(args) => endpoint::run(args, &client()?).await?,
-        Command::Plugin(args) => return plugin::run(args, client).await,
-        Command::DeadLetter(args) => dead_letter::run(args, &client()?).await?,
-        Command::Replay(args) => replay::run(args, &client()?).await?,
-        Command::Job(args) => job::run(args, &client()?).await?,
-        Command::Shadow(args) => shadow::run(args, &client()?).await?,
-        Command::Refused(args) => refused::run(args, &client()?).await?,
+        Command::Secret(command) => secret::run(command)?,
+        Command::Event(command) => event::run(command, &client()?).await?,
+        Command::Webhook(command) => webhook::run(command, &client()?).await?,
+        Command::Delivery(command) => delivery::run(command, &client()?).await?,
+        Command::Endpoint(command) => endpoint::run(command, &client()?).await?,
+        Command::Plugin(command) => return plugin::run(command, client).await,
+        Command::DeadLetter(command) => dead_letter::run(command, &client()?).await?,
+        Command::Replay(command) => replay::run(command, &client()?).await?,
+        Command::Job(command) => job::run(command, &client()?).await?,
+        Command::Shadow(command) => shadow::run(command, &client()?).await?,
+        Command::Refused(command) => refused::run(command, &client()?).await?,
         Command::CompileComponent { .. } => unreachable!("compiled before there is a runtime"),
     }
     Ok(ExitCode::SUCCESS)

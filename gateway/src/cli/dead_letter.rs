@@ -11,14 +11,8 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 
 /// What to do with dead letters.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List dead letters: webhooks that the pipeline gave up, then deliveries that no attempt got through
     Ls {
         /// At most this many
@@ -44,8 +38,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    match command {
         Command::Ls { limit, json } => ls(limit, json, client).await,
         Command::Redrive { ids, endpoint, all: _ } => {
             let redriven = match endpoint {

@@ -9,14 +9,8 @@ use crate::model::id::DeliveryId;
 use clap::{Subcommand, builder::PossibleValuesParser};
 
 /// What to do with deliveries.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List deliveries, newest first
     Ls {
         /// Only deliveries in this state
@@ -48,8 +42,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    match command {
         Command::Ls { state, endpoint, limit, json } => {
             ls(DeliveryQuery { state, endpoint, ..DeliveryQuery::default() }, limit, json, client).await
         }

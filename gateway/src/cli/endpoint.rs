@@ -22,14 +22,8 @@ const ANSWER_LOOKS: u32 = 100;
 const ANSWER_WAIT: Duration = Duration::from_millis(200);
 
 /// What to do with endpoints.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List the configured endpoints, and whether deliveries pass to them
     Ls {
         /// Print JSON, one endpoint per line
@@ -71,8 +65,9 @@ enum Command {
     },
 }
 
+/// Which endpoint's gate is turned, and why.
 #[derive(Debug, clap::Args)]
-struct Turning {
+pub struct Turning {
     /// Its name
     name: String,
     /// Why, for those who look later
@@ -81,8 +76,8 @@ struct Turning {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    let endpoint = match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    let endpoint = match command {
         Command::Ls { json } => return ls(json, client).await,
         Command::Show { name, json: true } => return print_json(&client.endpoint(&name).await?),
         Command::Show { name, json: false } => client.endpoint(&name).await?,

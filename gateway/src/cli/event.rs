@@ -10,14 +10,8 @@ use anyhow::Context;
 use clap::Subcommand;
 
 /// What to do with events.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List events, newest first
     Ls {
         /// Only events of this canonical type, such as subscription.canceled
@@ -44,8 +38,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    match command {
         Command::Ls { kind, source, limit, json } => {
             ls(EventQuery { kind, source, ..EventQuery::default() }, limit, json, client).await
         }

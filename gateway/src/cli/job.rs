@@ -9,14 +9,8 @@ use crate::model::id::JobId;
 use clap::Subcommand;
 
 /// What to do with jobs.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List jobs, newest first
     Ls {
         /// At most this many
@@ -42,8 +36,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    let job = match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    let job = match command {
         Command::Ls { limit, json } => return ls(limit, json, client).await,
         Command::Show { id, json: true } => return print_json(&client.job(id).await?),
         Command::Show { id, json: false } => client.job(id).await?,

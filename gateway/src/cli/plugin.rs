@@ -20,14 +20,8 @@ use clap::Subcommand;
 use std::process::ExitCode;
 
 /// What to do with plugins.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Begin a plugin: a crate that builds and passes its tests at once
     New(new::Args),
     /// Build a plugin's crate to a component
@@ -40,14 +34,15 @@ enum Command {
     Bench(bench::Args),
     /// Show what a component is and says of itself, without running it
     Inspect(inspect::Args),
+    /// What a running gateway is asked
     #[command(flatten)]
     Running(running::Command),
 }
 
-impl Args {
+impl Command {
     /// Whether a running gateway is asked.
     pub fn asks(&self) -> bool {
-        matches!(self.command, Command::Running(_))
+        matches!(self, Command::Running(_))
     }
 }
 
@@ -56,8 +51,11 @@ impl Args {
 ///
 /// # Errors
 /// Whatever kept it from being done.
-pub async fn run(args: Args, client: impl FnOnce() -> anyhow::Result<Client>) -> anyhow::Result<ExitCode> {
-    match args.command {
+pub async fn run(
+    command: Command,
+    client: impl FnOnce() -> anyhow::Result<Client>,
+) -> anyhow::Result<ExitCode> {
+    match command {
         Command::New(args) => new::run(&args)?,
         Command::Build(args) => build::run(&args)?,
         Command::Test(args) => return test::run(&args).await,

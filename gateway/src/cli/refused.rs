@@ -11,14 +11,8 @@ use anyhow::bail;
 use clap::Subcommand;
 
 /// What to do with refused requests.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List refused requests, newest first; at most a hundred are kept for each source
     Ls {
         /// Only of this source; `-` for requests that no source was found for
@@ -48,8 +42,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    match command {
         Command::Ls { source, limit, json } => ls(source, limit, json, client).await,
         Command::Show { id, json } => {
             let detail = client.refused(id).await?;

@@ -14,16 +14,11 @@ use clap::builder::PossibleValuesParser;
 use std::path::PathBuf;
 
 /// What to do again.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Send deliveries that have ended again: each gets a new number, the same webhook-id and the whole schedule
     Resend {
+        /// What is moved
         #[command(flatten)]
         filter: Filter,
         /// Only deliveries in this state
@@ -32,11 +27,13 @@ enum Command {
     },
     /// Send dead deliveries again
     Redrive {
+        /// What is moved
         #[command(flatten)]
         filter: Filter,
     },
     /// Put webhooks through the plugins again; what that changes is sent again, under a webhook-id with -r2, -r3
     Reprocess {
+        /// What is moved
         #[command(flatten)]
         filter: Filter,
         /// Only webhooks in this state
@@ -45,6 +42,7 @@ enum Command {
         /// Send what stays as it is again too
         #[arg(long)]
         resend: bool,
+        /// What to look at instead
         #[command(flatten)]
         candidate: Candidate,
     },
@@ -52,7 +50,7 @@ enum Command {
 
 /// Another version of a plugin, to be looked at.
 #[derive(Debug, clap::Args)]
-struct Candidate {
+pub struct Candidate {
     /// Show what this component would make of the webhooks, in the place of the plugin of its name
     #[arg(long = "plugin", value_name = "FILE", requires = "dry_run", conflicts_with_all = ["resend", "rate"])]
     file: Option<PathBuf>,
@@ -67,8 +65,9 @@ struct Candidate {
     json: bool,
 }
 
+/// What is moved.
 #[derive(Debug, clap::Args)]
-struct Filter {
+pub struct Filter {
     /// Of webhooks that arrived then or later: a time, a date, or a span before now such as 2h
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Time>,
@@ -105,8 +104,8 @@ fn time(text: &str) -> Result<Time, String> {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    let (what, filter, state, resend) = match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    let (what, filter, state, resend) = match command {
         Command::Resend { filter, state } => (What::Resend, filter, state, false),
         Command::Redrive { filter } => (What::Redrive, filter, None, false),
         Command::Reprocess {

@@ -14,14 +14,8 @@ use std::io::Read;
 const INPUT_BYTES_MAX: u64 = 4096;
 
 /// What to do with secrets.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     /// Print a new secret that signs webhooks: whsec_ and base64 of random bytes
     New {
         /// How many bytes: Standard Webhooks 1.0.0 asks for 24 to 64
@@ -39,8 +33,8 @@ enum Command {
 ///
 /// # Errors
 /// When the system has no randomness, standard input holds no private key, or standard output is closed.
-pub fn run(args: Args) -> anyhow::Result<()> {
-    let text = match args.command {
+pub fn run(command: Command) -> anyhow::Result<()> {
+    let text = match command {
         Command::New { v1a: true, .. } => {
             let mut key = [0; 32];
             OsRng.try_fill_bytes(&mut key)?;

@@ -6,14 +6,8 @@ use crate::client::Client;
 use clap::Subcommand;
 
 /// What to do with shadows.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List the shadow of each source, counted since the gateway started or the shadow has its version
     Ls {
         /// Print JSON, one shadow per line
@@ -23,8 +17,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    let Command::Ls { json } = args.command;
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    let Command::Ls { json } = command;
     let shadows = client.shadows().await?.items;
     if json {
         return shadows.iter().try_for_each(print_json);

@@ -9,14 +9,8 @@ use crate::model::id::WebhookId;
 use clap::Subcommand;
 
 /// What to do with webhooks.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// List webhooks, newest first
     Ls {
         /// Only those that the pipeline gave up
@@ -40,8 +34,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, client: &Client) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
+    match command {
         Command::Ls { dead, limit, json } => ls(dead, limit, json, client).await,
         Command::Show { id, json } => {
             let story = client.webhook(id).await?;

@@ -15,7 +15,7 @@ const WARM_UP: u32 = 50;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     #[command(flatten)]
     which: Which,
     /// Only this fixture

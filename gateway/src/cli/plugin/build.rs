@@ -13,7 +13,7 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// What to build.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// The folder of the plugin's crate
     #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,

@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Which component.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// The component: its file, or the name of a shipped plugin
     #[arg(value_name = "FILE.wasm|NAME")]
     file: String,

@@ -11,7 +11,7 @@ const NAME_CHARS_MAX: usize = 64;
 
 /// What to begin.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// What it is to do: verify, normalize, filter, map or transform
     #[arg(long, value_name = "KIND", value_parser = kind)]
     kind: Kind,

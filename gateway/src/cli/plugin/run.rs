@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Which fixture of which plugin.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// The fixture: its folder, or its name among the plugin's fixtures
     #[arg(value_name = "FIXTURE")]
     fixture: PathBuf,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// What to test.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     #[command(flatten)]
     which: Which,
     /// Take the answers as the expected ones: write expected.json where it differs or is missing

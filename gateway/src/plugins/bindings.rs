@@ -42,57 +42,24 @@ pub(super) mod host {
     });
 }
 
-pub(super) mod normalize {
-    wasmtime::component::bindgen!({
-        path: "../wit/v0.1",
-        world: "billhook:plugin/normalize-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
-        require_store_data_send: true,
-    });
+/// The world of a kind, with the imports of [`host`].
+macro_rules! kind {
+    ($name:ident, $world:tt) => {
+        pub(super) mod $name {
+            wasmtime::component::bindgen!({
+                path: "../wit/v0.1",
+                world: $world,
+                imports: { default: trappable },
+                exports: { default: async },
+                with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
+                require_store_data_send: true,
+            });
+        }
+    };
 }
 
-pub(super) mod filter {
-    wasmtime::component::bindgen!({
-        path: "../wit/v0.1",
-        world: "billhook:plugin/filter-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
-        require_store_data_send: true,
-    });
-}
-
-pub(super) mod map {
-    wasmtime::component::bindgen!({
-        path: "../wit/v0.1",
-        world: "billhook:plugin/map-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
-        require_store_data_send: true,
-    });
-}
-
-pub(super) mod verify {
-    wasmtime::component::bindgen!({
-        path: "../wit/v0.1",
-        world: "billhook:plugin/verify-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
-        require_store_data_send: true,
-    });
-}
-
-pub(super) mod transform {
-    wasmtime::component::bindgen!({
-        path: "../wit/v0.1",
-        world: "billhook:plugin/transform-plugin",
-        imports: { default: trappable },
-        exports: { default: async },
-        with: { "billhook:plugin": crate::plugins::bindings::host::billhook::plugin },
-        require_store_data_send: true,
-    });
-}
+kind!(normalize, "billhook:plugin/normalize-plugin");
+kind!(filter, "billhook:plugin/filter-plugin");
+kind!(map, "billhook:plugin/map-plugin");
+kind!(verify, "billhook:plugin/verify-plugin");
+kind!(transform, "billhook:plugin/transform-plugin");

@@ -1,5 +1,7 @@
 //! What a plugin says of itself: the text of its `plugin.toml`, which travels in the component.
 
+pub use billhook_fixture::Kind;
+
 use crate::model::source::{Place, SCHEMES};
 use crate::model::webhook::DedupeKey;
 use crate::plugins::text::{SHOWN_MAX, one_line};
@@ -9,7 +11,6 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// A manifest larger than this is refused.
@@ -72,44 +73,6 @@ pub struct Smoke {
     /// Fields of a canonical event, as a JSON object; the others have values of no meaning.
     #[serde(default)]
     pub event: Option<String>,
-}
-
-/// What a plugin can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Says whether a request is authentic.
-    Verify,
-    /// Makes drafts of a webhook.
-    Normalize,
-    /// Says whether an event goes on.
-    Filter,
-    /// Adds to an event.
-    Map,
-    /// Changes a request before it is signed.
-    Transform,
-}
-
-impl Kind {
-    /// All there are.
-    pub const ALL: [Kind; 5] = [Kind::Verify, Kind::Normalize, Kind::Filter, Kind::Map, Kind::Transform];
-
-    /// Its name, in manifests and in WIT.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Verify => "verify",
-            Kind::Normalize => "normalize",
-            Kind::Filter => "filter",
-            Kind::Map => "map",
-            Kind::Transform => "transform",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Facts about a provider.

@@ -1,16 +1,16 @@
 //! What another plugin makes of webhooks, in the terminal.
 
 use crate::api::rehearsal::{Compared, Difference, Part, Rehearsal, Rehearsed};
-use crate::cli::terminal::{Span, Style, Tone};
+use crate::cli::terminal::{Span, Style, Tone, bad, care, faint, plain, strong};
 use crate::cli::tree::Node;
 
 /// What a rehearsal gave, as text for a terminal.
 pub fn render(rehearsal: &Rehearsal, style: Style) -> String {
     let Rehearsal { plugin, same, differ, failed, elsewhere, more, changes, examples } = rehearsal;
     let mut root = Node::new([
-        Span::new(Tone::Strong, plugin.name.clone()),
-        Span::new(Tone::Plain, format!(" {} ", plugin.version)),
-        Span::new(Tone::Faint, format!("(SHA-256 {}...)", plugin.digest.get(..12).unwrap_or_default())),
+        strong(plugin.name.clone()),
+        plain(format!(" {} ", plugin.version)),
+        faint(format!("(SHA-256 {}...)", plugin.digest.get(..12).unwrap_or_default())),
     ]);
     let tone = |n: &u64, tone| if *n == 0 { Tone::Faint } else { tone };
     let webhooks = |n: &u64| if *n == 1 { "1 webhook".to_owned() } else { format!("{n} webhooks") };
@@ -21,25 +21,25 @@ pub fn render(rehearsal: &Rehearsal, style: Style) -> String {
     }
     if *elsewhere > 0 {
         let line = format!("{} of sources that do not use it", webhooks(elsewhere));
-        root.push(Node::fact("passed over", [Span::new(Tone::Faint, line)]));
+        root.push(Node::fact("passed over", [faint(line)]));
     }
     if *more {
         let line = "there are more webhooks: narrow the filter, or raise --limit";
-        root.push(Node::fact("not all", [Span::new(Tone::Care, line)]));
+        root.push(Node::fact("not all", [care(line)]));
     }
     if !changes.is_empty() {
         let lines = changes.iter().map(|change| {
-            let count = Span::new(Tone::Faint, format!("{:>6} × ", change.count));
+            let count = faint(format!("{:>6} × ", change.count));
             Node::new(std::iter::once(count).chain(part(&change.part)))
         });
-        root.push(Node::fact("changes", [Span::new(Tone::Plain, "how often each is seen")]).with(lines));
+        root.push(Node::fact("changes", [plain("how often each is seen")]).with(lines));
     }
     root.with(examples.iter().map(example)).draw(style)
 }
 
 fn example(one: &Rehearsed) -> Node {
     let line = format!(" {}, {}", one.source, one.received_at);
-    let head = [Span::new(Tone::Strong, one.webhook.to_string()), Span::new(Tone::Plain, line)];
+    let head = [strong(one.webhook.to_string()), plain(line)];
     Node::new(head).with(lines(&one.compared))
 }
 
@@ -47,12 +47,12 @@ fn example(one: &Rehearsed) -> Node {
 pub fn lines(compared: &Compared) -> Vec<Node> {
     match compared {
         Compared::Same => Vec::new(),
-        Compared::Failed { why } => vec![Node::new([Span::new(Tone::Bad, why.clone())])],
+        Compared::Failed { why } => vec![Node::new([bad(why.clone())])],
         Compared::Differs { differences, more } => {
             let several = differences.iter().any(|difference| difference.event > 0);
             let mut lines: Vec<Node> = differences.iter().map(|one| line(one, several)).collect();
             if *more > 0 {
-                lines.push(Node::new([Span::new(Tone::Faint, format!("and {more} more"))]));
+                lines.push(Node::new([faint(format!("and {more} more"))]));
             }
             lines
         }
@@ -61,7 +61,7 @@ pub fn lines(compared: &Compared) -> Vec<Node> {
 
 fn line(difference: &Difference, several: bool) -> Node {
     let which = several.then(|| format!("event {}: ", difference.event.saturating_add(1)));
-    let which = which.map(|which| Span::new(Tone::Faint, which));
+    let which = which.map(faint);
     Node::new(which.into_iter().chain(part(&difference.part)))
 }
 
@@ -92,7 +92,7 @@ fn part(part: &Part) -> Vec<Span> {
             ("field", format!("{pointer}: {before} -> {after}"))
         }
     };
-    vec![Span::new(Tone::Care, format!("{what} ")), Span::new(Tone::Plain, line)]
+    vec![care(format!("{what} ")), plain(line)]
 }
 
 #[cfg(test)]

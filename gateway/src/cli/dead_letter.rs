@@ -4,7 +4,7 @@ use crate::api::delivery::DeliveryState;
 use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery, Redriven};
 use crate::api::webhook::WebhookState;
 use crate::cli::listing::list;
-use crate::cli::terminal::{Span, Tone, print};
+use crate::cli::terminal::{Span, bad, plain, print, strong};
 use crate::client::Client;
 use crate::model::id::{DeliveryId, WebhookId};
 use anyhow::{Context, bail};
@@ -77,12 +77,7 @@ fn row(letter: DeadLetter) -> [Span; 4] {
         }
     };
     let (at, why) = died.map(|(at, why)| (at.to_string(), why)).unwrap_or_default();
-    [
-        Span::new(Tone::Plain, at),
-        Span::new(Tone::Plain, id),
-        Span::new(Tone::Strong, place),
-        Span::new(Tone::Bad, why),
-    ]
+    [plain(at), plain(id), strong(place), bad(why)]
 }
 
 /// Asks until everything was come by. What dies again meanwhile is not redriven again.

@@ -3,7 +3,7 @@
 use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryState};
 use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Tone, plain, print, show, strong};
 use crate::client::Client;
 use crate::model::id::DeliveryId;
 use clap::{Subcommand, builder::PossibleValuesParser};
@@ -52,13 +52,7 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
             let told = if resent.new { "is sent again as" } else { "waits already as" };
             Ok(print(&format!("{id} {told} {}\n", resent.delivery))?)
         }
-        Command::Show { id, json } => {
-            let story = client.delivery(id).await?;
-            if json {
-                return print_json(&story);
-            }
-            Ok(print(&story::render_delivery(&story, Style::detect()))?)
-        }
+        Command::Show { id, json } => show(&client.delivery(id).await?, json, story::render_delivery),
     }
 }
 
@@ -77,12 +71,12 @@ fn row(delivery: Delivery) -> [Span; 7] {
         DeliveryState::Dead { why, .. } => (Tone::Bad, "dead", why.clone()),
     };
     [
-        Span::new(Tone::Plain, delivery.created.to_string()),
-        Span::new(Tone::Plain, delivery.id.to_string()),
-        Span::new(Tone::Plain, delivery.event.to_string()),
-        Span::new(Tone::Strong, delivery.endpoint.label()),
+        plain(delivery.created.to_string()),
+        plain(delivery.id.to_string()),
+        plain(delivery.event.to_string()),
+        strong(delivery.endpoint.label()),
         Span::new(tone, state),
-        Span::new(Tone::Plain, delivery.attempts.to_string()),
-        Span::new(Tone::Plain, note),
+        plain(delivery.attempts.to_string()),
+        plain(note),
     ]
 }

@@ -2,9 +2,9 @@
 
 use crate::api::delivery::DeliveryState;
 use crate::api::endpoint::{By, Endpoint, Gate, Rotate, Rotated, Signing, Turn};
+use crate::cli::listing::all;
 use crate::cli::story;
-use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Style, bad, care, faint, good, plain, print, show, strong};
 use crate::cli::tree::Node;
 use crate::client::Client;
 use crate::model::rotation::OVERLAP_MAX;
@@ -79,8 +79,7 @@ pub struct Turning {
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     let endpoint = match command {
         Command::Ls { json } => return ls(json, client).await,
-        Command::Show { name, json: true } => return print_json(&client.endpoint(&name).await?),
-        Command::Show { name, json: false } => client.endpoint(&name).await?,
+        Command::Show { name, json } => return show(&client.endpoint(&name).await?, json, render),
         Command::Test { name } => return test(&name, client).await,
         Command::RotateSecret { name, overlap, secret, v1a } => {
             let secret = secret.as_deref().map(brought).transpose()?;
@@ -91,7 +90,7 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
         Command::Resume(Turning { name, why }) => client.resume(&name, &Turn { why }).await?,
         Command::Enable(Turning { name, why }) => client.enable(&name, &Turn { why }).await?,
     };
-    Ok(print(&render(&endpoint, Style::detect()))?)
+    show(&endpoint, false, render)
 }
 
 fn overlap(text: &str) -> Result<Duration, String> {
@@ -169,42 +168,33 @@ async fn test(name: &str, client: &Client) -> anyhow::Result<()> {
 }
 
 async fn ls(json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["ENDPOINT", "GATE", "WAITING", "URL", ""]);
-    for endpoint in client.endpoints().await?.items {
-        if json {
-            print_json(&endpoint)?;
-            continue;
-        }
-        table.row([
-            Span::new(Tone::Strong, endpoint.name.clone()),
-            gate(&endpoint.gate),
-            Span::new(Tone::Plain, waiting(&endpoint)),
-            Span::new(Tone::Plain, endpoint.url.clone()),
-            notice(&endpoint)
-                .unwrap_or_else(|| Span::new(Tone::Plain, turned(&endpoint).unwrap_or_default())),
-        ]);
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+    all(["ENDPOINT", "GATE", "WAITING", "URL", ""], client.endpoints().await?.items, json, row)
+}
+
+fn row(endpoint: Endpoint) -> [Span; 5] {
+    [
+        strong(endpoint.name.clone()),
+        gate(&endpoint.gate),
+        plain(waiting(&endpoint)),
+        plain(endpoint.url.clone()),
+        notice(&endpoint).unwrap_or_else(|| plain(turned(&endpoint).unwrap_or_default())),
+    ]
 }
 
 /// An endpoint as text for a terminal, each line ended by `\n`.
 fn render(endpoint: &Endpoint, style: Style) -> String {
-    let plain = |text: String| [Span::new(Tone::Plain, text)];
-    let mut root = Node::new([Span::new(Tone::Strong, endpoint.name.clone())]);
-    root.push(Node::fact("url", plain(endpoint.url.clone())));
-    root.push(Node::fact("id", [Span::new(Tone::Faint, endpoint.id.to_string())]));
+    let mut root = Node::new([strong(endpoint.name.clone())]);
+    root.push(Node::fact("url", [plain(endpoint.url.clone())]));
+    root.push(Node::fact("id", [faint(endpoint.id.to_string())]));
     root.push(Node::fact("gate", [gate(&endpoint.gate)]));
     if let Gate::Trial { since, at, .. } = &endpoint.gate {
-        root.push(Node::fact("since", plain(format!("{since}, the next is tried {at}"))));
+        root.push(Node::fact("since", [plain(format!("{since}, the next is tried {at}"))]));
     }
-    root.extend(turned(endpoint).map(|text| Node::fact("turned", plain(text))));
+    root.extend(turned(endpoint).map(|text| Node::fact("turned", [plain(text)])));
     root.extend(notice(endpoint).map(|notice| Node::fact("notice", [notice])));
-    endpoint.signing.iter().for_each(|signing| root.push(Node::fact("signs", plain(signs(signing)))));
-    endpoint.public_keys.iter().for_each(|key| root.push(Node::fact("public key", plain(key.clone()))));
-    root.push(Node::fact("waiting", plain(waiting(endpoint))));
+    endpoint.signing.iter().for_each(|signing| root.push(Node::fact("signs", [plain(signs(signing))])));
+    endpoint.public_keys.iter().for_each(|key| root.push(Node::fact("public key", [plain(key.clone())])));
+    root.push(Node::fact("waiting", [plain(waiting(endpoint))]));
     let next = match &endpoint.gate {
         Gate::Open | Gate::Trial { .. } => None,
         Gate::Paused => Some("resume"),
@@ -212,7 +202,7 @@ fn render(endpoint: &Endpoint, style: Style) -> String {
     };
     root.extend(next.map(|verb| {
         let text = format!("to open it: billhook endpoint {verb} {}", endpoint.name);
-        Node::fact("next", [Span::new(Tone::Faint, text)])
+        Node::fact("next", [faint(text)])
     }));
     root.draw(style)
 }
@@ -229,10 +219,10 @@ fn signs(signing: &Signing) -> String {
 
 fn gate(gate: &Gate) -> Span {
     match gate {
-        Gate::Open => Span::new(Tone::Good, "open"),
-        Gate::Trial { .. } => Span::new(Tone::Care, "trial"),
-        Gate::Paused => Span::new(Tone::Care, "paused"),
-        Gate::Disabled => Span::new(Tone::Bad, "disabled"),
+        Gate::Open => good("open"),
+        Gate::Trial { .. } => care("trial"),
+        Gate::Paused => care("paused"),
+        Gate::Disabled => bad("disabled"),
     }
 }
 
@@ -248,7 +238,7 @@ fn turned(endpoint: &Endpoint) -> Option<String> {
 
 fn notice(endpoint: &Endpoint) -> Option<Span> {
     let at = endpoint.disabled_at?;
-    Some(Span::new(Tone::Bad, format!("nothing but failures: it will be disabled {at}")))
+    Some(bad(format!("nothing but failures: it will be disabled {at}")))
 }
 
 fn waiting(endpoint: &Endpoint) -> String {

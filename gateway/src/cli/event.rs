@@ -1,9 +1,10 @@
 //! `billhook event`: what was made of webhooks.
 
+use crate::api::Story;
 use crate::api::event::{Event, EventQuery};
 use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, care, plain, show, strong};
 use crate::client::Client;
 use crate::model::id::{EventId, WebhookId};
 use anyhow::Context;
@@ -43,7 +44,7 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
         Command::Ls { kind, source, limit, json } => {
             ls(EventQuery { kind, source, ..EventQuery::default() }, limit, json, client).await
         }
-        Command::Show { id, json } => show(&id, json, client).await,
+        Command::Show { id, json } => show(&found(&id, client).await?, json, story::render),
     }
 }
 
@@ -55,24 +56,19 @@ async fn ls(query: EventQuery, limit: usize, json: bool, client: &Client) -> any
 fn row(event: Event) -> [Span; 5] {
     let dropped = event.dropped.map(|by| format!("dropped by {}: {}", by.plugin, by.why));
     [
-        Span::new(Tone::Plain, event.occurred_at.to_string()),
-        Span::new(Tone::Plain, event.id.to_string()),
-        Span::new(Tone::Strong, event.kind),
-        Span::new(Tone::Plain, event.source),
-        Span::new(Tone::Care, dropped.unwrap_or_default()),
+        plain(event.occurred_at.to_string()),
+        plain(event.id.to_string()),
+        strong(event.kind),
+        plain(event.source),
+        care(dropped.unwrap_or_default()),
     ]
 }
 
-async fn show(id: &str, json: bool, client: &Client) -> anyhow::Result<()> {
-    let story = if id.starts_with(WebhookId::PREFIX) {
-        client.webhook(id.parse()?).await?
-    } else {
-        let id = EventId::of_webhook_id(id)
-            .context("an event is shown by its `evt_` id or its webhook's `whk_` id")?;
-        client.event(id).await?
-    };
-    if json {
-        return print_json(&story);
+async fn found(id: &str, client: &Client) -> anyhow::Result<Story> {
+    if id.starts_with(WebhookId::PREFIX) {
+        return Ok(client.webhook(id.parse()?).await?);
     }
-    Ok(print(&story::render(&story, Style::detect()))?)
+    let id = EventId::of_webhook_id(id)
+        .context("an event is shown by its `evt_` id or its webhook's `whk_` id")?;
+    Ok(client.event(id).await?)
 }

@@ -2,7 +2,7 @@
 
 use crate::api::job::{Job, JobQuery, JobState, NewJob, What};
 use crate::cli::listing::list;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Style, bad, care, good, plain, show, strong};
 use crate::cli::tree::Node;
 use crate::client::Client;
 use crate::model::id::JobId;
@@ -37,13 +37,11 @@ pub enum Command {
 
 /// Runs the command.
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
-    let job = match command {
-        Command::Ls { limit, json } => return ls(limit, json, client).await,
-        Command::Show { id, json: true } => return print_json(&client.job(id).await?),
-        Command::Show { id, json: false } => client.job(id).await?,
-        Command::Cancel { id } => client.cancel_job(id).await?,
-    };
-    Ok(print(&render(&job, Style::detect()))?)
+    match command {
+        Command::Ls { limit, json } => ls(limit, json, client).await,
+        Command::Show { id, json } => show(&client.job(id).await?, json, render),
+        Command::Cancel { id } => show(&client.cancel_job(id).await?, false, render),
+    }
 }
 
 async fn ls(limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
@@ -53,36 +51,35 @@ async fn ls(limit: usize, json: bool, client: &Client) -> anyhow::Result<()> {
 
 fn row(job: Job) -> [Span; 5] {
     [
-        Span::new(Tone::Plain, job.created.to_string()),
-        Span::new(Tone::Plain, job.id.to_string()),
+        plain(job.created.to_string()),
+        plain(job.id.to_string()),
         state(job.state),
-        Span::new(Tone::Plain, job.moved.to_string()),
-        Span::new(Tone::Strong, described(&job.asked)),
+        plain(job.moved.to_string()),
+        strong(described(&job.asked)),
     ]
 }
 
 /// A job as text for a terminal, each line ended by `\n`.
 fn render(job: &Job, style: Style) -> String {
-    let plain = |text: String| [Span::new(Tone::Plain, text)];
-    let mut root = Node::new([Span::new(Tone::Strong, job.id.to_string())]);
-    root.push(Node::fact("what", plain(described(&job.asked))));
-    root.push(Node::fact("asked for", plain(job.created.to_string())));
-    root.push(Node::fact("rate", plain(job.asked.rate.clone().unwrap_or_default())));
+    let mut root = Node::new([strong(job.id.to_string())]);
+    root.push(Node::fact("what", [plain(described(&job.asked))]));
+    root.push(Node::fact("asked for", [plain(job.created.to_string())]));
+    root.push(Node::fact("rate", [plain(job.asked.rate.clone().unwrap_or_default())]));
     let ended = match job.state {
         JobState::Running => None,
         JobState::Done { at } | JobState::Canceled { at } => Some(at),
     };
-    let at = Span::new(Tone::Plain, ended.map(|at| format!(" {at}")).unwrap_or_default());
+    let at = plain(ended.map(|at| format!(" {at}")).unwrap_or_default());
     root.push(Node::fact("state", [state(job.state), at]));
-    root.push(Node::fact("moved", plain(format!("{} of {} looked at", job.moved, job.looked))));
+    root.push(Node::fact("moved", [plain(format!("{} of {} looked at", job.moved, job.looked))]));
     root.draw(style)
 }
 
 fn state(state: JobState) -> Span {
     match state {
-        JobState::Running => Span::new(Tone::Care, "running"),
-        JobState::Done { .. } => Span::new(Tone::Good, "done"),
-        JobState::Canceled { .. } => Span::new(Tone::Bad, "canceled"),
+        JobState::Running => care("running"),
+        JobState::Done { .. } => good("done"),
+        JobState::Canceled { .. } => bad("canceled"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Prints a list that comes in pages.
+//! Prints lists: those that come in pages, and those that come at once.
 
 use crate::api::page::{LIMIT_MAX, Page};
 use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, json_line, print, printed};
+use crate::cli::terminal::{Span, Style, json_line, print, print_json, printed};
 use crate::client::ClientError;
 use serde::Serialize;
 
@@ -37,4 +37,19 @@ pub async fn list<T: Serialize, const N: usize>(
         print(&table.draw(Style::detect()))?;
     }
     Ok(())
+}
+
+/// Prints all `items` under `columns`, a row each, or as JSON, one a line.
+pub fn all<T: Serialize, const N: usize>(
+    columns: [&str; N],
+    items: Vec<T>,
+    json: bool,
+    row: impl Fn(T) -> [Span; N],
+) -> anyhow::Result<()> {
+    if json {
+        return items.iter().try_for_each(print_json);
+    }
+    let mut table = Table::new(&columns);
+    items.into_iter().for_each(|item| table.row(row(item)));
+    Ok(print(&table.draw(Style::detect()))?)
 }

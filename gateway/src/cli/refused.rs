@@ -3,7 +3,7 @@
 use crate::api::refused::{Refused, RefusedDetail, RefusedQuery};
 use crate::cli::listing::list;
 use crate::cli::story::text;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Style, bad, care, faint, plain, print, show, strong};
 use crate::cli::tree::Node;
 use crate::client::Client;
 use crate::model::id::RefusedId;
@@ -45,13 +45,7 @@ pub enum Command {
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     match command {
         Command::Ls { source, limit, json } => ls(source, limit, json, client).await,
-        Command::Show { id, json } => {
-            let detail = client.refused(id).await?;
-            if json {
-                return print_json(&detail);
-            }
-            Ok(print(&render(&detail, Style::detect()))?)
-        }
+        Command::Show { id, json } => show(&client.refused(id).await?, json, render),
         Command::Retry { ids } => retry(&ids, client).await,
     }
 }
@@ -65,35 +59,32 @@ async fn ls(source: Option<String>, limit: usize, json: bool, client: &Client) -
 
 fn row(refused: Refused) -> [Span; 5] {
     [
-        Span::new(Tone::Plain, refused.at.to_string()),
-        Span::new(Tone::Plain, refused.id.to_string()),
-        Span::new(Tone::Strong, refused.source.clone()),
-        Span::new(Tone::Plain, refused.remote.to_string()),
-        Span::new(Tone::Bad, refused.cause.clone()),
+        plain(refused.at.to_string()),
+        plain(refused.id.to_string()),
+        strong(refused.source.clone()),
+        plain(refused.remote.to_string()),
+        bad(refused.cause.clone()),
     ]
 }
 
 /// A refused request as text for a terminal, each line ended by `\n`.
 fn render(detail: &RefusedDetail, style: Style) -> String {
     let refused = &detail.refused;
-    let plain = |text: &str| [Span::new(Tone::Plain, text)];
-    let mut root = Node::new([Span::new(Tone::Strong, refused.id.to_string())]);
-    root.push(Node::fact("came", plain(&format!("{} from {}", refused.at, refused.remote))));
-    root.push(Node::fact("source", plain(&refused.source)));
-    root.push(Node::fact("refused", [Span::new(Tone::Bad, refused.cause.clone())]));
-    root.push(Node::fact("path", plain(&refused.path)));
+    let mut root = Node::new([strong(refused.id.to_string())]);
+    root.push(Node::fact("came", [plain(format!("{} from {}", refused.at, refused.remote))]));
+    root.push(Node::fact("source", [plain(&refused.source)]));
+    root.push(Node::fact("refused", [bad(refused.cause.clone())]));
+    root.push(Node::fact("path", [plain(&refused.path)]));
     if !refused.query.is_empty() {
-        root.push(Node::fact("query", plain(&refused.query)));
+        root.push(Node::fact("query", [plain(&refused.query)]));
     }
     for header in &refused.headers {
-        root.push(Node::fact("header", plain(&format!("{}: {}", header.name, text(&header.value)))));
+        root.push(Node::fact("header", [plain(format!("{}: {}", header.name, text(&header.value)))]));
     }
-    root.push(Node::fact("body", plain(&text(&detail.body))));
+    root.push(Node::fact("body", [plain(text(&detail.body))]));
     let next = match refused.whole {
-        true => {
-            Span::new(Tone::Faint, format!("mend the source, then: billhook refused retry {}", refused.id))
-        }
-        false => Span::new(Tone::Care, "its body was not kept whole: it cannot be retried"),
+        true => faint(format!("mend the source, then: billhook refused retry {}", refused.id)),
+        false => care("its body was not kept whole: it cannot be retried"),
     };
     root.push(Node::fact("next", [next]));
     root.draw(style)

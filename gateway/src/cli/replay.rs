@@ -5,7 +5,7 @@ use crate::api::rehearsal::RehearsalQuery;
 use crate::cli::comparison;
 use crate::cli::job::described;
 use crate::cli::plugin::running::read as component;
-use crate::cli::terminal::{Style, print, print_json};
+use crate::cli::terminal::{print, show};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::model::Time;
@@ -118,10 +118,7 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
             let (plugin, limit) = (instead_of, Some(limit));
             let query = RehearsalQuery { plugin, since, until, source, kind, endpoint, state, limit };
             let rehearsal = client.rehearse(component(&file)?, &query).await?;
-            if json {
-                return print_json(&rehearsal);
-            }
-            return Ok(print(&comparison::render(&rehearsal, Style::detect()))?);
+            return show(&rehearsal, json, comparison::render);
         }
         Command::Reprocess { filter, state, resend, .. } => (What::Reprocess, filter, state, resend),
     };

@@ -13,7 +13,7 @@ use crate::api::rehearsal::Compared;
 use crate::api::webhook::{Note, Run, Said, Shadow, Webhook, WebhookState};
 use crate::api::{Content, Story};
 use crate::cli::comparison;
-use crate::cli::terminal::{Span, Style, Tone};
+use crate::cli::terminal::{Span, Style, bad, care, faint, good, plain, strong};
 use crate::cli::tree::Node;
 use crate::model::Time;
 use billhook_event::{Patch, PluginRef, Verified};
@@ -78,7 +78,7 @@ fn arrival(webhook: &Webhook, body: Option<&Content>) -> Node {
     }
     node.push(match body {
         Some(body) => Node::fact("body", [plain(cut(&text(body), BODY_CHARS_MAX))]),
-        None => Node::fact("body", [faint("aged out".to_owned())]),
+        None => Node::fact("body", [faint("aged out")]),
     });
     if webhook.duplicates > 0 {
         let mut line = vec![plain(format!("{} more arrived", webhook.duplicates))];
@@ -104,8 +104,8 @@ fn verified(verified: Verified) -> Span {
         Verified::Basic => good("a user name and password"),
         Verified::StaticHeader => good("a secret header (the body is not signed)"),
         Verified::QueryToken => good("a secret in the query (the body is not signed)"),
-        Verified::PathKey => care("a public key in the path (anybody may know it)".to_owned()),
-        Verified::None => care("not at all: the source takes anything".to_owned()),
+        Verified::PathKey => care("a public key in the path (anybody may know it)"),
+        Verified::None => care("not at all: the source takes anything"),
     }
 }
 
@@ -120,11 +120,11 @@ fn pipeline(run: &Run, events: usize) -> Node {
 fn shadow(shadow: &Shadow) -> Node {
     let said = match &shadow.compared {
         Compared::Same => good("makes the same"),
-        Compared::Differs { .. } => care("would make something else, which is not delivered".to_owned()),
-        Compared::Failed { .. } => bad("fails, which hurts nobody".to_owned()),
+        Compared::Differs { .. } => care("would make something else, which is not delivered"),
+        Compared::Failed { .. } => bad("fails, which hurts nobody"),
     };
     let PluginRef { name, version, .. } = &shadow.plugin;
-    Node::new([faint("shadow ".to_owned()), strong(name.clone()), faint(format!(" {version}: ")), said])
+    Node::new([faint("shadow "), strong(name.clone()), faint(format!(" {version}: ")), said])
         .with(comparison::lines(&shadow.compared))
 }
 
@@ -135,10 +135,10 @@ fn note_node(note: &Note, events: usize) -> Node {
     ];
     line.push(match &note.said {
         Said::Drafts(n) => plain(format!("made {}", count(*n as usize, "draft"))),
-        Said::Keep => plain("kept it".to_owned()),
+        Said::Keep => plain("kept it"),
         Said::Drop(why) => care(format!("dropped it: {why}")),
         Said::Patch(patch) => plain(patched(patch.get())),
-        Said::Nothing => faint("had nothing to say".to_owned()),
+        Said::Nothing => faint("had nothing to say"),
         Said::Skipped(why) => bad(format!("failed and was skipped: {why}")),
     });
     if let (Some(index), true) = (note.event, events > 1) {
@@ -166,7 +166,7 @@ fn event_node(story: &EventStory, arrived: Time, now: Time) -> Node {
     let mut node = Node::fact("event", [strong(summary.kind.clone())]);
     node.push(Node::fact("id", [plain(summary.id.to_string())]));
     if let Some(id) = &summary.webhook_id {
-        node.push(Node::fact("sent as", [care(id.clone()), plain(": a reprocess changed it".to_owned())]));
+        node.push(Node::fact("sent as", [care(id.clone()), plain(": a reprocess changed it")]));
     }
     match story.document() {
         Ok(event) => {
@@ -175,15 +175,13 @@ fn event_node(story: &EventStory, arrived: Time, now: Time) -> Node {
                 node.push(fact);
             }
         }
-        Err(_) => {
-            node.push(Node::fact("event", [care("is of another version: see it with --json".to_owned())]))
-        }
+        Err(_) => node.push(Node::fact("event", [care("is of another version: see it with --json")])),
     }
     if let Some(dropped) = &summary.dropped {
         let line = format!("by {}: {}", dropped.plugin, dropped.why);
         node.push(Node::fact("dropped", [care(line)]));
     } else if story.deliveries.is_empty() {
-        node.push(Node::fact("to", [faint("no endpoint subscribes to it".to_owned())]));
+        node.push(Node::fact("to", [faint("no endpoint subscribes to it")]));
     }
     node.with(story.deliveries.iter().map(|delivery| delivery_node(delivery, arrived, Some(now))))
 }
@@ -198,7 +196,7 @@ fn happened(occurred: Option<Time>, arrived: Time) -> String {
 
 fn delivery_node(story: &DeliveryStory, origin: Time, now: Option<Time>) -> Node {
     let delivery = &story.delivery;
-    let mut line = vec![strong(delivery.endpoint.label()), plain(": ".to_owned())];
+    let mut line = vec![strong(delivery.endpoint.label()), plain(": ")];
     line.push(match &delivery.state {
         DeliveryState::Waiting { due } => {
             let held = held(story, now);
@@ -231,7 +229,7 @@ fn attempt_node(attempt: &Attempt, origin: Time) -> Node {
     });
     line.push(plain(format!(" in {}", lasting(Duration::from_micros(attempt.took_us)))));
     if attempt.trial {
-        line.push(plain(", a trial".to_owned()));
+        line.push(plain(", a trial"));
     }
     if let Some(wait) = attempt.retry_after_ms {
         line.push(plain(format!(", asked for {}", lasting(Duration::from_millis(wait)))));
@@ -274,7 +272,7 @@ fn standing(state: &WebhookState, now: Time) -> Option<Node> {
             Some(node.with(why))
         }
         WebhookState::Dispatched { events: 0, .. } => {
-            Some(Node::fact("events", [care("none: the normalizer found nothing to tell".to_owned())]))
+            Some(Node::fact("events", [care("none: the normalizer found nothing to tell")]))
         }
         WebhookState::Dispatched { .. } => None,
         WebhookState::Dead { why, at } => {
@@ -338,30 +336,6 @@ fn cut(text: &str, max: usize) -> String {
         Some((end, _)) => format!("{}… ({} more)", &text[..end], bytes((text.len() - end) as u64)),
         None => text.to_owned(),
     }
-}
-
-fn plain(text: String) -> Span {
-    Span::new(Tone::Plain, text)
-}
-
-fn strong(text: String) -> Span {
-    Span::new(Tone::Strong, text)
-}
-
-fn faint(text: String) -> Span {
-    Span::new(Tone::Faint, text)
-}
-
-fn good(text: impl Into<String>) -> Span {
-    Span::new(Tone::Good, text)
-}
-
-fn care(text: String) -> Span {
-    Span::new(Tone::Care, text)
-}
-
-fn bad(text: String) -> Span {
-    Span::new(Tone::Bad, text)
 }
 
 #[cfg(test)]

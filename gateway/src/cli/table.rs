@@ -1,6 +1,6 @@
 //! Draws rows in aligned columns.
 
-use crate::cli::terminal::{Span, Style, Tone};
+use crate::cli::terminal::{Span, Style, faint};
 
 /// Rows under a heading.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ const GAP: &str = "  ";
 impl Table {
     /// A table with these columns and no rows.
     pub fn new(columns: &[&str]) -> Table {
-        Table { rows: vec![columns.iter().map(|column| Span::new(Tone::Faint, *column)).collect()] }
+        Table { rows: vec![columns.iter().map(|column| faint(*column)).collect()] }
     }
 
     /// Adds a row; cells beyond the columns are left out.
@@ -47,12 +47,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::{bad, plain};
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_when_drawn() {
         let mut table = Table::new(&["ID", "NAME", "WHY"]);
-        table.row(["1", "a\nb", ""].map(|cell| Span::new(Tone::Plain, cell)));
-        table.row(["22", "é", "late", "too many"].map(|cell| Span::new(Tone::Bad, cell)));
+        table.row(["1", "a\nb", ""].map(plain));
+        table.row(["22", "é", "late", "too many"].map(bad));
         assert_eq!(table.draw(Style::Plain), "ID  NAME  WHY\n1   a\\nb\n22  é     late\n");
     }
 }

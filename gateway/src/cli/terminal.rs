@@ -25,7 +25,7 @@ impl Style {
     /// A line that stands above others, without its end.
     pub fn heading(self, text: &str) -> String {
         let mut out = String::new();
-        Span::new(Tone::Strong, text).draw(self, &mut out);
+        strong(text).draw(self, &mut out);
         out
     }
 }
@@ -85,6 +85,36 @@ impl Span {
     }
 }
 
+/// A piece of nothing special.
+pub fn plain(text: impl Into<String>) -> Span {
+    Span::new(Tone::Plain, text)
+}
+
+/// What a line is about.
+pub fn strong(text: impl Into<String>) -> Span {
+    Span::new(Tone::Strong, text)
+}
+
+/// What is only looked at when needed.
+pub fn faint(text: impl Into<String>) -> Span {
+    Span::new(Tone::Faint, text)
+}
+
+/// What went well.
+pub fn good(text: impl Into<String>) -> Span {
+    Span::new(Tone::Good, text)
+}
+
+/// What is not decided yet, or looks odd.
+pub fn care(text: impl Into<String>) -> Span {
+    Span::new(Tone::Care, text)
+}
+
+/// What went wrong.
+pub fn bad(text: impl Into<String>) -> Span {
+    Span::new(Tone::Bad, text)
+}
+
 /// `text` with everything that could move the cursor, start a control sequence, hide or reorder text written as an
 /// escape: controls (C0, DEL, C1), line and paragraph separators, and Unicode's bidirectional and invisible format
 /// characters.
@@ -124,6 +154,18 @@ pub fn printed(text: &str) -> io::Result<bool> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         result => result.map(|()| true),
+    }
+}
+
+/// Prints a value as one line of JSON, or as `render` draws it.
+pub fn show<T: Serialize>(
+    value: &T,
+    json: bool,
+    render: impl FnOnce(&T, Style) -> String,
+) -> anyhow::Result<()> {
+    match json {
+        true => print_json(value),
+        false => Ok(print(&render(value, Style::detect()))?),
     }
 }
 
@@ -169,7 +211,7 @@ mod tests {
             assert_eq!(harmless(text), expected);
             for style in [Style::Plain, Style::Colour] {
                 let mut drawn = String::new();
-                Span::new(Tone::Plain, text).draw(style, &mut drawn);
+                plain(text).draw(style, &mut drawn);
                 assert_eq!(drawn, expected);
             }
         }

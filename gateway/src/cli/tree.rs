@@ -1,6 +1,6 @@
 //! Draws a tree of lines with the branches of `tree(1)`.
 
-use crate::cli::terminal::{Span, Style, Tone};
+use crate::cli::terminal::{Span, Style, faint};
 
 /// A line and what hangs below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Node {
 
     /// A line of a label and what it says, aligned with its sisters'.
     pub fn fact(label: &str, line: impl IntoIterator<Item = Span>) -> Node {
-        let label = Span::new(Tone::Faint, format!("{label:<LABEL_CHARS$} "));
+        let label = faint(format!("{label:<LABEL_CHARS$} "));
         Node::new(std::iter::once(label).chain(line))
     }
 
@@ -59,7 +59,7 @@ impl Node {
         for (i, child) in self.children.iter().enumerate() {
             let last = i + 1 == self.children.len();
             let branch = format!("{indent}{}", if last { "└─ " } else { "├─ " });
-            Span::new(Tone::Faint, branch).draw(style, out);
+            faint(branch).draw(style, out);
             child.draw_line(style, out);
             let below = format!("{indent}{}", if last { "   " } else { "│  " });
             child.draw_children(&below, style, out);

@@ -3,7 +3,7 @@
 use crate::api::webhook::{Webhook, WebhookQuery, WebhookState};
 use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Tone, plain, show};
 use crate::client::Client;
 use crate::model::id::WebhookId;
 use clap::Subcommand;
@@ -37,13 +37,7 @@ pub enum Command {
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     match command {
         Command::Ls { dead, limit, json } => ls(dead, limit, json, client).await,
-        Command::Show { id, json } => {
-            let story = client.webhook(id).await?;
-            if json {
-                return print_json(&story);
-            }
-            Ok(print(&story::render(&story, Style::detect()))?)
-        }
+        Command::Show { id, json } => show(&client.webhook(id).await?, json, story::render),
     }
 }
 
@@ -57,11 +51,11 @@ async fn ls(dead: bool, limit: usize, json: bool, client: &Client) -> anyhow::Re
 fn row(webhook: Webhook) -> [Span; 5] {
     let (tone, state, why) = state(&webhook.state);
     [
-        Span::new(Tone::Plain, webhook.received_at.to_string()),
-        Span::new(Tone::Plain, webhook.id.to_string()),
-        Span::new(Tone::Plain, webhook.source),
+        plain(webhook.received_at.to_string()),
+        plain(webhook.id.to_string()),
+        plain(webhook.source),
         Span::new(tone, state),
-        Span::new(Tone::Plain, why),
+        plain(why),
     ]
 }
 

@@ -4,7 +4,7 @@ use crate::cli::plugin::figure;
 use crate::cli::plugin::play::{Stage, play};
 use crate::cli::plugin::subject::Which;
 use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Style, bad, plain, print, print_json};
 use billhook_fixture::{Answer, Fixture, Outcome};
 use serde_json::json;
 use std::process::ExitCode;
@@ -57,7 +57,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if let Some(failure) = &cost.failure {
             let text =
                 format!("{} fails, which it does not expect: {}\n", fixture.name, failure.tree()?.line());
-            Span::new(Tone::Bad, text).draw(Style::detect(), &mut failures);
+            bad(text).draw(Style::detect(), &mut failures);
         }
         if args.json {
             print_json(&json!({
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             instructions,
             figure::bytes(cost.memory),
         ];
-        table.row(cells.map(|cell| Span::new(Tone::Plain, cell)));
+        table.row(cells.map(plain));
     }
     if !args.json {
         print(&(table.draw(Style::detect()) + &failures))?;

@@ -2,7 +2,7 @@
 
 use crate::cli::plugin::inspect::summary;
 use crate::cli::plugin::subject::{build, named};
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Style, care, print, print_json, strong};
 use crate::cli::tree::Node;
 use crate::plugins::inspect::inspect;
 use serde_json::json;
@@ -38,11 +38,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             "sha256": found.sha256,
         }));
     }
-    let place = Node::fact("component", [Span::new(Tone::Strong, file.display().to_string())]);
+    let place = Node::fact("component", [strong(file.display().to_string())]);
     let mut node = summary(&found, [place]);
     if found.bytes > LARGE_BYTES {
         let advice = "large: `lto = true`, `codegen-units = 1` and `panic = \"abort\"` in [profile.release] make it smaller";
-        node.push(Node::fact("", [Span::new(Tone::Care, advice)]));
+        node.push(Node::fact("", [care(advice)]));
     }
     Ok(print(&node.draw(Style::detect()))?)
 }

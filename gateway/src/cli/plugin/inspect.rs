@@ -1,7 +1,7 @@
 //! `billhook plugin inspect`: what a component is and says of itself.
 
 use crate::cli::plugin::figure;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Style, faint, good, plain, print, print_json, strong};
 use crate::cli::tree::Node;
 use crate::plugins::inspect::{Inspection, inspect};
 use crate::plugins::manifest::{Provider, Smoke};
@@ -61,9 +61,9 @@ pub(super) fn summary(found: &Inspection, first: impl IntoIterator<Item = Node>)
     let manifest = &found.manifest;
     let kinds: Vec<_> = manifest.kinds.iter().map(|kind| kind.name()).collect();
     let mut root = Node::new([
-        Span::new(Tone::Strong, manifest.name.clone()),
-        Span::new(Tone::Plain, format!(" {}  ", manifest.version)),
-        Span::new(Tone::Good, kinds.join(" + ")),
+        strong(manifest.name.clone()),
+        plain(format!(" {}  ", manifest.version)),
+        good(kinds.join(" + ")),
     ])
     .with(first);
     if let Some(description) = &manifest.description {
@@ -111,11 +111,11 @@ fn trial(smoke: &Smoke) -> String {
 }
 
 fn fact(label: &str, text: &str) -> Node {
-    Node::fact(label, [Span::new(Tone::Plain, text)])
+    Node::fact(label, [plain(text)])
 }
 
 fn list(label: &str, items: &[String]) -> Node {
-    let lines = items.iter().map(|item| Node::new([Span::new(Tone::Plain, item.clone())]));
+    let lines = items.iter().map(|item| Node::new([plain(item.clone())]));
     fact(label, &if items.is_empty() { "none".to_owned() } else { items.len().to_string() }).with(lines)
 }
 
@@ -134,11 +134,7 @@ fn configuration(schema: Option<&Value>) -> Node {
         let kind = if kinds.is_empty() { String::new() } else { format!("  {}", kinds.join(" or ")) };
         let must = if is_required(key) { ", required" } else { "" };
         let says = of["description"].as_str().map(|text| format!("  {text}")).unwrap_or_default();
-        Node::new([
-            Span::new(Tone::Strong, key.clone()),
-            Span::new(Tone::Faint, format!("{kind}{must}")),
-            Span::new(Tone::Plain, says),
-        ])
+        Node::new([strong(key.clone()), faint(format!("{kind}{must}")), plain(says)])
     };
     let more = schema.as_object().into_iter().flatten();
     let more = more.filter(|(key, of)| !TOLD.contains(&key.as_str()) && **of != json!(false));
@@ -177,19 +173,14 @@ fn facts_of(provider: &Provider) -> Node {
     let facts = facts.iter().filter(|(_, text)| !text.is_empty()).map(|(label, text)| fact(label, text));
     let width = provider.events.iter().map(|event| event.name.chars().count()).max().unwrap_or(0);
     let event = |event: &crate::plugins::manifest::Named| {
-        let mut node = Node::new([
-            Span::new(Tone::Plain, format!("{:width$}", event.name)),
-            Span::new(Tone::Faint, "  "),
-            Span::new(Tone::Strong, event.kind.clone()),
-        ]);
-        node.extend(
-            event.example.as_ref().map(|example| Node::new([Span::new(Tone::Faint, example.trim())])),
-        );
+        let mut node =
+            Node::new([plain(format!("{:width$}", event.name)), faint("  "), strong(event.kind.clone())]);
+        node.extend(event.example.as_ref().map(|example| Node::new([faint(example.trim())])));
         node
     };
     let catalogue =
         fact("events", &provider.events.len().to_string()).with(provider.events.iter().map(event));
-    Node::fact("provider", [Span::new(Tone::Strong, provider.name.clone())]).with(facts).with([catalogue])
+    Node::fact("provider", [strong(provider.name.clone())]).with(facts).with([catalogue])
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `billhook plugin new`: begins a plugin, as a crate that builds and passes its tests at once.
 
-use crate::cli::terminal::{Span, Style, Tone, print};
+use crate::cli::terminal::{Style, print, strong};
 use crate::plugins::manifest::Kind;
 use anyhow::{Context, ensure};
 use std::fs;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = String::new();
-    Span::new(Tone::Strong, format!("{}/", args.name)).draw(Style::detect(), &mut out);
+    strong(format!("{}/", args.name)).draw(Style::detect(), &mut out);
     out.push_str(&format!(" is a plugin that can {}. Go on with:\n", args.kind));
     for command in
         [&format!("cd {}", args.name), "cargo test", "billhook plugin build", "billhook plugin test"]

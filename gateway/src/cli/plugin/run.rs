@@ -3,7 +3,7 @@
 use crate::cli::plugin::figure;
 use crate::cli::plugin::play::{Played, Stage};
 use crate::cli::plugin::subject::Which;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Style, Tone, faint, plain, print, print_json, strong};
 use crate::cli::tree::Node;
 use anyhow::Context;
 use billhook_fixture::Fixture;
@@ -52,7 +52,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     let answer = played.answer.tree().context("the answer cannot be shown")?;
     let mut out = String::new();
     for line in answer.pretty().lines() {
-        Span::new(Tone::Plain, line).draw(Style::detect(), &mut out);
+        plain(line).draw(Style::detect(), &mut out);
         out.push('\n');
     }
     out.push_str(&figures(&fixture, &played).draw(Style::detect()));
@@ -69,12 +69,9 @@ fn home_of(fixture: &Path) -> PathBuf {
 }
 
 fn figures(fixture: &Fixture, played: &Played) -> Node {
-    let fact = |label: &str, text: String| Node::fact(label, [Span::new(Tone::Plain, text)]);
+    let fact = |label: &str, text: String| Node::fact(label, [plain(text)]);
     let usage = &played.usage;
-    let mut root = Node::new([
-        Span::new(Tone::Strong, fixture.name.clone()),
-        Span::new(Tone::Faint, format!("  {}", fixture.kind)),
-    ]);
+    let mut root = Node::new([strong(fixture.name.clone()), faint(format!("  {}", fixture.kind))]);
     for line in &usage.log {
         let tone = match line.level {
             "error" => Tone::Bad,
@@ -82,10 +79,7 @@ fn figures(fixture: &Fixture, played: &Played) -> Node {
             _ => Tone::Plain,
         };
         let fields = format!("  {}", line.fields);
-        root.push(Node::fact(
-            line.level,
-            [Span::new(tone, line.message.clone()), Span::new(Tone::Faint, fields)],
-        ));
+        root.push(Node::fact(line.level, [Span::new(tone, line.message.clone()), faint(fields)]));
     }
     if usage.log_lines_dropped > 0 {
         root.push(fact(

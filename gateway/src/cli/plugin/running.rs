@@ -1,8 +1,8 @@
 //! `billhook plugin ls|show|load|swap|rollback`: which version of a plugin serves, and bringing another.
 
 use crate::api::plugin::{By, LoadQuery, Origin, Plugin, PluginDetail, Rollback, SwapQuery, Turn};
-use crate::cli::table::Table;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::listing::all;
+use crate::cli::terminal::{Span, Style, Tone, bad, care, faint, plain, print, show, strong};
 use crate::cli::tree::Node;
 use crate::client::Client;
 use crate::plugins::COMPONENT_BYTES_MAX;
@@ -79,8 +79,7 @@ pub struct Component {
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     let plugin = match command {
         Command::Ls { json } => return ls(json, client).await,
-        Command::Show { name, json: true } => return print_json(&client.plugin(&name).await?),
-        Command::Show { name, json: false } => client.plugin(&name).await?,
+        Command::Show { name, json } => return show(&client.plugin(&name).await?, json, render),
         Command::Load { name, component: Component { file, sha256, why }, settings, grants } => {
             let grants = (!grants.is_empty()).then(|| grants.join(","));
             let query = LoadQuery { sha256, config: settings, grants, why };
@@ -91,7 +90,7 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
         }
         Command::Rollback { name, why } => told(client.rollback_plugin(&name, &Rollback { why }).await?)?,
     };
-    Ok(print(&render(&plugin, Style::detect()))?)
+    show(&plugin, false, render)
 }
 
 /// The bytes of a component's file, if it is not too large to be one.
@@ -111,36 +110,29 @@ fn told(plugin: PluginDetail) -> anyhow::Result<PluginDetail> {
 }
 
 async fn ls(json: bool, client: &Client) -> anyhow::Result<()> {
-    let mut table = Table::new(&["PLUGIN", "VERSION", "DIGEST", "KINDS", "CALLS", "FAILED", "USED BY", ""]);
-    for plugin in client.plugins().await?.items {
-        if json {
-            print_json(&plugin)?;
-            continue;
-        }
-        let plain = |text: String| Span::new(Tone::Plain, text);
-        table.row([
-            Span::new(Tone::Strong, plugin.name.clone()),
-            plain(plugin.version.clone()),
-            Span::new(Tone::Faint, short(&plugin.digest)),
-            plain(plugin.kinds.join(", ")),
-            plain(plugin.calls.to_string()),
-            failures(&plugin),
-            plain(plugin.used_by.join(", ")),
-            Span::new(Tone::Care, rests(&plugin).or(plugin.notice).unwrap_or_default()),
-        ]);
-    }
-    if !json {
-        print(&table.draw(Style::detect()))?;
-    }
-    Ok(())
+    let columns = ["PLUGIN", "VERSION", "DIGEST", "KINDS", "CALLS", "FAILED", "USED BY", ""];
+    all(columns, client.plugins().await?.items, json, row)
+}
+
+fn row(plugin: Plugin) -> [Span; 8] {
+    [
+        strong(plugin.name.clone()),
+        plain(plugin.version.clone()),
+        faint(short(&plugin.digest)),
+        plain(plugin.kinds.join(", ")),
+        plain(plugin.calls.to_string()),
+        failures(&plugin),
+        plain(plugin.used_by.join(", ")),
+        care(rests(&plugin).or(plugin.notice).unwrap_or_default()),
+    ]
 }
 
 /// A plugin as text for a terminal, each line ended by `\n`.
 fn render(PluginDetail { plugin, history, before, .. }: &PluginDetail, style: Style) -> String {
-    let plain = |text: String| [Span::new(Tone::Plain, text)];
-    let list =
-        |label: &str, list: &[String]| (!list.is_empty()).then(|| Node::fact(label, plain(list.join(", "))));
-    let mut root = Node::new([Span::new(Tone::Strong, plugin.name.clone())]);
+    let list = |label: &str, list: &[String]| {
+        (!list.is_empty()).then(|| Node::fact(label, [plain(list.join(", "))]))
+    };
+    let mut root = Node::new([strong(plugin.name.clone())]);
     let origin = origin(plugin.origin);
     let from = match plugin.by {
         By::Start | By::Directory | By::Load => format!(", {origin}"),
@@ -148,31 +140,31 @@ fn render(PluginDetail { plugin, history, before, .. }: &PluginDetail, style: St
         // It may be that one, or one before.
         By::Rollback => String::new(),
     };
-    root.push(Node::fact("version", plain(plugin.version.clone() + &from)));
-    root.push(Node::fact("digest", [Span::new(Tone::Faint, plugin.digest.clone())]));
-    root.push(Node::fact("since", plain(format!("{}, {}", plugin.since, by(plugin.by)))));
+    root.push(Node::fact("version", [plain(plugin.version.clone() + &from)]));
+    root.push(Node::fact("digest", [faint(plugin.digest.clone())]));
+    root.push(Node::fact("since", [plain(format!("{}, {}", plugin.since, by(plugin.by)))]));
     root.extend(list("kinds", &plugin.kinds));
     root.extend(list("providers", &plugin.providers));
     root.extend(list("grants", &plugin.grants));
     root.extend(list("pinned", &plugin.pinned));
     root.push(Node::fact(
         "used by",
-        plain(if plugin.used_by.is_empty() { "nobody".to_owned() } else { plugin.used_by.join(", ") }),
+        [plain(if plugin.used_by.is_empty() { "nobody".to_owned() } else { plugin.used_by.join(", ") })],
     ));
-    root.push(Node::fact("calls", plain(plugin.calls.to_string())));
+    root.push(Node::fact("calls", [plain(plugin.calls.to_string())]));
     root.push(Node::fact("failed", [failures(plugin)]));
     root.extend(
         plugin
             .last_failure
             .as_ref()
-            .map(|last| Node::fact("last", [Span::new(Tone::Bad, format!("{}: {}", last.at, last.why))])),
+            .map(|last| Node::fact("last", [bad(format!("{}: {}", last.at, last.why))])),
     );
-    root.extend(rests(plugin).map(|rests| Node::fact("rests", [Span::new(Tone::Care, rests)])));
-    root.extend(plugin.notice.clone().map(|notice| Node::fact("notice", [Span::new(Tone::Care, notice)])));
+    root.extend(rests(plugin).map(|rests| Node::fact("rests", [care(rests)])));
+    root.extend(plugin.notice.clone().map(|notice| Node::fact("notice", [care(notice)])));
     root.push(Node::fact("history", []).with(history.iter().map(|turn| Node::new(spans(turn)))));
     root.extend(before.as_ref().map(|digest| {
         let text = format!("back to {}: billhook plugin rollback {}", short(digest), plugin.name);
-        Node::fact("next", [Span::new(Tone::Faint, text)])
+        Node::fact("next", [faint(text)])
     }));
     root.draw(style)
 }
@@ -180,8 +172,8 @@ fn render(PluginDetail { plugin, history, before, .. }: &PluginDetail, style: St
 fn spans(turn: &Turn) -> [Span; 2] {
     let why = turn.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     [
-        Span::new(Tone::Plain, format!("{}  {}  ", turn.at, turn.version)),
-        Span::new(Tone::Faint, format!("{}  {}{why}", short(&turn.digest), by(turn.by))),
+        plain(format!("{}  {}  ", turn.at, turn.version)),
+        faint(format!("{}  {}{why}", short(&turn.digest), by(turn.by))),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cli::plugin::play::Stage;
 use crate::cli::plugin::subject::Which;
-use crate::cli::terminal::{Span, Style, Tone, print, print_json};
+use crate::cli::terminal::{Span, Style, Tone, faint, print, print_json, strong};
 use billhook_fixture::{Answer, Difference, Fixture, Outcome};
 use serde_json::json;
 use std::process::ExitCode;
@@ -93,8 +93,8 @@ fn told(fixture: &Fixture, verdict: &Verdict, width: usize, style: Style) -> Str
         Verdict::Failed(_) => (Tone::Bad, "failed"),
     };
     let mut out = String::new();
-    Span::new(Tone::Strong, format!("{:width$}  ", fixture.name)).draw(style, &mut out);
-    Span::new(Tone::Faint, format!("{:<9}  ", fixture.kind.name())).draw(style, &mut out);
+    strong(format!("{:width$}  ", fixture.name)).draw(style, &mut out);
+    faint(format!("{:<9}  ", fixture.kind.name())).draw(style, &mut out);
     Span::new(tone, word).draw(style, &mut out);
     out.push('\n');
     match verdict {

@@ -1,6 +1,6 @@
 //! The facts of a billing event in a few lines that a person can read.
 
-use crate::cli::terminal::{Span, Tone};
+use crate::cli::terminal::{Span, Tone, care, faint, plain, strong};
 use crate::cli::tree::Node;
 use billhook_event::billing::{CreditNote, Dispute, Invoice, Object, Payment, PaymentMethod, Refund};
 use billhook_event::party::Customer;
@@ -11,52 +11,41 @@ use billhook_event::{Event, Money};
 /// One line for each part of the event that is there, in the order in which one would ask.
 pub(super) fn of(event: &Event) -> Vec<Node> {
     let provider = format!("{}{}", event.provider_event_type, if event.thin { ", ids only" } else { "" });
-    let mut facts = vec![Fact::line("told as", vec![Some(provider)])];
-    facts.push(Fact::line("live", vec![(event.livemode == Some(false)).then(|| "no: test data".to_owned())]));
-    facts.push(Fact::line(
-        "by",
-        vec![event.actor.as_ref().map(|actor| format!("{} {}", actor.kind, actor.id))],
-    ));
+    let mut facts = vec![line("told as", vec![Some(provider)])];
+    facts.push(line("live", vec![(event.livemode == Some(false)).then(|| "no: test data".to_owned())]));
+    facts.push(line("by", vec![event.actor.as_ref().map(|actor| format!("{} {}", actor.kind, actor.id))]));
     facts.extend(event.customer.as_ref().map(customer));
     facts.extend(event.subscription.as_deref().map(subscription));
     facts.extend(event.cancellation.as_ref().map(cancellation));
     facts.extend(event.cancellation.as_ref().map(reason));
     facts.extend(event.invoice.as_deref().map(invoice));
     facts.extend(event.payment.as_deref().map(payment));
-    facts.push(Fact::line("recovers", vec![event.recovers.clone()]));
+    facts.push(line("recovers", vec![event.recovers.clone()]));
     facts.extend(event.refund.as_deref().map(refund));
     facts.extend(event.dispute.as_deref().map(dispute));
     facts.extend(event.credit_note.as_deref().map(credit_note));
     facts.extend(event.payment_method.as_deref().map(payment_method));
     facts.extend(objects(event));
     let mut nodes: Vec<Node> = facts.into_iter().flatten().collect();
-    nodes
-        .extend(event.warnings.iter().map(|warning| Node::fact("warning", [Span::new(Tone::Care, warning)])));
+    nodes.extend(event.warnings.iter().map(|warning| Node::fact("warning", [care(warning)])));
     nodes.extend(event.retention.as_ref().map(retention));
     nodes.extend(event.annotations.iter().map(|(plugin, json)| {
         let line = super::cut(json.get(), super::ANSWER_CHARS_MAX);
-        Node::fact(
-            "annotation",
-            [Span::new(Tone::Strong, plugin), Span::new(Tone::Plain, format!(" {line}"))],
-        )
+        Node::fact("annotation", [strong(plugin), plain(format!(" {line}"))])
     }));
     nodes
 }
 
 /// A line, if there is anything to say.
-struct Fact;
-
-impl Fact {
-    fn line(label: &str, parts: Vec<Option<String>>) -> Option<Node> {
-        let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-        (!parts.is_empty()).then(|| Node::fact(label, [Span::new(Tone::Plain, parts.join(", "))]))
-    }
+fn line(label: &str, parts: Vec<Option<String>>) -> Option<Node> {
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| Node::fact(label, [plain(parts.join(", "))]))
 }
 
 fn customer(customer: &Customer) -> Option<Node> {
     let mail = customer.email.as_ref().map(|email| format!("<{email}>"));
     let external = named("yours", customer.external_id.as_ref());
-    Fact::line(
+    line(
         "customer",
         vec![customer.id.clone(), customer.name.clone(), mail, external, customer.country.clone()],
     )
@@ -83,7 +72,7 @@ fn subscription(subscription: &Subscription) -> Option<Node> {
         .collect::<Vec<_>>()
         .join(" at ")
     });
-    Fact::line(
+    line(
         "subscription",
         vec![
             subscription.id.clone(),
@@ -117,7 +106,7 @@ fn cancellation(cancellation: &Cancellation) -> Option<Node> {
         (Phase::Effective, Some(at)) => format!("access ended {at}"),
         (Phase::Effective, None) => "access has ended".to_owned(),
     };
-    Fact::line("cancellation", vec![Some(kind.to_owned()), by.map(str::to_owned), Some(phase)])
+    line("cancellation", vec![Some(kind.to_owned()), by.map(str::to_owned), Some(phase)])
 }
 
 fn reason(cancellation: &Cancellation) -> Option<Node> {
@@ -127,7 +116,7 @@ fn reason(cancellation: &Cancellation) -> Option<Node> {
     };
     let words = cancellation.provider_reason.as_ref();
     let comment = cancellation.comment.as_ref().filter(|comment| Some(*comment) != words);
-    Fact::line(
+    line(
         "reason",
         vec![
             code,
@@ -139,7 +128,7 @@ fn reason(cancellation: &Cancellation) -> Option<Node> {
 
 fn invoice(invoice: &Invoice) -> Option<Node> {
     let label = invoice.number.clone().or_else(|| invoice.id.clone());
-    Fact::line(
+    line(
         "invoice",
         vec![
             label,
@@ -165,7 +154,7 @@ fn payment(payment: &Payment) -> Option<Node> {
         let told: Vec<String> = [code, words].into_iter().flatten().collect();
         (!told.is_empty()).then(|| format!("because {}", told.join(" ")))
     });
-    Fact::line(
+    line(
         "payment",
         vec![
             payment.id.clone(),
@@ -182,14 +171,14 @@ fn payment(payment: &Payment) -> Option<Node> {
 fn refund(refund: &Refund) -> Option<Node> {
     let of = named("of", refund.payment_id.as_ref());
     let reason = refund.reason.clone().or_else(|| refund.provider_reason.clone());
-    Fact::line(
+    line(
         "refund",
         vec![refund.id.clone(), refund.status.clone(), refund.amount.as_ref().map(money), of, reason],
     )
 }
 
 fn dispute(dispute: &Dispute) -> Option<Node> {
-    Fact::line(
+    line(
         "dispute",
         vec![
             dispute.id.clone(),
@@ -205,7 +194,7 @@ fn dispute(dispute: &Dispute) -> Option<Node> {
 fn credit_note(note: &CreditNote) -> Option<Node> {
     let label = note.number.clone().or_else(|| note.id.clone());
     let of = named("of", note.invoice_id.as_ref());
-    Fact::line(
+    line(
         "credit note",
         vec![label, note.amount.as_ref().map(money), of, note.kind.clone(), note.reason.clone()],
     )
@@ -217,7 +206,7 @@ fn payment_method(method: &PaymentMethod) -> Option<Node> {
         .expires_month
         .zip(method.expires_year)
         .map(|(month, year)| format!("expires {month:02}/{year}"));
-    Fact::line("pays by", vec![method.id.clone(), method.kind.clone(), method.brand.clone(), card, expires])
+    line("pays by", vec![method.id.clone(), method.kind.clone(), method.brand.clone(), card, expires])
 }
 
 /// The extension families, which share one shape.
@@ -252,7 +241,7 @@ fn objects(event: &Event) -> Vec<Option<Node>> {
         ]
     };
     let lines = objects.into_iter().filter_map(|(label, value)| Some((label, value.as_deref()?)));
-    lines.map(|(label, value)| Fact::line(label, object(value))).collect()
+    lines.map(|(label, value)| line(label, object(value))).collect()
 }
 
 fn retention(retention: &Retention) -> Node {
@@ -262,16 +251,16 @@ fn retention(retention: &Retention) -> Node {
     });
     let mut line = match &retention.primary {
         Some(primary) => {
-            vec![Span::new(Tone::Strong, primary), Span::new(Tone::Plain, matched.unwrap_or_default())]
+            vec![strong(primary), plain(matched.unwrap_or_default())]
         }
-        None => vec![Span::new(Tone::Strong, &retention.kind)],
+        None => vec![strong(&retention.kind)],
     };
     if retention.requires_human {
-        line.push(Span::new(Tone::Care, ", a person should act"));
+        line.push(care(", a person should act"));
     }
     let mut node = Node::fact("retention", line).with(retention.variants.iter().map(variant));
     for rule in &retention.skipped_rules {
-        node.push(Node::new([Span::new(Tone::Faint, format!("rule skipped: {rule}"))]));
+        node.push(Node::new([faint(format!("rule skipped: {rule}"))]));
     }
     node
 }
@@ -281,13 +270,13 @@ fn variant(variant: &Variant) -> Node {
     let tone = if variant.eligible { Tone::Plain } else { Tone::Faint };
     let mut line = vec![Span::new(tone, format!("{}. {}", variant.rank, variant.strategy))];
     if !params.is_empty() {
-        line.push(Span::new(Tone::Plain, format!(" ({})", params.join(", "))));
+        line.push(plain(format!(" ({})", params.join(", "))));
     }
     if !variant.eligible {
-        line.push(Span::new(Tone::Care, " not eligible"));
+        line.push(care(" not eligible"));
     }
     if !variant.reasons.is_empty() {
-        line.push(Span::new(Tone::Faint, format!(": {}", variant.reasons.join("; "))));
+        line.push(faint(format!(": {}", variant.reasons.join("; "))));
     }
     Node::new(line)
 }

@@ -9,6 +9,7 @@ pub mod header;
 pub mod id;
 pub mod job;
 pub mod kv;
+pub mod name;
 pub mod ping;
 pub mod pointer;
 pub mod profile;
@@ -21,6 +22,7 @@ pub mod route;
 pub mod secret;
 pub mod signature;
 pub mod source;
+pub mod text;
 pub mod webhook;
 
 pub use billhook_event::Time;

@@ -1,5 +1,6 @@
 //! What goes to the terminal: text that came from outside is made harmless, colours only where they are wanted.
 
+use crate::model::text::is_harmful;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -115,9 +116,7 @@ pub fn bad(text: impl Into<String>) -> Span {
     Span::new(Tone::Bad, text)
 }
 
-/// `text` with everything that could move the cursor, start a control sequence, hide or reorder text written as an
-/// escape: controls (C0, DEL, C1), line and paragraph separators, and Unicode's bidirectional and invisible format
-/// characters.
+/// `text` with every character that [`is_harmful`] written as an escape.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {
         return Cow::Borrowed(text);
@@ -136,11 +135,6 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 /// [`harmless`], line by line: for texts of our own that have lines, with words of others in them.
 pub fn harmless_lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
-}
-
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Writes text that is ready for the terminal. That nobody reads any more (`| head`) is not an error.
@@ -182,7 +176,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
         match c {
             // Raw JSON from a plugin may be laid out over lines: outside of texts these are only space.
             '\n' | '\r' | '\t' => out.push(' '),
-            // All of them are in the basic plane, and stand inside of texts only.
+            // All of them stand inside of texts only.
             c if is_harmful(c) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }

@@ -3,10 +3,10 @@
 use crate::config::environment::Environment;
 use crate::config::mistake::{At, Mistake, quote};
 use crate::config::reader::{Item, MISSING, Reader, Table, UNKNOWN};
-use crate::config::value::is_name;
 use crate::config::{
     Config, Names, OnFailure, PluginSpec, Presets, Shipped, StoreUrl, endpoint, plugin, source,
 };
+use crate::model::name::is_name;
 use crate::model::secret::Secret;
 use crate::model::source::{Auth, Source};
 use crate::outbound::address::Policy;

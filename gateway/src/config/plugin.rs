@@ -2,8 +2,8 @@
 
 use crate::config::mistake::{At, all_of, did_you_mean, quote};
 use crate::config::reader::{Item, Table};
-use crate::config::value::is_name;
 use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec};
+use crate::model::name::is_name;
 use crate::plugins::Limits;
 use crate::plugins::roster::Kept;
 use serde_json::Value;

@@ -2,6 +2,7 @@
 
 use crate::config::mistake::quote;
 use crate::config::reader::Item;
+use crate::model::name::is_name;
 use crate::model::secret::Secret;
 use crate::model::signature;
 use ipnet::IpNet;
@@ -11,8 +12,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// The longest name of a source, endpoint, plugin or secret.
-const NAME_MAX: usize = 64;
 /// The largest file that holds a secret.
 const SECRET_FILE_MAX: u64 = 64 * 1024;
 
@@ -135,13 +134,6 @@ fn canonical(net: IpNet) -> IpNet {
         (IpAddr::V4(ip), Some(bits)) if net.addr().is_ipv6() => IpNet::new(ip.into(), bits).unwrap_or(net),
         _ => net,
     }
-}
-
-/// Whether a text can be a name.
-pub(super) fn is_name(text: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Why a secret cannot sign what we send, if so: Standard Webhooks 1.0.0 asks for `whsec_` and base64 of 24 to 64

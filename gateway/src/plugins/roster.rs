@@ -14,6 +14,7 @@ pub use kept::Kept;
 
 use crate::api::plugin::{By, Failure, Origin, Plugin as Shown, PluginDetail, Turn};
 use crate::clock::Clock;
+use crate::model::name::{NAME_MAX, is_name};
 use crate::model::secret::Secret;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
@@ -25,8 +26,6 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The longest name.
-const NAME_CHARS_MAX: usize = 64;
 /// The most plugins that may be loaded while a gateway runs, all together with those of its configuration.
 const PLUGINS_MAX: usize = 256;
 
@@ -112,7 +111,7 @@ pub enum RosterError {
     )]
     Exists(String),
     /// It cannot be called so.
-    #[error("`{0}` is not a name: use 1 to {NAME_CHARS_MAX} of a-z, 0-9, `-` and `_`")]
+    #[error("`{0}` is not a name: use 1 to {NAME_MAX} of a-z, 0-9, `-` and `_`")]
     BadName(String),
     /// There are too many.
     #[error(
@@ -755,11 +754,6 @@ impl Roster {
         // No holder panics: each looks at rows or changes one.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// The component that came, if it is the one that was meant.

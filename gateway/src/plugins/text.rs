@@ -1,5 +1,7 @@
 //! Makes what a plugin said fit to be shown: one line, bounded, without control characters.
 
+use crate::model::text::is_harmful;
+
 /// The most of a plugin's words that is shown in an error, in bytes.
 pub(super) const SHOWN_MAX: usize = 8 << 10;
 
@@ -9,10 +11,10 @@ pub(super) fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max));
     for c in text.chars() {
         let at = line.len();
-        if is_harmless(c) {
-            line.push(c);
-        } else {
+        if is_harmful(c) {
             line.extend(c.escape_default());
+        } else {
+            line.push(c);
         }
         if line.len() > max {
             line.truncate(at);
@@ -21,11 +23,6 @@ pub(super) fn one_line(text: &str, max: usize) -> String {
         }
     }
     line
-}
-
-fn is_harmless(c: char) -> bool {
-    let breaks_or_turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    !c.is_control() && !breaks_or_turns
 }
 
 #[cfg(test)]
@@ -41,6 +38,7 @@ mod tests {
                 100,
                 "a\\nb\\r\\u{1b}[31mc\\u{2028}d\\u{202e}e\\u{0}\\t",
             ),
+            ("soft\u{ad}hyphen\u{2060}", 100, "soft\\u{ad}hyphen\\u{2060}"),
             ("abcdef", 3, "abc…"),
             ("äöü", 3, "ä…"),
             ("ab\n", 3, "ab…"),

@@ -1,13 +1,11 @@
 //! `billhook plugin new`: begins a plugin, as a crate that builds and passes its tests at once.
 
 use crate::cli::terminal::{Style, print, strong};
+use crate::model::name::{NAME_MAX, is_name};
 use crate::plugins::manifest::Kind;
 use anyhow::{Context, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The longest name of a plugin, as configurations have it.
-const NAME_CHARS_MAX: usize = 64;
 
 /// What to begin.
 #[derive(Debug, clap::Args)]
@@ -29,13 +27,10 @@ fn kind(text: &str) -> Result<Kind, String> {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-    let is_name = text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.len() <= NAME_CHARS_MAX
-        && text.chars().all(fits);
-    is_name.then(|| text.to_owned()).ok_or_else(|| {
-        format!("write 1 to {NAME_CHARS_MAX} of a-z, 0-9, `-` and `_`, beginning with a letter")
-    })
+    let is_crate = is_name(text) && text.starts_with(|c: char| c.is_ascii_lowercase());
+    is_crate
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("write 1 to {NAME_MAX} of a-z, 0-9, `-` and `_`, beginning with a letter"))
 }
 
 /// Runs the command.

@@ -8,20 +8,23 @@
 //! A version that an operator brought stays in force over a restart as long as the configured component is the one
 //! that it replaced; when that has changed, the configuration wins.
 
+mod error;
 mod kept;
+mod shown;
+mod start;
 
+pub use error::RosterError;
 pub use kept::Kept;
+pub use start::Enlisted;
 
-use crate::api::plugin::{By, Failure, Origin, Plugin as Shown, PluginDetail, Turn};
+use crate::api::plugin::{By, Origin, Plugin as Shown, PluginDetail, Turn};
 use crate::clock::Clock;
-use crate::model::name::{NAME_MAX, is_name};
+use crate::model::name::is_name;
 use crate::model::secret::Secret;
 use crate::plugins::manifest::{Kind, Manifest, Provider};
 use crate::plugins::roster::kept::{Record, Terms};
-use crate::plugins::smoke::SmokeError;
-use crate::plugins::{
-    Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, Tallied, grants, shipped, smoke,
-};
+use crate::plugins::roster::shown::{detail, shown};
+use crate::plugins::{Component, Limits, LoadError, Plugin, Plugins, Slot, Spec, grants, shipped, smoke};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -62,6 +65,20 @@ struct Member {
     facts: Vec<Provider>,
 }
 
+impl Member {
+    /// Whether `new` can do all that is relied on.
+    fn gives_way_to(&self, new: &Plugin) -> Result<(), RosterError> {
+        let old = self.slot.now();
+        for user in &self.users {
+            if let Some(lost) = lost(user, &old, new) {
+                let (name, version) = (new.name().to_owned(), new.reference().version.clone());
+                return Err(RosterError::Lost { name, version, lost, who: user.who.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Somebody who relies on a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -73,17 +90,6 @@ pub struct User {
     pub provider: Option<String>,
 }
 
-/// A plugin as it is enlisted.
-#[derive(Clone, Debug)]
-pub struct Enlisted {
-    /// What it is loaded with.
-    pub spec: Spec,
-    /// Where its component comes from.
-    pub origin: Origin,
-    /// The digests that are allowed; none: every one.
-    pub pinned: Vec<[u8; 32]>,
-}
-
 /// Who brings a version, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Errand {
@@ -91,107 +97,6 @@ pub struct Errand {
     pub sha256: Option<[u8; 32]>,
     /// Why, for those who look later.
     pub why: Option<String>,
-}
-
-/// Why another version does not serve. Whatever served before goes on to.
-#[derive(Debug, thiserror::Error)]
-pub enum RosterError {
-    /// No plugin is called so.
-    #[error("no plugin is called `{name}`: there are {}", .known.join(", "))]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
-    /// There is one already, which may be one that the gateway brings along and nobody uses.
-    #[error(
-        "there is a plugin `{0}` already{origin}: swap it, or choose another name",
-        origin = origin_of(.0)
-    )]
-    Exists(String),
-    /// It cannot be called so.
-    #[error("`{0}` is not a name: use 1 to {NAME_MAX} of a-z, 0-9, `-` and `_`")]
-    BadName(String),
-    /// There are too many.
-    #[error(
-        "there are {PLUGINS_MAX} plugins, which is the most: start a gateway without those that nobody uses"
-    )]
-    Full,
-    /// What came is not what was meant.
-    #[error("plugin `{name}`: the component that came has the SHA-256 {found}, not {expected}")]
-    NotMeant {
-        /// The plugin.
-        name: String,
-        /// What was meant.
-        expected: String,
-        /// What came.
-        found: String,
-    },
-    /// The configuration allows other digests only.
-    #[error(
-        "plugin `{name}` is pinned: its `sha256` in the configuration allows {}, not {found}; add that one to the list",
-        .allowed.join(" and ")
-    )]
-    Pinned {
-        /// The plugin.
-        name: String,
-        /// What may be.
-        allowed: Vec<String>,
-        /// What came.
-        found: String,
-    },
-    /// It does not load.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// It cannot do what is relied on.
-    #[error("plugin `{name}`: version {version} {lost}, which {who} relies on")]
-    Lost {
-        /// The plugin.
-        name: String,
-        /// The version that came.
-        version: String,
-        /// What it has no longer.
-        lost: String,
-        /// Who needs that.
-        who: String,
-    },
-    /// It fails its own test.
-    #[error("plugin `{name}`: version {version} does not work: {why}")]
-    Smoke {
-        /// The plugin.
-        name: String,
-        /// The version that came.
-        version: String,
-        /// What failed.
-        why: String,
-    },
-    /// There is nothing to go back to.
-    #[error("plugin `{0}` has had no other version to go back to")]
-    NoneBefore(String),
-    /// It cannot be written down, so it would not survive a restart.
-    #[error("plugin `{name}`: cannot keep the version: {why}")]
-    Keep {
-        /// The plugin.
-        name: String,
-        /// What the system said.
-        why: String,
-    },
-    /// Loading it panicked.
-    #[error("plugin `{name}`: loading it broke: {why}")]
-    Broke {
-        /// The plugin.
-        name: String,
-        /// What was said.
-        why: String,
-    },
-}
-
-impl RosterError {
-    /// Whether another configuration of the plugin may be the remedy.
-    pub fn may_be_of_its_configuration(&self) -> bool {
-        matches!(self, RosterError::Load(LoadError::Config { .. }) | RosterError::Smoke { .. })
-    }
 }
 
 impl Roster {
@@ -211,195 +116,6 @@ impl Roster {
     pub fn on_change(&self, changed: impl Fn(&str) + Send + Sync + 'static) {
         // A second one would be a mistake in assembly that the first test shows.
         let _ = self.changed.set(Box::new(changed));
-    }
-
-    /// Loads a plugin at the start: the configured version, or what an operator put in its place since. One that did not
-    /// serve last must pass its smoke test, as in a swap, and so must one whose configuration is new: what a schema
-    /// cannot say the plugin refuses only when it is called. One that could not be tried, since a host that it asks does not
-    /// answer, serves. Blocks while it compiles and is tried. Writes nothing: [`Roster::write_down`] does.
-    ///
-    /// # Errors
-    /// When neither serves. One that an operator brought and that no longer loads gives way to the configured one, with
-    /// a line in the log; so does one in the watched directory to the one that served before, with the error beside the slot.
-    pub fn enlist(&self, enlisted: Enlisted) -> Result<(Slot, Option<RosterError>), RosterError> {
-        let Enlisted { spec, origin, pinned } = enlisted;
-        let name = spec.name.clone();
-        let digest = spec.component.digest_hex();
-        if !pinned.is_empty() && !pinned.contains(&spec.component.digest()) {
-            let expected = pinned.iter().map(hex::encode).collect::<Vec<_>>().join(" or ");
-            return Err(LoadError::Digest { plugin: name, expected, found: digest }.into());
-        }
-        let before = self.kept.record(&name).unwrap_or_else(|error| {
-            tracing::error!(plugin = name, %error, "what is kept of the plugin cannot be read: its history begins anew");
-            None
-        });
-        let mut record = before.clone().unwrap_or_default();
-        if !matches!(origin, Origin::Loaded | Origin::Watched) {
-            record.loaded = None;
-        }
-        let (plugin, refused) = match self.standing(&spec, &record, &digest, &pinned) {
-            Some(plugin) => (plugin, None),
-            None => match self.given(&spec, &record, origin) {
-                Ok(plugin) => (plugin, None),
-                Err(error) if origin == Origin::Watched => {
-                    let served = record.current().filter(|current| *current != digest);
-                    let Some(plugin) = served.and_then(|served| self.load_kept(&spec, served)) else {
-                        return Err(error);
-                    };
-                    (plugin, Some(error))
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let serves = &plugin.reference().digest;
-        if record.current().is_some_and(|current| current != serves) {
-            tracing::info!(
-                plugin = name,
-                digest = %serves,
-                "what the configuration gives has changed, and wins over what served before"
-            );
-        }
-        // What the gateway brings along it has at hand; everything else may be gone tomorrow.
-        let is_worth_it = origin != Origin::Shipped || before.is_some();
-        if record.current() != Some(serves) {
-            record.turn(turn(&plugin, self.clock.now(), By::Start, None), false);
-        }
-        record.base = Some(digest.clone());
-        record.settings = settings(&spec.config);
-        let is_new = is_worth_it && before.as_ref() != Some(&record);
-        let unwritten = is_new.then(|| spec.component.clone());
-        let spec = Spec { component: Component::default(), ..spec };
-        let slot = self.admit(
-            name,
-            Member {
-                facts: facts(&plugin),
-                slot: Slot::new(plugin),
-                spec,
-                origin,
-                pinned,
-                users: Vec::new(),
-                record,
-                unwritten,
-            },
-        );
-        Ok((slot, refused))
-    }
-
-    /// Writes down what was enlisted. Call it when nothing can keep the gateway from serving any more, and no other serves
-    /// from the same directory: then a start that fails leaves behind what it found. What cannot be written serves all the
-    /// same, with a line in the log. Blocks.
-    pub fn write_down(&self) {
-        let mut unwritten = Vec::new();
-        for (name, member) in self.members().iter_mut() {
-            let component = member.unwritten.take();
-            unwritten.extend(component.map(|component| (name.clone(), component, member.record.clone())));
-        }
-        for (name, component, record) in unwritten {
-            let kept = self.kept.keep(&component).and_then(|()| self.kept.write_record(&name, &record));
-            if let Err(error) = kept {
-                tracing::error!(plugin = name, %error, "cannot keep the version: one cannot roll back to it");
-            }
-        }
-    }
-
-    /// What the configuration, the gateway or the watched directory gives; tried, unless it served last as it is
-    /// configured now, or is our own and not configured.
-    fn given(&self, spec: &Spec, record: &Record, origin: Origin) -> Result<Plugin, RosterError> {
-        let plugin = self.plugins.load(spec.clone())?;
-        let settings = settings(&spec.config);
-        let served_last = record.current() == Some(&plugin.reference().digest);
-        if settings == record.settings && (served_last || origin == Origin::Shipped) {
-            return Ok(plugin);
-        }
-        // In the watched directory a version waits for another start: what served before goes on.
-        if origin == Origin::Watched {
-            smoke::blocking(self.smoke(plugin))
-        } else {
-            self.tried_at_start(plugin)
-        }
-    }
-
-    /// A plugin that passed its smoke test, or could not now: whether a host that it asks is up does not decide whether
-    /// the gateway is.
-    fn tried_at_start(&self, plugin: Plugin) -> Result<Plugin, RosterError> {
-        match smoke::blocking(smoke::smoke(&plugin, self.clock.now())) {
-            Err(SmokeError::Unavailable(why)) => {
-                tracing::warn!(
-                    plugin = plugin.name(),
-                    why,
-                    "it could not be tried before it serves; webhooks wait while it fails them so"
-                );
-                Ok(plugin)
-            }
-            Err(error) => Err(does_not_work(&plugin, &error)),
-            Ok(()) => Ok(plugin),
-        }
-    }
-
-    /// Configuration and grants of what an operator loaded under this name while an earlier gateway ran. They hold for a
-    /// file that came into the watched directory since, too.
-    pub fn kept_terms(&self, name: &str) -> Option<(serde_json::Value, Vec<String>)> {
-        let Terms { config, grants } = self.kept.record(name).ok()??.loaded?;
-        Some((config, grants))
-    }
-
-    /// What an operator loaded under this name while an earlier gateway ran: the version that served last.
-    pub fn kept_spec(&self, name: &str) -> Option<(Spec, Origin)> {
-        let record = self.kept.record(name).ok()??;
-        let Terms { config, grants } = record.loaded.clone()?;
-        let component = self.kept.component(record.current()?).inspect_err(|error| {
-            tracing::error!(plugin = name, %error, "the component of a plugin that was loaded before is gone");
-        });
-        Some((Spec { component: component.ok()?, ..self.bare(name, config, grants) }, Origin::Loaded))
-    }
-
-    /// The version that an operator put in the place of the configured one, if that is still in force.
-    fn standing(&self, spec: &Spec, record: &Record, digest: &str, pinned: &[[u8; 32]]) -> Option<Plugin> {
-        let current = record.current().filter(|current| *current != digest)?;
-        if record.base.as_deref() != Some(digest) {
-            return None;
-        }
-        if !pinned.is_empty() && !pinned.iter().any(|pinned| hex::encode(pinned) == current) {
-            tracing::warn!(
-                plugin = spec.name,
-                digest = current,
-                "the version that was swapped in is not one that `sha256` allows"
-            );
-            return None;
-        }
-        let plugin = self.load_kept(spec, current)?;
-        if settings(&spec.config) == record.settings {
-            return Some(plugin);
-        }
-        self.tried_at_start(plugin)
-            .inspect_err(|error| {
-                tracing::error!(%error, "the version that was swapped in does not take the new configuration")
-            })
-            .ok()
-    }
-
-    fn load_kept(&self, spec: &Spec, digest: &str) -> Option<Plugin> {
-        let component = self.kept.component(digest).map_err(|error| error.to_string());
-        let loaded = component.and_then(|component| {
-            let spec = Spec { component, ..spec.clone() };
-            self.plugins.load(spec).map_err(|error| error.to_string())
-        });
-        loaded
-            .inspect_err(|why| {
-                tracing::error!(
-                    plugin = spec.name,
-                    digest,
-                    why,
-                    "a version that served before does not load any more"
-                )
-            })
-            .ok()
-    }
-
-    fn admit(&self, name: String, member: Member) -> Slot {
-        let slot = member.slot.clone();
-        self.members().insert(name, member);
-        slot
     }
 
     /// Notes that somebody relies on a plugin.
@@ -432,12 +148,10 @@ impl Roster {
         component: Bytes,
         errand: Errand,
     ) -> Result<PluginDetail, RosterError> {
-        let (roster, owned) = (Arc::clone(self), name.to_owned());
-        self.change(name, async move {
-            let name = owned.as_str();
-            let member = roster.member(name)?;
-            let component = meant(name, component, &errand)?;
-            roster.replace(name, &member, component, By::Swap, errand.why).await
+        self.change(name, |roster, name| async move {
+            let member = roster.member(&name)?;
+            let component = meant(&name, component, &errand)?;
+            roster.replace(&name, &member, component, By::Swap, errand.why).await
         })
         .await
     }
@@ -448,17 +162,17 @@ impl Roster {
         name: &str,
         why: Option<String>,
     ) -> Result<PluginDetail, RosterError> {
-        let (roster, owned) = (Arc::clone(self), name.to_owned());
-        self.change(name, async move {
-            let name = owned.as_str();
-            let member = roster.member(name)?;
+        self.change(name, |roster, name| async move {
+            let member = roster.member(&name)?;
             let before = member.record.before.last().cloned();
-            let before = before.ok_or_else(|| RosterError::NoneBefore(name.to_owned()))?;
+            let before = before.ok_or_else(|| RosterError::NoneBefore(name.clone()))?;
             let component = match roster.kept.component(&before) {
                 Ok(component) => component,
-                Err(error) => shipped_as(name, &before).ok_or_else(|| keep_error(name, &error))?,
+                Err(error) => {
+                    shipped_as(&name, &before).ok_or_else(|| RosterError::of_keeping(&name, &error))?
+                }
             };
-            roster.replace(name, &member, component, By::Rollback, why).await
+            roster.replace(&name, &member, component, By::Rollback, why).await
         })
         .await
     }
@@ -472,15 +186,13 @@ impl Roster {
         grants: Vec<String>,
         errand: Errand,
     ) -> Result<PluginDetail, RosterError> {
-        let (roster, owned) = (Arc::clone(self), name.to_owned());
-        self.change(name, async move {
-            let name = owned.as_str();
+        self.change(name, |roster, name| async move {
             // A start would take the one that the gateway brings along.
-            if roster.slot(name).is_some() || shipped::component(name).is_some() {
-                return Err(RosterError::Exists(name.to_owned()));
+            if roster.slot(&name).is_some() || shipped::component(&name).is_some() {
+                return Err(RosterError::Exists(name));
             }
-            let component = meant(name, component, &errand)?;
-            let spec = roster.bare(name, config, grants);
+            let component = meant(&name, component, &errand)?;
+            let spec = roster.bare(&name, config, grants);
             roster.has_secrets(&spec)?;
             roster.add(spec, component, Origin::Loaded, By::Load, errand.why).await
         })
@@ -491,19 +203,18 @@ impl Roster {
     /// is takes its place. A file that is what it was is no change, and none of one whose component is configured
     /// elsewhere is taken.
     pub async fn found(self: &Arc<Self>, name: &str, component: Bytes) -> Result<PluginDetail, RosterError> {
-        let (roster, owned) = (Arc::clone(self), name.to_owned());
-        self.change(name, async move {
-            let (name, component) = (owned.as_str(), Component::new(component));
-            let Ok(member) = roster.member(name) else {
-                let (config, grants) = roster.kept_terms(name).unwrap_or_default();
-                let spec = roster.bare(name, config, grants);
+        self.change(name, |roster, name| async move {
+            let component = Component::new(component);
+            let Ok(member) = roster.member(&name) else {
+                let (config, grants) = roster.kept_terms(&name).unwrap_or_default();
+                let spec = roster.bare(&name, config, grants);
                 return roster.add(spec, component, Origin::Watched, By::Directory, None).await;
             };
             let is_known = member.record.base.as_deref() == Some(&component.digest_hex());
             if is_known || member.origin == Origin::Configured {
-                return Ok(detail(name, &member, false));
+                return Ok(detail(&name, &member, false));
             }
-            roster.replace(name, &member, component, By::Directory, None).await
+            roster.replace(&name, &member, component, By::Directory, None).await
         })
         .await
     }
@@ -548,12 +259,16 @@ impl Roster {
     }
 
     /// Makes a change when no other is under way, in a task of its own, so that it is made whole or not at all.
-    async fn change(
+    async fn change<F>(
         self: &Arc<Self>,
         name: &str,
-        change: impl Future<Output = Result<PluginDetail, RosterError>> + Send + 'static,
-    ) -> Result<PluginDetail, RosterError> {
+        change: impl FnOnce(Arc<Roster>, String) -> F,
+    ) -> Result<PluginDetail, RosterError>
+    where
+        F: Future<Output = Result<PluginDetail, RosterError>> + Send + 'static,
+    {
         let (roster, owned) = (Arc::clone(self), name.to_owned());
+        let change = change(Arc::clone(self), name.to_owned());
         let changing = tokio::spawn(async move {
             let _alone = roster.changing.lock().await;
             let changed = change.await;
@@ -601,15 +316,8 @@ impl Roster {
             let allowed = member.pinned.iter().map(hex::encode).collect();
             return Err(RosterError::Pinned { name: name.to_owned(), allowed, found: digest });
         }
-        let tried =
-            self.tried(Spec { component: component.clone(), ..member.spec.clone() }, &member.users, &serving);
-        let plugin = match tried.await {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                self.forget(&found);
-                return Err(error);
-            }
-        };
+        let spec = Spec { component: component.clone(), ..member.spec.clone() };
+        let plugin = self.tried(spec, Some(member)).await?;
         if from_directory {
             record.base = Some(digest.clone());
         }
@@ -646,8 +354,7 @@ impl Roster {
         if self.members().len() >= PLUGINS_MAX {
             return Err(RosterError::Full);
         }
-        let loaded = self.load_and_smoke(Spec { component: component.clone(), ..spec.clone() }).await;
-        let plugin = loaded.inspect_err(|_| self.forget(&component.digest()))?;
+        let plugin = self.tried(Spec { component: component.clone(), ..spec.clone() }, None).await?;
         let digest = plugin.reference().digest.clone();
         let mut record = self.kept.record(&name).ok().flatten().unwrap_or_default();
         if origin == Origin::Loaded {
@@ -660,30 +367,20 @@ impl Roster {
         self.write(&name, &record)?;
         let (slot, pinned, users) = (Slot::new(plugin.clone()), Vec::new(), Vec::new());
         let (unwritten, facts) = (None, facts(&plugin));
-        self.admit(name.clone(), Member { slot, spec, origin, pinned, users, record, unwritten, facts });
+        self.members()
+            .insert(name.clone(), Member { slot, spec, origin, pinned, users, record, unwritten, facts });
         Ok(detail(&name, &self.member(&name)?, true))
     }
 
-    async fn tried(
-        self: &Arc<Self>,
-        spec: Spec,
-        users: &[User],
-        serving: &Plugin,
-    ) -> Result<Plugin, RosterError> {
-        let name = spec.name.clone();
-        let plugin = self.load_only(spec).await?;
-        for user in users {
-            if let Some(lost) = lost(user, serving, &plugin) {
-                let version = plugin.reference().version.clone();
-                return Err(RosterError::Lost { name, version, lost, who: user.who.clone() });
-            }
-        }
-        self.smoke(plugin).await
-    }
-
-    async fn load_and_smoke(self: &Arc<Self>, spec: Spec) -> Result<Plugin, RosterError> {
-        let plugin = self.load_only(spec).await?;
-        self.smoke(plugin).await
+    /// Loads and tries a version; `old` is whose place it is to take.
+    async fn tried(self: &Arc<Self>, spec: Spec, old: Option<&Member>) -> Result<Plugin, RosterError> {
+        let digest = spec.component.digest();
+        let tried = async {
+            let plugin = self.load_only(spec).await?;
+            old.map(|old| old.gives_way_to(&plugin)).transpose()?;
+            self.smoke(plugin).await
+        };
+        tried.await.inspect_err(|_| self.forget(&digest))
     }
 
     /// Compiling takes a while, so it has a thread of its own.
@@ -696,7 +393,7 @@ impl Roster {
 
     async fn smoke(&self, plugin: Plugin) -> Result<Plugin, RosterError> {
         let tried = smoke::smoke(&plugin, self.clock.now()).await;
-        tried.map_err(|error| does_not_work(&plugin, &error))?;
+        tried.map_err(|error| RosterError::of_trial(&plugin, &error))?;
         Ok(plugin)
     }
 
@@ -729,11 +426,11 @@ impl Roster {
     }
 
     fn keep(&self, name: &str, component: &Component) -> Result<(), RosterError> {
-        self.kept.keep(component).map_err(|error| keep_error(name, &error))
+        self.kept.keep(component).map_err(|error| RosterError::of_keeping(name, &error))
     }
 
     fn write(&self, name: &str, record: &Record) -> Result<(), RosterError> {
-        self.kept.write_record(name, record).map_err(|error| keep_error(name, &error))
+        self.kept.write_record(name, record).map_err(|error| RosterError::of_keeping(name, &error))
     }
 
     fn member(&self, name: &str) -> Result<Member, RosterError> {
@@ -780,11 +477,6 @@ fn lost(user: &User, old: &Plugin, new: &Plugin) -> Option<String> {
     (names(old, provider) && !names(new, provider)).then(|| format!("knows no provider `{provider}`"))
 }
 
-fn does_not_work(plugin: &Plugin, error: &SmokeError) -> RosterError {
-    let (name, version) = (plugin.name().to_owned(), plugin.reference().version.clone());
-    RosterError::Smoke { name, version, why: error.to_string() }
-}
-
 /// What tells a configuration from another; `None`: there is none.
 fn settings(config: &serde_json::Value) -> Option<String> {
     let is_written = config.as_object().is_some_and(|config| !config.is_empty());
@@ -795,10 +487,6 @@ fn facts(plugin: &Plugin) -> Vec<Provider> {
     plugin.manifest().providers.clone()
 }
 
-fn origin_of(name: &str) -> &'static str {
-    if shipped::component(name).is_some() { ", which the gateway brings along" } else { "" }
-}
-
 /// The component that the gateway brings along under this name, if it has this digest.
 fn shipped_as(name: &str, digest: &str) -> Option<Component> {
     shipped::component(name).filter(|component| component.digest_hex() == digest)
@@ -807,52 +495,4 @@ fn shipped_as(name: &str, digest: &str) -> Option<Component> {
 fn turn(plugin: &Plugin, at: crate::model::Time, by: By, why: Option<String>) -> Turn {
     let reference = plugin.reference();
     Turn { digest: reference.digest.clone(), version: reference.version.clone(), at, by, why }
-}
-
-fn keep_error(name: &str, error: &std::io::Error) -> RosterError {
-    RosterError::Keep { name: name.to_owned(), why: error.to_string() }
-}
-
-fn shown(name: &str, member: &Member) -> Shown {
-    let plugin = member.slot.now();
-    let Tallied { calls, failures, last } = plugin.tallied();
-    let last_turn = member.record.turns.last();
-    // Ingest took them from the version of the start: dedupe, redaction, where ids and names are.
-    let notice = (facts(&plugin) != member.facts && !member.users.is_empty()).then(|| {
-        "what its manifest says of providers differs from what was in force at the start: restart to go by it".to_owned()
-    });
-    Shown {
-        name: name.to_owned(),
-        version: plugin.reference().version.clone(),
-        digest: plugin.reference().digest.clone(),
-        origin: member.origin,
-        since: last_turn.map_or(crate::model::Time::ZERO, |turn| turn.at),
-        by: last_turn.map_or(By::Start, |turn| turn.by),
-        kinds: plugin.kinds().iter().map(|kind| kind.name().to_owned()).collect(),
-        providers: plugin.manifest().providers.iter().map(|provider| provider.name.clone()).collect(),
-        grants: member.spec.grants.clone(),
-        pinned: member.pinned.iter().map(hex::encode).collect(),
-        used_by: member
-            .users
-            .iter()
-            .map(|user| &user.who)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .cloned()
-            .collect(),
-        calls,
-        failures,
-        last_failure: last.map(|(at, why)| Failure { at, why }),
-        rests_until: None,
-        notice,
-    }
-}
-
-fn detail(name: &str, member: &Member, changed: bool) -> PluginDetail {
-    PluginDetail {
-        plugin: shown(name, member),
-        changed,
-        before: member.record.before.last().cloned(),
-        history: member.record.turns.iter().rev().cloned().collect(),
-    }
 }

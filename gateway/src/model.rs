@@ -5,7 +5,6 @@ pub mod delivery;
 pub mod difference;
 pub mod dispatch;
 pub mod endpoint;
-pub mod header;
 pub mod id;
 pub mod job;
 pub mod kv;

@@ -2,9 +2,9 @@
 
 use crate::config::mistake::quote;
 use crate::config::reader::{Item, Table};
-use crate::model::header;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use billhook_event::header;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;

@@ -10,9 +10,9 @@ use crate::deliver::transform::{Made, transform};
 use crate::model::Time;
 use crate::model::attempt::{Attempt, Failure, Outcome};
 use crate::model::endpoint::Stale;
-use crate::model::header;
 use crate::outbound::{Outbound, Post, Sent};
 use crate::store::{DeliveryLease, Shared};
+use billhook_event::header;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 

@@ -17,13 +17,16 @@
 //! - [`retention`]: what a strategy plugin decides
 //! - [`money`], [`time`]: exact amounts and instants
 //! - [`kind`], [`pattern`]: the list of canonical types, and patterns that pick from it
+//! - [`header`], [`path`]: what a transform may set of a request
 
 pub mod billing;
 pub mod decision;
 pub mod event;
+pub mod header;
 pub mod kind;
 pub mod money;
 pub mod party;
+pub mod path;
 pub mod pattern;
 pub mod retention;
 pub mod subscription;

@@ -2,11 +2,11 @@
 //! that came with them.
 
 use crate::deliver::format::{Content, Unsent};
-use crate::model::header;
 use crate::model::id::EventId;
 use crate::model::profile::{Manner, Signature};
 use crate::model::webhook::Header;
 use crate::store::{Store, StoreError};
+use billhook_event::header;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers without which the bytes cannot be understood.

@@ -2,11 +2,11 @@
 
 use super::{LimitReached, State};
 use crate::model::attempt::Failure;
-use crate::model::header;
 use crate::outbound::{Fetch, Fetched};
 use crate::plugins::bindings::host::billhook::plugin::http;
 use crate::plugins::text::one_line;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use billhook_event::header;
 use bytes::Bytes;
 use std::time::Duration;
 use url::Url;

@@ -23,6 +23,7 @@ use crate::model::rotation::Rotation;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -250,7 +251,7 @@ pub struct Finish {
 }
 
 /// The gate of an endpoint and its version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateRow {
     /// The gate.
     pub gate: Gate,

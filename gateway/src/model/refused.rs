@@ -5,6 +5,7 @@ use crate::model::source::Place;
 use crate::model::webhook::Header;
 use billhook_event::Time;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use subtle::{Choice, ConstantTimeEq};
@@ -31,7 +32,7 @@ pub struct RefusedRequest {
 }
 
 /// Everything of a refused request but its body.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefusedHead {
     /// When it arrived.
     pub at: Time,
@@ -58,7 +59,7 @@ pub struct RefusedHead {
 }
 
 /// What stood where a source looks for a secret: enough to compare it with another secret, not the thing itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presented {
     /// Where it stood.
     pub place: Place,

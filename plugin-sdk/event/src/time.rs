@@ -9,7 +9,8 @@ use std::fmt;
 
 /// An instant as milliseconds since 1970-01-01T00:00:00Z. Arithmetic saturates.
 ///
-/// Its JSON form is RFC 3339 in UTC with exactly three fraction digits: `2026-08-10T12:00:00.000Z`.
+/// Its JSON form is RFC 3339 in UTC with exactly three fraction digits: `2026-08-10T12:00:00.000Z`. In formats that nobody
+/// reads as they are, such as postcard, it is the number of milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);
 
@@ -126,6 +127,9 @@ impl fmt::Display for Time {
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_u64(self.0);
+        }
         let text = self.text().ok_or_else(|| ser::Error::custom("a time that has no name"))?;
         serializer.serialize_str(str::from_utf8(&text).map_err(ser::Error::custom)?)
     }
@@ -145,6 +149,9 @@ impl<'de> Deserialize<'de> for Time {
                     .or_else(|| (text == Time::ZERO.to_string()).then_some(Time::ZERO))
                     .ok_or_else(|| E::custom(format!("`{text}` is not an RFC 3339 time after 1970")))
             }
+        }
+        if !deserializer.is_human_readable() {
+            return u64::deserialize(deserializer).map(Time::from_millis);
         }
         deserializer.deserialize_str(Read)
     }

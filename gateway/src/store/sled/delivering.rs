@@ -5,7 +5,7 @@ use super::keys;
 use super::newest::{self, Known, Newest};
 use super::order;
 use super::ready::{Ready, Row};
-use super::rows::{self, AboutRow, AttemptRow, DeliveryRow, GateDoc, NewestRow, Value};
+use super::rows::{self, AboutRow, DeliveryRow, NewestRow, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::endpoint::{Gate, Turned};
@@ -174,7 +174,7 @@ impl Outcome {
         let inline = attempt.n == 1 && attempt.text_bytes() <= TEXT_WITH_DELIVERY_MAX;
         let row = (!inline).then(|| {
             let key = keys::attempt(finish.delivery.id, attempt.n);
-            Value::new(key, rows::encode(&AttemptRow(attempt.clone())), 0)
+            Value::new(key, rows::encode(attempt), 0)
         });
         Outcome { finish, row }
     }
@@ -256,7 +256,7 @@ pub(super) fn finish(view: &mut View<'_>, outcome: Outcome, now: Time) -> Result
             view.put_value(&value)?;
             view.put_pieces(value.pieces.as_ref());
         }
-        None => row.first = Some(AttemptRow(attempt)),
+        None => row.first = Some(attempt),
     }
     match row.delivery.state {
         // What it says of why may be longer than a row. It is the last: none that it replaces is.
@@ -284,6 +284,6 @@ pub(super) fn set_gate(
         return Ok(None);
     }
     let row = GateRow { gate, version: version + 1, turned: Some(turned) };
-    view.write(keys::gate(endpoint), &GateDoc(row))?;
+    view.write(keys::gate(endpoint), &row)?;
     Ok(Some(version + 1))
 }

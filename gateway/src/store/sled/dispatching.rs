@@ -9,7 +9,7 @@ use super::nouns::Long;
 use super::order;
 use super::ready::{Ready, Row};
 use super::rerunning::{self, Before, Seized};
-use super::rows::{self, AboutRow, EntityRow, EventRow, FirstRunRow, RunRow, StateRow, Value};
+use super::rows::{self, AboutRow, EntityRow, EventRow, FirstRunRow, StateRow, Value};
 use super::view::View;
 use crate::model::delivery::Delivery;
 use crate::model::dispatch::{Dispatch, EntityRead};
@@ -169,7 +169,7 @@ impl Plan {
             None => Vec::new(),
         };
         let count = dispatch.events.len().try_into().unwrap_or(u32::MAX);
-        let run = RunRow(dispatch.run);
+        let run = dispatch.run;
         let (state, mut first_run) = if lease.run == 0 && count > 0 {
             (None, Some(FirstRunRow { events: count, at: now, run }))
         } else {

@@ -1,7 +1,7 @@
 //! The gates in memory: a pass asks for them at every look, and a read of the tree may wait for the disk.
 
 use super::keys;
-use super::rows::{self, GateDoc};
+use super::rows;
 use super::view::View;
 use crate::model::endpoint::Gate;
 use crate::model::id::EndpointId;
@@ -21,7 +21,7 @@ impl Gates {
         for entry in view.range(&prefix, &keys::end_of(&prefix)) {
             let (key, row) = entry?;
             let id = keys::last_id(&key).map(EndpointId).ok_or_else(keys::too_short)?;
-            gates.insert(id, rows::decode::<GateDoc>("gate", &row)?.0);
+            gates.insert(id, rows::decode("gate", &row)?);
         }
         Ok(Gates(RwLock::new(gates)))
     }

@@ -2,7 +2,7 @@
 
 use super::keys::{self, Part};
 use super::nouns::Long;
-use super::rows::{self, HeadRef, LedgerRow, Pieces, ROW_BYTES_MAX, SeenRow, Value};
+use super::rows::{self, LedgerRow, Pieces, ROW_BYTES_MAX, SeenRow, Value};
 use super::view::View;
 use crate::model::id::WebhookId;
 use crate::model::webhook::{Accepted, DedupeKey, NewWebhook};
@@ -25,7 +25,7 @@ impl Arrival {
     /// Encodes a webhook: what can be done outside the committer. Head and body are one row if they fit into it.
     pub(super) fn new(webhook: &NewWebhook) -> Arrival {
         let NewWebhook { id, head, body, key } = webhook;
-        let mut row = rows::encode(&HeadRef(head));
+        let mut row = rows::encode(head);
         let apart = row.len() + body.len() > ROW_BYTES_MAX;
         let body = apart.then(|| Pieces { prefix: keys::body(*id), bytes: body.clone() }).or_else(|| {
             row.extend_from_slice(body);

@@ -10,11 +10,7 @@ use billhook_event::Time;
 /// The entry at a key, unless its time is over.
 pub(super) fn read(view: &View<'_>, key: &KvKey, now: Time) -> Result<Option<KvEntry>, StoreError> {
     let row: Option<KvRow> = view.read("kv", &keys::kv(key))?;
-    let entry = row.map(|row| KvEntry {
-        value: row.value,
-        version: row.version,
-        until: row.until.map(Time::from_millis),
-    });
+    let entry = row.map(|row| KvEntry { value: row.value, version: row.version, until: row.until });
     Ok(entry.filter(|entry| entry.until.is_none_or(|until| now < until)))
 }
 
@@ -38,7 +34,7 @@ pub(super) fn write(view: &mut View<'_>, run: &KvRun) -> Result<(), StoreError> 
             bucket: key.bucket.name.clone(),
             key: key.key.clone(),
             version: *version,
-            until: until.map(Time::millis),
+            until: *until,
             value: value.clone(),
         };
         let size = size(&row);
@@ -77,7 +73,7 @@ fn forget(view: &mut View<'_>, key: &[u8]) -> Result<(), StoreError> {
     let size = size(&row);
     let of = KvKey { bucket: Bucket { plugin: row.plugin, name: row.bucket }, key: row.key };
     if let Some(until) = row.until {
-        view.remove(keys::kv_expiry(&of, Time::from_millis(until)));
+        view.remove(keys::kv_expiry(&of, until));
     }
     count(view, &of.bucket, |usage| {
         usage.keys = usage.keys.saturating_sub(1);

@@ -1,9 +1,7 @@
 //! The nouns as verbs read and write them: one place that knows which rows each is made of.
 
 use super::keys::{self, Part};
-use super::rows::{
-    self, AttemptRow, DeliveryRow, EntityRow, EventRow, GateDoc, HeadRow, Pieces, SeenRow, StateRow, Totals,
-};
+use super::rows::{self, DeliveryRow, EntityRow, EventRow, Pieces, SeenRow, StateRow, Totals};
 use super::view::View;
 use crate::model::attempt::Attempt;
 use crate::model::endpoint::Gate;
@@ -17,7 +15,7 @@ impl View<'_> {
     /// The head of a webhook, and its body if that is in the same row.
     fn head_and_rest(&self, id: WebhookId) -> Result<Option<(WebhookHead, Vec<u8>)>, StoreError> {
         let Some(value) = self.value(&keys::webhook(id, Part::Head))? else { return Ok(None) };
-        let (HeadRow(head), rest) = rows::decode_and_rest("head", &value)?;
+        let (head, rest) = rows::decode_and_rest("head", &value)?;
         Ok(Some((head, rest.to_vec())))
     }
 
@@ -69,8 +67,7 @@ impl View<'_> {
         let StateRow { state, newest, .. } = self.state_of(id, &head)?;
         let seen: SeenRow = self.read("counter", &keys::webhook(id, Part::Seen))?.unwrap_or_default();
         let SeenRow { duplicates, conflicts } = seen;
-        let run = newest.map(|row| row.0);
-        Ok(Some(StoredWebhook { id, head, state, run, duplicates, conflicts }))
+        Ok(Some(StoredWebhook { id, head, state, run: newest, duplicates, conflicts }))
     }
 
     /// The body of a webhook.
@@ -101,10 +98,9 @@ impl View<'_> {
     pub(super) fn attempts_of(&self, id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let prefix = keys::attempts(id);
         let first = self.delivery_row(id)?.and_then(|row| row.first);
-        let mut attempts: Vec<Attempt> = first.map(|row| row.0).into_iter().collect();
+        let mut attempts = Vec::from_iter(first);
         for entry in self.range(&prefix, &keys::end_of(&prefix)) {
-            let attempt = self.read::<AttemptRow>("attempt", &entry?.0)?;
-            attempts.extend(attempt.map(|row| row.0));
+            attempts.extend(self.read::<Attempt>("attempt", &entry?.0)?);
         }
         Ok(attempts)
     }
@@ -116,8 +112,11 @@ impl View<'_> {
 
     /// The gate of an endpoint.
     pub(super) fn gate_row(&self, endpoint: EndpointId) -> Result<GateRow, StoreError> {
-        let row = self.read::<GateDoc>("gate", &keys::gate(endpoint))?;
-        Ok(row.map_or(GateRow { gate: Gate::Open, version: 0, turned: None }, |row| row.0))
+        Ok(self.read("gate", &keys::gate(endpoint))?.unwrap_or(GateRow {
+            gate: Gate::Open,
+            version: 0,
+            turned: None,
+        }))
     }
 
     /// The counters.

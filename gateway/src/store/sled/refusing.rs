@@ -2,7 +2,7 @@
 
 use super::committer::STAGE_BYTES_MIN;
 use super::keys;
-use super::rows::{self, Pieces, RefusedRow, Value};
+use super::rows::{self, Pieces, Value};
 use super::view::View;
 use crate::model::id::RefusedId;
 use crate::model::refused::{KEPT_MAX, RefusedHead, RefusedRequest};
@@ -23,7 +23,7 @@ impl Refusal {
         let RefusedRequest { id, mut head, body } = request;
         head.body_len = body.len() as u64;
         let source = head.source.clone();
-        let head = Value::new(keys::refused(id), rows::encode(&RefusedRow(head)), 0);
+        let head = Value::new(keys::refused(id), rows::encode(&head), 0);
         Refusal { id, source, head, body: Pieces { prefix: keys::refused_body(id), bytes: body } }
     }
 
@@ -82,7 +82,7 @@ pub(super) fn forget(view: &mut View<'_>, id: RefusedId) -> Result<bool, StoreEr
 
 /// A request without its body.
 pub(super) fn head(view: &View<'_>, id: RefusedId) -> Result<Option<RefusedHead>, StoreError> {
-    Ok(view.read::<RefusedRow>("refused request", &keys::refused(id))?.map(|row| row.0))
+    view.read("refused request", &keys::refused(id))
 }
 
 /// A whole request.

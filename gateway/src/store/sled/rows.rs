@@ -1,26 +1,22 @@
-//! Rows as bytes: a version byte, then postcard; times are milliseconds. A value that is longer than a row may be is
-//! cut into pieces, and its row says only how many bytes there are and where. Longer ones are packed before.
+//! Rows as bytes: a version byte, then postcard, in which times are milliseconds. A value that is longer than a row may
+//! be is cut into pieces, and its row says only how many bytes there are and where. Longer ones are packed before.
 //!
 //! Enums are numbered by the order of their variants, and fields have no names: a change of either is a new version.
 
 use super::keys;
 use super::pack::pack;
-use crate::model::attempt::{Attempt, Outcome};
-use crate::model::delivery::{Delivery, DeliveryState};
-use crate::model::dispatch::{Entity, Note, Remembered, Run, Shadowed};
-use crate::model::endpoint::{By, Gate, Turned};
-use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, WebhookId};
-use crate::model::refused::{Presented, RefusedHead};
+use crate::model::attempt::Attempt;
+use crate::model::delivery::Delivery;
+use crate::model::dispatch::{Entity, Run};
+use crate::model::id::{EndpointId, EventId, JobId, WebhookId};
 use crate::model::rotation::{Live, Rotation};
 use crate::model::secret::Secret;
-use crate::model::source::Place;
-use crate::model::webhook::{DedupeKey, Header, WebhookHead, WebhookState};
-use crate::store::{GateRow, RotationRow, Stats, StoreError};
-use billhook_event::{Time, Verified};
+use crate::model::webhook::{DedupeKey, WebhookState};
+use crate::store::{RotationRow, Stats, StoreError};
+use billhook_event::Time;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +38,9 @@ pub(super) struct StateRow {
     /// 0 for the first run, one more for each reprocess or redrive.
     pub(super) run: u32,
     /// Where it stands.
-    #[serde(with = "WebhookStateDef")]
     pub(super) state: WebhookState,
     /// The newest run that was committed.
-    pub(super) newest: Option<RunRow>,
+    pub(super) newest: Option<Run>,
     /// Whether the next run sends again what stays as it is.
     pub(super) resend: bool,
 }
@@ -111,7 +106,6 @@ pub(super) struct EventRow {
     pub(super) webhook: WebhookId,
     pub(super) kind: String,
     pub(super) source: String,
-    #[serde(with = "millis")]
     pub(super) occurred_at: Time,
     pub(super) entity: Option<String>,
     pub(super) dropped: Option<(String, String)>,
@@ -126,9 +120,8 @@ pub(super) struct EventRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FirstRunRow {
     pub(super) events: u32,
-    #[serde(with = "millis")]
     pub(super) at: Time,
-    pub(super) run: RunRow,
+    pub(super) run: Run,
 }
 
 /// What a plugin keeps under a key. Names are here because keys have their hashes only.
@@ -138,8 +131,8 @@ pub(super) struct KvRow {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) version: u64,
-    /// Milliseconds; `None`: for ever.
-    pub(super) until: Option<u64>,
+    /// `None`: for ever.
+    pub(super) until: Option<Time>,
     pub(super) value: Bytes,
 }
 
@@ -155,9 +148,8 @@ pub(super) struct KvUsageRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeliveryRow {
     pub(super) lane: u8,
-    #[serde(with = "DeliveryDef")]
     pub(super) delivery: Delivery,
-    pub(super) first: Option<AttemptRow>,
+    pub(super) first: Option<Attempt>,
     /// The job that made it.
     pub(super) job: Option<JobId>,
     /// What it is about; `None`: no entity.
@@ -170,7 +162,6 @@ pub(super) struct AboutRow {
     /// The source, the entity, the family of the type, and the object of it.
     pub(super) topic: [u8; 16],
     /// When its event happened.
-    #[serde(with = "millis")]
     pub(super) occurred_at: Time,
     /// Where it waits, or waited, in the line of its entity; `None`: it waits for nobody.
     pub(super) place: Option<PlaceRow>,
@@ -186,7 +177,6 @@ pub(super) struct PlaceRow {
 /// What is remembered of an entity, and what endpoints have taken last of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct EntityRow {
-    #[serde(with = "EntityDef")]
     pub(super) entity: Entity,
     /// By what a topic has beside the entity, and the beginning of the endpoint's id.
     pub(super) newest: Vec<([u8; 4], [u8; 4], NewestRow)>,
@@ -196,30 +186,9 @@ pub(super) struct EntityRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NewestRow {
     /// When it happened.
-    #[serde(with = "millis")]
     pub(super) at: Time,
     pub(super) event: EventId,
 }
-
-/// A row that is a noun of the model and nothing else.
-macro_rules! plain {
-    ($($row:ident($noun:ty) as $def:literal;)*) => {$(
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        pub(super) struct $row(#[serde(with = $def)] pub(super) $noun);
-    )*};
-}
-
-plain! {
-    HeadRow(WebhookHead) as "HeadDef";
-    RunRow(Run) as "RunDef";
-    AttemptRow(Attempt) as "AttemptDef";
-    RefusedRow(RefusedHead) as "RefusedDef";
-    GateDoc(GateRow) as "GateRowDef";
-}
-
-/// A [`HeadRow`] to be written.
-#[derive(Serialize)]
-pub(super) struct HeadRef<'a>(#[serde(with = "HeadDef")] pub(super) &'a WebhookHead);
 
 /// The secrets of an endpoint that was rotated. Without a debug form.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -227,27 +196,21 @@ pub(super) struct RotationDoc {
     version: u64,
     salt: [u8; 16],
     configured: [u8; 32],
-    /// Each with when it was made and until when it signs, in milliseconds.
-    secrets: Vec<(String, Option<u64>, Option<u64>)>,
+    /// Each with when it was made and until when it signs.
+    secrets: Vec<(String, Option<Time>, Option<Time>)>,
 }
 
 impl RotationDoc {
     pub(super) fn of(rotation: &Rotation, version: u64) -> RotationDoc {
         let Rotation { salt, configured, secrets } = rotation;
-        let millis = |time: Option<Time>| time.map(Time::millis);
-        let fields = |live: &Live| (live.secret.reveal().to_owned(), millis(live.made), millis(live.until));
+        let fields = |live: &Live| (live.secret.reveal().to_owned(), live.made, live.until);
         let secrets = secrets.iter().map(fields).collect();
         RotationDoc { version, salt: *salt, configured: *configured, secrets }
     }
 
     pub(super) fn row(self) -> RotationRow {
-        let time = |millis: Option<u64>| millis.map(Time::from_millis);
-        let live = |(secret, made, until): (String, _, _)| Live {
-            secret: Secret::new(secret),
-            made: time(made),
-            until: time(until),
-        };
         let RotationDoc { version, salt, configured, secrets } = self;
+        let live = |(secret, made, until): (String, _, _)| Live { secret: Secret::new(secret), made, until };
         let secrets = secrets.into_iter().map(live).collect();
         RotationRow { rotation: Some(Arc::new(Rotation { salt, configured, secrets })), version }
     }
@@ -379,333 +342,5 @@ impl Cut {
     }
 }
 
-/// Times as milliseconds.
-mod millis {
-    use super::{Deserialize, Time};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(time.millis())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
-        u64::deserialize(deserializer).map(Time::from_millis)
-    }
-}
-
-/// The last events of an entity, with times as milliseconds.
-mod last {
-    use super::{BTreeMap, Deserialize, EventId, Serialize, Time};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        last: &BTreeMap<String, (Time, EventId)>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let last: BTreeMap<&str, (u64, EventId)> =
-            last.iter().map(|(kind, (at, id))| (kind.as_str(), (at.millis(), *id))).collect();
-        last.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<String, (Time, EventId)>, D::Error> {
-        let last = BTreeMap::<String, (u64, EventId)>::deserialize(deserializer)?;
-        Ok(last.into_iter().map(|(kind, (at, id))| (kind, (Time::from_millis(at), id))).collect())
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "WebhookHead")]
-struct HeadDef {
-    source: String,
-    provider: String,
-    #[serde(with = "millis")]
-    received_at: Time,
-    path: String,
-    query: String,
-    headers: Vec<Header>,
-    event_name: Option<String>,
-    delivery_id: Option<String>,
-    verified: Verified,
-    sha256: [u8; 32],
-    body_len: u64,
-    remote: Option<std::net::IpAddr>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "RefusedHead")]
-struct RefusedDef {
-    #[serde(with = "millis")]
-    at: Time,
-    source: String,
-    cause: String,
-    remote: std::net::IpAddr,
-    path: String,
-    query: String,
-    headers: Vec<Header>,
-    #[serde(with = "presented")]
-    presented: Option<Presented>,
-    sha256: [u8; 32],
-    body_len: u64,
-    whole: bool,
-}
-
-/// What was presented, as its fields.
-mod presented {
-    use super::{Deserialize, Place, Presented, Serialize};
-    use serde::{Deserializer, Serializer};
-
-    type Fields = (Place, [u8; 16], [u8; 32]);
-
-    pub(super) fn serialize<S: Serializer>(
-        presented: &Option<Presented>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let fields = presented.clone().map(|Presented { place, salt, hash }| (place, salt, hash));
-        fields.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Presented>, D::Error> {
-        let fields = Option::<Fields>::deserialize(deserializer)?;
-        Ok(fields.map(|(place, salt, hash)| Presented { place, salt, hash }))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "WebhookState")]
-enum WebhookStateDef {
-    Undispatched {
-        failures: u32,
-        #[serde(with = "millis")]
-        due: Time,
-        last: Option<String>,
-    },
-    Dispatched {
-        events: u32,
-        #[serde(with = "millis")]
-        at: Time,
-    },
-    Dead {
-        why: String,
-        #[serde(with = "millis")]
-        at: Time,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Run")]
-struct RunDef {
-    #[serde(with = "millis")]
-    now: Time,
-    notes: Vec<Note>,
-    shadow: Option<Shadowed>,
-    known: BTreeMap<String, Remembered>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Delivery")]
-struct DeliveryDef {
-    id: DeliveryId,
-    event: EventId,
-    endpoint: EndpointId,
-    resend: u32,
-    #[serde(with = "millis")]
-    created: Time,
-    attempts: u32,
-    step: u32,
-    #[serde(with = "DeliveryStateDef")]
-    state: DeliveryState,
-    stale: Option<EventId>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "DeliveryState")]
-enum DeliveryStateDef {
-    Waiting {
-        #[serde(with = "millis")]
-        due: Time,
-    },
-    Delivered {
-        #[serde(with = "millis")]
-        at: Time,
-    },
-    Skipped {
-        #[serde(with = "millis")]
-        at: Time,
-        why: String,
-    },
-    Dead {
-        #[serde(with = "millis")]
-        at: Time,
-        why: String,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Attempt")]
-struct AttemptDef {
-    n: u32,
-    #[serde(with = "millis")]
-    at: Time,
-    took: Duration,
-    outcome: Outcome,
-    trial: bool,
-    webhook_id: String,
-    retry_after: Option<Duration>,
-    answer: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Entity")]
-struct EntityDef {
-    version: u64,
-    #[serde(with = "last")]
-    last: BTreeMap<String, (Time, EventId)>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "GateRow")]
-struct GateRowDef {
-    #[serde(with = "GateDef")]
-    gate: Gate,
-    version: u64,
-    #[serde(with = "turned")]
-    turned: Option<Turned>,
-}
-
-/// How a gate was turned, as its fields.
-mod turned {
-    use super::{By, Deserialize, Serialize, Time, Turned};
-    use serde::{Deserializer, Serializer};
-
-    type Fields = (By, Option<String>, u64);
-
-    pub(super) fn serialize<S: Serializer>(
-        turned: &Option<Turned>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let fields = turned.clone().map(|Turned { by, why, at }| (by, why, at.millis()));
-        fields.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Turned>, D::Error> {
-        let fields = Option::<Fields>::deserialize(deserializer)?;
-        Ok(fields.map(|(by, why, at)| Turned { by, why, at: Time::from_millis(at) }))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Gate")]
-enum GateDef {
-    Open,
-    Trial {
-        #[serde(with = "millis")]
-        since: Time,
-        #[serde(with = "millis")]
-        at: Time,
-        wait: Duration,
-    },
-    Paused,
-    Disabled,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::attempt::Failure;
-
-    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(row: &T) {
-        assert_eq!(&decode::<T>("row", &encode(row)).unwrap(), row);
-    }
-
-    #[test]
-    fn rows_round_trip_even_at_the_epoch() {
-        let head = WebhookHead {
-            source: "s".into(),
-            provider: "p".into(),
-            received_at: Time::ZERO,
-            path: String::new(),
-            query: "a=1".into(),
-            headers: vec![("x".into(), vec![0, 255])],
-            event_name: None,
-            delivery_id: Some("1".into()),
-            verified: Verified::Signature,
-            sha256: [7; 32],
-            body_len: 9,
-            remote: Some("::1".parse().unwrap()),
-        };
-        round_trip(&HeadRow(head));
-        round_trip(&RunRow(Run::default()));
-        let id = EventId([1; 16]);
-        let entity = Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() };
-        let newest = NewestRow { at: Time::ZERO, event: id };
-        round_trip(&EntityRow { entity, newest: vec![([1; 4], [2; 4], newest)] });
-        let wait = Duration::from_secs(30);
-        let gate = Gate::Trial { since: Time::ZERO, at: Time::ZERO, wait };
-        let turned = Turned { by: By::Operator, why: None, at: Time::ZERO };
-        round_trip(&GateDoc(GateRow { gate, version: 2, turned: Some(turned) }));
-        round_trip(&GateDoc(GateRow { gate: Gate::Disabled, version: 2, turned: None }));
-        round_trip(&AttemptRow(Attempt {
-            n: 1,
-            at: Time::ZERO,
-            took: Duration::from_millis(3),
-            outcome: Outcome::Failed(Failure::Connect("refused".into())),
-            trial: true,
-            webhook_id: "evt_1".into(),
-            retry_after: Some(wait),
-            answer: vec![1, 2],
-        }));
-    }
-
-    #[test]
-    fn the_bytes_of_a_row_stay_as_they_are() {
-        let dead = WebhookState::Dead { why: "no".into(), at: Time::from_millis(300) };
-        let row = StateRow { run: 2, state: dead, newest: None, resend: false };
-        assert_eq!(encode(&row), [1, 2, 2, 2, b'n', b'o', 0xac, 2, 0, 0]);
-        let first = WebhookId::new(Time::from_secs(5), 0);
-        let row = encode(&LedgerRow::new(first, Time::from_millis(2_597_004_001), &[8; 32]));
-        assert_eq!(row, [&[1][..], first.bytes(), &[0x27, 0xa0, 0x88], &[8; 2]].concat());
-    }
-
-    #[test]
-    fn a_key_is_kept_for_its_window_rounded_up_to_a_second_and_half_a_year_at_most() {
-        let first = WebhookId::new(Time::from_millis(5_500), 1);
-        for (until, kept) in
-            [(5_500, 5_500), (5_501, 6_500), (65_500, 65_500), (0, 5_500), (u64::MAX, 16_777_220_500)]
-        {
-            let row = LedgerRow::new(first, Time::from_millis(until), &[7; 32]);
-            assert_eq!(row.until(), Time::from_millis(kept), "{until}");
-            let other = std::array::from_fn(|n| if n == 1 { 6 } else { 7 });
-            assert!(row.has_body(&[7; 32]) && !row.has_body(&other));
-        }
-    }
-
-    #[test]
-    fn an_unknown_version_is_damage() {
-        for bytes in [&[][..], &[2, 0], &[1, 200]] {
-            assert!(matches!(decode::<StateRow>("state", bytes), Err(StoreError::Damaged(_))), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_value_is_cut_beyond_a_row() {
-        for (len, pieces) in [(0, None), (4096, None), (4097, Some(2)), (8192, Some(2)), (8193, Some(3))] {
-            let bytes: Vec<u8> =
-                std::iter::repeat_with(|| rand::random_range(1..=u8::MAX)).take(len).collect();
-            let value = Value::new(b"wkey".to_vec(), bytes.clone(), 0);
-            assert!(value.row.len() <= ROW_BYTES_MAX);
-            assert_eq!(value.pieces.as_ref().map(Pieces::count), pieces, "{len}");
-            let cut = Cut { bytes: len as u64, generation: 0 };
-            assert_eq!(Cut::read(&value.row).unwrap(), pieces.map(|_| cut), "{len}");
-            if let Some(pieces) = value.pieces {
-                let back: Vec<u8> = (0..pieces.count()).flat_map(|n| pieces.piece(n).1.to_vec()).collect();
-                assert_eq!(back, bytes);
-            }
-        }
-    }
-}
+mod tests;

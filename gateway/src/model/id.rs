@@ -73,29 +73,24 @@ ids! {
     AttemptId "attempt" "att_";
 }
 
-impl WebhookId {
-    /// A new id from the time of arrival and 80 random bits (the high bits of `random` are dropped).
-    pub fn new(now: Time, random: u128) -> WebhookId {
-        WebhookId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
-    }
+/// Defines how the ids that are ULIDs are made.
+macro_rules! ulids {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// A new id from the time of what it is for and 80 random bits (the high bits of `random` are dropped).
+            pub fn new(now: Time, random: u128) -> $name {
+                $name(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
+            }
+        }
+    )*};
+}
 
+ulids! { WebhookId RefusedId JobId }
+
+impl WebhookId {
     /// When the webhook arrived.
     pub fn time(&self) -> Time {
         Time::from_millis(ulid::Ulid::from_bytes(self.0).timestamp_ms())
-    }
-}
-
-impl RefusedId {
-    /// A new id from the time of arrival and 80 random bits (the high bits of `random` are dropped).
-    pub fn new(now: Time, random: u128) -> RefusedId {
-        RefusedId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
-    }
-}
-
-impl JobId {
-    /// A new id from the time it is asked for and 80 random bits (the high bits of `random` are dropped).
-    pub fn new(now: Time, random: u128) -> JobId {
-        JobId(ulid::Ulid::from_parts(now.millis(), random).to_bytes())
     }
 }
 
@@ -105,9 +100,7 @@ impl EventId {
     pub fn derive(webhook: WebhookId, index: u32) -> EventId {
         EventId(derive(&webhook.0, &[&webhook.0, &index.to_be_bytes()]))
     }
-}
 
-impl EventId {
     /// The `webhook-id` that a revision of the event is sent under: the id, and from the second on `-r2`, `-r3`.
     pub fn webhook_id(&self, revision: u32) -> String {
         if revision > 1 { format!("{self}-r{revision}") } else { self.to_string() }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod live;
 
+use crate::api::Story;
 use crate::api::delivery::{Delivery, DeliveryQuery, DeliveryStory, Resent};
 use crate::api::endpoint::{Endpoint, Endpoints, Rotate, Rotated, Tested, Turn};
 use crate::api::event::{Event, EventQuery};
@@ -14,9 +15,9 @@ use crate::api::redrive::{DeadLetter, DeadLetterQuery, Redrive, RedriveQuery, Re
 use crate::api::refused::{Readmitted, Refused, RefusedDetail, RefusedQuery};
 use crate::api::rehearsal::{Rehearsal, RehearsalQuery, Shadows};
 use crate::api::webhook::{Webhook, WebhookQuery};
-use crate::api::{Stats, Story};
 use crate::model::id::{DeliveryId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::secret::Secret;
+use crate::model::stats::Stats;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Serialize;

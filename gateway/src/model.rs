@@ -21,6 +21,7 @@ pub mod route;
 pub mod secret;
 pub mod signature;
 pub mod source;
+pub mod stats;
 pub mod text;
 pub mod webhook;
 

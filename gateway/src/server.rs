@@ -118,7 +118,7 @@ pub async fn start(
     let roster = loaded.roster;
     let store = open_store(&config).await?;
 
-    let (in_flight, suspects) = recover(dir, &store, &clock).await?;
+    let (in_flight, suspects) = recover(dir, &store).await?;
 
     let endpoints = Arc::new(Endpoints::new(config.endpoints.clone())?.with_steps(loaded.steps));
     let (dispatch, dispatch_woken) = Wake::new();
@@ -307,11 +307,7 @@ impl Running {
 }
 
 /// Looks at what was in the pipeline when the process died, if it did: those webhooks are suspected.
-async fn recover(
-    dir: &Path,
-    store: &Shared,
-    clock: &Clock,
-) -> anyhow::Result<(Arc<InFlight>, Vec<WebhookId>)> {
+async fn recover(dir: &Path, store: &Shared) -> anyhow::Result<(Arc<InFlight>, Vec<WebhookId>)> {
     let path = dir.join("in-flight");
     let (in_flight, left) =
         InFlight::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -323,7 +319,7 @@ async fn recover(
         );
     }
     crash_point(Point::InRecovery);
-    store.suspect(suspects.clone(), clock.now()).await?;
+    store.suspect(suspects.clone()).await?;
     Ok((in_flight, suspects))
 }
 

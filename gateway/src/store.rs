@@ -20,6 +20,7 @@ use crate::model::job::Job;
 use crate::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::rotation::Rotation;
+use crate::model::stats::Stats;
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead, WebhookState};
 use billhook_event::Time;
 use bytes::Bytes;
@@ -185,7 +186,7 @@ pub trait Dispatching {
     fn hurry_webhooks(&self, sources: Vec<String>, page: Page, now: Time) -> Answer<'_, Option<Vec<u8>>>;
     /// Counts one failure to each webhook that is still undispatched: they were in the pipeline when the process
     /// died.
-    fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize>;
+    fn suspect(&self, ids: Vec<WebhookId>) -> Answer<'_, usize>;
 }
 
 /// Entries whose time is over that one look at a bucket forgets: more than one run writes.
@@ -250,8 +251,8 @@ pub struct Finish {
     pub after: AfterAttempt,
 }
 
-/// The gate of an endpoint and its version.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The gate of an endpoint and its version; by default open, as one that was never changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GateRow {
     /// The gate.
     pub gate: Gate,
@@ -262,7 +263,7 @@ pub struct GateRow {
 }
 
 /// The secrets of an endpoint once they were rotated, and their version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RotationRow {
     /// The rotation; `None`: there never was one, and what is configured counts.
     pub rotation: Option<Arc<Rotation>>,
@@ -482,29 +483,6 @@ pub struct EventFilter {
     pub kind: Option<String>,
     /// Only of this source.
     pub source: Option<String>,
-}
-
-/// Counters and sizes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Webhooks accepted.
-    pub webhooks: u64,
-    /// Duplicates answered.
-    pub duplicates: u64,
-    /// Webhooks that wait for the pipeline.
-    pub undispatched: u64,
-    /// Webhooks in the dead letter.
-    pub webhooks_dead: u64,
-    /// Events made.
-    pub events: u64,
-    /// Deliveries that wait.
-    pub waiting: u64,
-    /// Deliveries made.
-    pub delivered: u64,
-    /// Deliveries in the dead letter.
-    pub dead: u64,
-    /// Bytes on disk.
-    pub disk_bytes: u64,
 }
 
 /// Reading for people. Reads at most `64 n` rows a page.

@@ -153,7 +153,7 @@ fn the_child_of_a_crash() {
                     drop(store);
                     store = open(dir);
                     hands.clear();
-                    store.suspect(queue.suspects.clone(), queue.now).await.unwrap();
+                    store.suspect(queue.suspects.clone()).await.unwrap();
                 }
                 Some(made) => {
                     assert_eq!(make(&*store, &made, &queue, &mut hands).await, queue.told, "{made:?}")

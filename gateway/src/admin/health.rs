@@ -3,6 +3,7 @@
 use crate::admin::error::ApiError;
 use crate::admin::{Admin, Phase};
 use crate::api;
+use crate::model::stats::Stats;
 use crate::store::Health;
 use crate::worker::pulse::Ill;
 use axum::Json;
@@ -35,17 +36,6 @@ pub(crate) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<
 }
 
 /// Counters and sizes.
-pub(crate) async fn stats(State(admin): State<Arc<Admin>>) -> Result<Json<api::Stats>, ApiError> {
-    let stats = admin.store.stats().await?;
-    Ok(Json(api::Stats {
-        webhooks: stats.webhooks,
-        duplicates: stats.duplicates,
-        undispatched: stats.undispatched,
-        webhooks_dead: stats.webhooks_dead,
-        events: stats.events,
-        waiting: stats.waiting,
-        delivered: stats.delivered,
-        dead: stats.dead,
-        disk_bytes: stats.disk_bytes,
-    }))
+pub(crate) async fn stats(State(admin): State<Arc<Admin>>) -> Result<Json<Stats>, ApiError> {
+    Ok(Json(admin.store.stats().await?))
 }

@@ -111,9 +111,10 @@ impl Endpoint {
 }
 
 /// Whether deliveries pass to an endpoint. A closed gate holds them without using attempts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Gate {
     /// Deliveries pass. Moves to `Trial` after [`FAILURES_TO_TRIAL`] failures in a row.
+    #[default]
     Open,
     /// One delivery at a time is tried; a success opens the gate, a failure doubles the wait. After
     /// [`Endpoint::disable_after`] of that the endpoint is disabled.

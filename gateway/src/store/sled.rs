@@ -17,14 +17,14 @@
 //!   `replaying`, `reading`: the verbs, pure over a view
 //! - `committer`, `syncer`, `settler`, `watchdog`: the threads that run them, make durable what they write, bring it into
 //!   the tree, and watch the others
-//! - `ready`, `gates`, `rotations`, `newest`: who works on what, what is open, what signs, what was taken last
+//! - `ready`, `by_endpoint`, `newest`: who works on what, what is open and what signs, what was taken last
 //! - `nouns`, `view`, `recent`, `journal`, `bundle`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod bundle;
+mod by_endpoint;
 mod committer;
 mod delivering;
 mod dispatching;
-mod gates;
 mod hurrying;
 mod intake;
 mod journal;
@@ -42,7 +42,6 @@ mod refusing;
 mod replaying;
 mod rerunning;
 mod resending;
-mod rotations;
 mod rows;
 mod settler;
 mod syncer;
@@ -58,19 +57,19 @@ use crate::model::job::Job;
 use crate::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use crate::model::refused::{RefusedHead, RefusedRequest};
 use crate::model::rotation::Rotation;
+use crate::model::stats::Stats;
 use crate::model::webhook::{Accepted, NewWebhook};
 use crate::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    RotationRow, Selection, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep,
-    WebhookLease,
+    RotationRow, Selection, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep, WebhookLease,
 };
 use billhook_event::Time;
+use by_endpoint::ByEndpoint;
 use bytes::Bytes;
 use committer::{Committer, Stage, When};
 use delivering::{Deliveries, Finished, Outcome};
 use dispatching::{Owed, Plan, Webhooks};
-use gates::Gates;
 use intake::Arrival;
 use journal::Journal;
 use newest::Newest;
@@ -78,7 +77,7 @@ use ready::Ready;
 use recent::Recent;
 use rerunning::Seized;
 use resending::Again;
-use rotations::Rotations;
+use rows::RotationDoc;
 use std::path::PathBuf;
 use std::sync::Arc;
 use view::View;
@@ -116,9 +115,9 @@ pub struct SledStore {
     vitals: Arc<Vitals>,
     webhooks: Arc<Webhooks>,
     deliveries: Arc<Deliveries>,
-    gates: Arc<Gates>,
+    gates: Arc<ByEndpoint<GateRow>>,
     newest: Arc<Newest>,
-    rotations: Arc<Rotations>,
+    rotations: Arc<ByEndpoint<RotationRow>>,
     recent: Arc<Recent>,
     path: PathBuf,
     clean: bool,
@@ -149,7 +148,8 @@ impl SledStore {
         let view = View::with(&db, &recent);
         let waits = dispatching::undispatched(&view).next().transpose()?.map(|(_, due)| ((), due));
         let (webhooks, deliveries) = (Ready::new(waits), Ready::new(delivering::lines(&view)?));
-        let (gates, rotations) = (Gates::read(&view)?, Rotations::read(&view)?);
+        let gates = ByEndpoint::read(&view, "gate", &keys::gates(), |row: GateRow| row)?;
+        let rotations = ByEndpoint::read(&view, "rotation", &keys::rotations(), RotationDoc::row)?;
         let vitals = Arc::new(Vitals::new(options.path.clone(), options.min_free));
         let committer = Committer::start(
             opened.disk,
@@ -361,7 +361,7 @@ impl Dispatching for SledStore {
         Box::pin(async move { Ok(self.commit(When::Applied, None, verb, then).await?.1) })
     }
 
-    fn suspect(&self, mut ids: Vec<WebhookId>, _now: Time) -> Answer<'_, usize> {
+    fn suspect(&self, mut ids: Vec<WebhookId>) -> Answer<'_, usize> {
         ids.sort_unstable();
         ids.dedup();
         Box::pin(self.commit(When::Durable, None, move |view| dispatching::suspect(view, &ids), |_| ()))
@@ -442,7 +442,7 @@ impl Delivering for SledStore {
 
     fn rotate(&self, endpoint: EndpointId, rotation: Rotation, expected: u64) -> Answer<'_, Option<u64>> {
         let rotations = self.rotations.clone();
-        let verb = move |view: &mut View<'_>| rotations::rotate(view, endpoint, rotation, expected);
+        let verb = move |view: &mut View<'_>| delivering::rotate(view, endpoint, rotation, expected);
         let then = move |row: &Option<RotationRow>| {
             row.iter().for_each(|row| rotations.set(endpoint, row.clone()));
         };

@@ -11,11 +11,12 @@ use gateway::model::job::Job;
 use gateway::model::kv::{Bucket, KvEntry, KvKey, KvUsage};
 use gateway::model::refused::{RefusedHead, RefusedRequest};
 use gateway::model::rotation::Rotation;
+use gateway::model::stats::Stats;
 use gateway::model::webhook::{Accepted, NewWebhook};
 use gateway::store::{
     AfterFailure, Answer, Committed, Counted, Delivering, DeliveryFilter, DeliveryLease, Dispatching, Due,
     EventFilter, Finish, GateRow, Health, Intake, Listing, Moved, Page, Reading, Redrive, Replaying, Resent,
-    RotationRow, Selection, Shared, Stats, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep,
+    RotationRow, Selection, Shared, Store, StoreError, StoredEvent, StoredWebhook, Story, Upkeep,
     WebhookLease,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -146,8 +147,8 @@ impl Dispatching for Faltering {
         self.through(|store| store.hurry_webhooks(sources, page, now))
     }
 
-    fn suspect(&self, ids: Vec<WebhookId>, now: Time) -> Answer<'_, usize> {
-        self.through(|store| store.suspect(ids, now))
+    fn suspect(&self, ids: Vec<WebhookId>) -> Answer<'_, usize> {
+        self.through(|store| store.suspect(ids))
     }
 }
 

@@ -67,7 +67,7 @@ impl Bench {
             End::Dropped => {}
             End::Crashed => {
                 // Its answer comes when everything before is durable.
-                self.runtime.block_on(store.suspect(Vec::new(), queue.now)).unwrap();
+                self.runtime.block_on(store.suspect(Vec::new())).unwrap();
                 copy = Some(copied(self.dir.path()));
             }
         }
@@ -75,7 +75,7 @@ impl Bench {
         self.dir = copy.unwrap_or_else(|| std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap()));
         self.hands.clear();
         let store = open(self.dir.path());
-        self.runtime.block_on(store.suspect(queue.suspects.clone(), queue.now)).unwrap();
+        self.runtime.block_on(store.suspect(queue.suspects.clone())).unwrap();
         let clean = store.was_clean();
         self.store = Some(store);
         Told::WasClean(clean)

@@ -1,17 +1,21 @@
-//! The way out: what is due at an endpoint, attempts with what follows from them, and gates.
+//! The way out: what is due at an endpoint, attempts with what follows from them, gates, and rotated secrets.
 
 use super::dispatching::LANES;
 use super::keys;
 use super::newest::{self, Known, Newest};
 use super::order;
 use super::ready::{Ready, Row};
-use super::rows::{self, AboutRow, DeliveryRow, NewestRow, Value};
+use super::rows::{self, AboutRow, DeliveryRow, NewestRow, RotationDoc, Value};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
 use crate::model::endpoint::{Gate, Turned};
 use crate::model::id::{DeliveryId, EndpointId, EventId};
-use crate::store::{AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, StoreError, StoredEvent};
+use crate::model::rotation::Rotation;
+use crate::store::{
+    AfterAttempt, Committed, DeliveryLease, Due, Finish, GateRow, RotationRow, StoreError, StoredEvent,
+};
 use billhook_event::Time;
+use std::sync::Arc;
 
 /// One lane of an endpoint.
 pub(super) type Line = (EndpointId, u8);
@@ -286,4 +290,21 @@ pub(super) fn set_gate(
     let row = GateRow { gate, version: version + 1, turned: Some(turned) };
     view.write(keys::gate(endpoint), &row)?;
     Ok(Some(version + 1))
+}
+
+/// Stores a rotation if its version is still the expected one. Answers the row.
+pub(super) fn rotate(
+    view: &mut View<'_>,
+    endpoint: EndpointId,
+    rotation: Rotation,
+    expected: u64,
+) -> Result<Option<RotationRow>, StoreError> {
+    let key = keys::rotation(endpoint);
+    let version = view.read::<RotationDoc>("rotation", &key)?.map_or(0, |doc| doc.row().version);
+    if version != expected {
+        return Ok(None);
+    }
+    let version = version + 1;
+    view.write(key, &RotationDoc::of(&rotation, version))?;
+    Ok(Some(RotationRow { rotation: Some(Arc::new(rotation)), version }))
 }

@@ -4,7 +4,6 @@ use super::keys::{self, Part};
 use super::rows::{self, DeliveryRow, EntityRow, EventRow, Pieces, SeenRow, StateRow, Totals};
 use super::view::View;
 use crate::model::attempt::Attempt;
-use crate::model::endpoint::Gate;
 use crate::model::id::{DeliveryId, EndpointId, EventId, WebhookId};
 use crate::model::webhook::{WebhookHead, WebhookState};
 use crate::store::{GateRow, StoreError, StoredEvent, StoredWebhook};
@@ -112,11 +111,7 @@ impl View<'_> {
 
     /// The gate of an endpoint.
     pub(super) fn gate_row(&self, endpoint: EndpointId) -> Result<GateRow, StoreError> {
-        Ok(self.read("gate", &keys::gate(endpoint))?.unwrap_or(GateRow {
-            gate: Gate::Open,
-            version: 0,
-            turned: None,
-        }))
+        Ok(self.read("gate", &keys::gate(endpoint))?.unwrap_or_default())
     }
 
     /// The counters.

@@ -25,6 +25,8 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::ingest::refusals::Refusals;
+use crate::model::Time;
+use crate::model::id::{WebhookId, WebhookIds};
 use crate::model::rate::Bucket;
 use crate::model::source::{Place, Source};
 use crate::plugins::Slot;
@@ -38,7 +40,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -153,6 +155,7 @@ pub struct Ingest {
     inlets: Inlets,
     options: Options,
     refusals: Refusals,
+    ids: Mutex<WebhookIds>,
     /// One permit for each byte of a body that may still be read into memory.
     in_flight: Arc<Semaphore>,
 }
@@ -161,7 +164,13 @@ impl Ingest {
     /// Takes webhooks of `inlets` into `store`, and wakes the pipeline by `wake` after each that is new.
     pub fn new(store: store::Shared, clock: Clock, wake: Wake, inlets: Inlets, options: Options) -> Ingest {
         let in_flight = Arc::new(Semaphore::new(options.in_flight_bytes_max.min(Semaphore::MAX_PERMITS)));
-        Ingest { store, clock, wake, inlets, options, refusals: Refusals::new(), in_flight }
+        let (refusals, ids) = (Refusals::new(), Mutex::default());
+        Ingest { store, clock, wake, inlets, options, refusals, ids, in_flight }
+    }
+
+    /// The id of a webhook that is taken at `now`.
+    fn next_id(&self, now: Time) -> WebhookId {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).next(now, rand::random())
     }
 
     /// Serves `listener` until `stop` is done; then accepts nothing more, answers the requests that are there and

@@ -47,8 +47,7 @@ impl Ingest {
             Err(cause) => return Ok(Readmission::StillRefused(cause.to_string())),
         };
         let now = self.clock.now();
-        let mut webhook = webhook(&inlet, arrival, &proof, sha256, remote, now);
-        webhook.id = WebhookId(id.0);
+        let webhook = webhook(&inlet, arrival, &proof, sha256, remote, (WebhookId(id.0), now));
         let accepted = self.store.accept(webhook, now).await?;
         let readmission = match accepted {
             Accepted::New => {

@@ -187,8 +187,8 @@ impl Ingest {
             bucket.take(now).map_err(|wait| Refused::OverRate { wait })?;
         }
         let sha256 = Sha256::digest(&arrival.body).into();
-        let webhook = webhook(&inlet, arrival, &proof, sha256, remote, now);
-        let id = webhook.id;
+        let id = self.next_id(now);
+        let webhook = webhook(&inlet, arrival, &proof, sha256, remote, (id, now));
         let accepted = self.store.accept(webhook, now).await;
         drop(whole);
         match accepted {
@@ -222,14 +222,14 @@ pub(super) struct Missing {
     always_ok: bool,
 }
 
-/// What is stored of an arrival, whose body had the hash `sha256` when it came.
+/// What is stored of an arrival, whose body had the hash `sha256` when it came, under its id from now on.
 pub(super) fn webhook(
     inlet: &Inlet,
     arrival: Arrival,
     proof: &Proof,
     sha256: [u8; 32],
     remote: IpAddr,
-    now: Time,
+    (id, now): (WebhookId, Time),
 ) -> NewWebhook {
     let event_name = arrival.first(&inlet.event_name);
     let delivery_id = proof.delivery_id.clone().or_else(|| arrival.first(&inlet.delivery_id));
@@ -249,5 +249,5 @@ pub(super) fn webhook(
         body_len: body.len() as u64,
         remote: Some(remote),
     };
-    NewWebhook { id: WebhookId::new(now, rand::random()), head, body, key }
+    NewWebhook { id, head, body, key }
 }

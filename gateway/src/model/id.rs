@@ -94,6 +94,22 @@ impl WebhookId {
     }
 }
 
+/// Makes ids that sort in the order in which they were asked for, also within a millisecond, as the ULID specification
+/// calls monotonic: what waits is read back in the order of its ids.
+#[derive(Debug, Default)]
+pub struct WebhookIds(Option<ulid::Ulid>);
+
+impl WebhookIds {
+    /// An id as of [`WebhookId::new`], or the one after the last where that would come before it at the same time.
+    pub fn next(&mut self, now: Time, random: u128) -> WebhookId {
+        let new = ulid::Ulid::from_parts(now.millis(), random);
+        let before = self.0.filter(|last| last.timestamp_ms() == new.timestamp_ms() && *last >= new);
+        let next = before.and_then(|last| last.increment()).unwrap_or(new);
+        self.0 = Some(next);
+        WebhookId(next.to_bytes())
+    }
+}
+
 impl EventId {
     /// The id of the event at `index` among those that the webhook gives. Neither type nor plugin is in it, so a
     /// rerun or a corrected mapping gives the same id.
@@ -157,6 +173,16 @@ fn derive(parent: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_one_millisecond_are_in_the_order_of_their_making() {
+        let mut ids = WebhookIds::default();
+        let mut made = |millis, random| ids.next(Time::from_millis(millis), random);
+        let made = [made(5, 9), made(5, 3), made(5, 9), made(5, 20), made(6, 1), made(4, 7)];
+        assert!(made[..5].is_sorted_by(|one, next| one < next), "{made:?}");
+        assert_eq!(made[3], WebhookId::new(Time::from_millis(5), 20));
+        assert_eq!(made[5].time(), Time::from_millis(4), "a clock that was set back");
+    }
 
     #[test]
     fn ids_round_trip_and_refuse_each_other() {

@@ -16,6 +16,9 @@ use std::ops::Bound::{self, Excluded, Included};
 /// Most writes that are copied at once from what was committed lately.
 const COPIED_AT_ONCE: usize = 64;
 
+/// How often a value is looked at that was replaced between a look at its row and one at its pieces.
+const LOOKS_MAX: usize = 4;
+
 /// Writes that are not in the tree yet.
 pub(super) type Writes = BTreeMap<IVec, Write>;
 
@@ -104,8 +107,14 @@ impl<'a> View<'a> {
 
     /// A value, from its pieces if it is cut.
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        let Some(row) = self.get(key)? else { return Ok(None) };
-        self.whole(key, row)
+        for _ in 0..LOOKS_MAX {
+            let Some(row) = self.get(key)? else { break };
+            let whole = self.whole(key, row)?;
+            if whole.is_some() {
+                return Ok(whole);
+            }
+        }
+        Ok(None)
     }
 
     /// The value of a row, from its pieces if it is cut, unpacked. `None` if it was replaced meanwhile.

@@ -156,7 +156,7 @@ impl ApiError {
             ApiError::Slow(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             ApiError::Plugin(error) => match error {
                 RosterError::Unknown { .. } => (StatusCode::NOT_FOUND, "unknown_plugin"),
-                RosterError::Exists(_) => (StatusCode::CONFLICT, "plugin_exists"),
+                RosterError::Exists(_) | RosterError::Shipped(_) => (StatusCode::CONFLICT, "plugin_exists"),
                 RosterError::BadName(_) => (StatusCode::BAD_REQUEST, "bad_name"),
                 RosterError::Full => (StatusCode::CONFLICT, "too_many_plugins"),
                 RosterError::NotMeant { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_digest"),

@@ -187,9 +187,11 @@ impl Roster {
         errand: Errand,
     ) -> Result<PluginDetail, RosterError> {
         self.change(name, |roster, name| async move {
-            // A start would take the one that the gateway brings along.
-            if roster.slot(&name).is_some() || shipped::component(&name).is_some() {
+            if roster.slot(&name).is_some() {
                 return Err(RosterError::Exists(name));
+            }
+            if shipped::component(&name).is_some() {
+                return Err(RosterError::Shipped(name));
             }
             let component = meant(&name, component, &errand)?;
             let spec = roster.bare(&name, config, grants);
@@ -231,8 +233,9 @@ impl Roster {
             Some(name) => name.to_owned(),
             None => Manifest::of("candidate", &component)?.name,
         };
-        let (spec, digest) = (self.member(&name)?.spec, component.digest());
-        let candidate = self.load_only(Spec { component, ..spec }).await;
+        let (member, digest) = (self.member(&name)?, component.digest());
+        allowed(&name, &member, &component)?;
+        let candidate = self.load_only(Spec { component, ..member.spec }).await;
         self.forget(&digest);
         candidate
     }
@@ -312,10 +315,7 @@ impl Roster {
             }
             return Ok(detail(name, &self.member(name)?, false));
         }
-        if !member.pinned.is_empty() && !member.pinned.contains(&found) {
-            let allowed = member.pinned.iter().map(hex::encode).collect();
-            return Err(RosterError::Pinned { name: name.to_owned(), allowed, found: digest });
-        }
+        allowed(name, member, &component)?;
         let spec = Spec { component: component.clone(), ..member.spec.clone() };
         let plugin = self.tried(spec, Some(member)).await?;
         if from_directory {
@@ -464,6 +464,15 @@ fn meant(name: &str, bytes: Bytes, errand: &Errand) -> Result<Component, RosterE
         }),
         Some(_) | None => Ok(component),
     }
+}
+
+/// Whether the configuration allows these bytes in the place of a plugin.
+fn allowed(name: &str, member: &Member, component: &Component) -> Result<(), RosterError> {
+    if member.pinned.is_empty() || member.pinned.contains(&component.digest()) {
+        return Ok(());
+    }
+    let allowed = member.pinned.iter().map(hex::encode).collect();
+    Err(RosterError::Pinned { name: name.to_owned(), allowed, found: component.digest_hex() })
 }
 
 /// What `user` would miss if `new` took the place of `old`.

@@ -3,7 +3,7 @@
 use crate::model::name::NAME_MAX;
 use crate::plugins::roster::PLUGINS_MAX;
 use crate::plugins::smoke::SmokeError;
-use crate::plugins::{LoadError, Plugin, shipped};
+use crate::plugins::{LoadError, Plugin};
 
 /// Why another version does not serve. Whatever served before goes on to.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +16,14 @@ pub enum RosterError {
         /// Those there are.
         known: Vec<String>,
     },
-    /// There is one already, which may be one that the gateway brings along and nobody uses.
-    #[error(
-        "there is a plugin `{0}` already{origin}: swap it, or choose another name",
-        origin = origin_of(.0)
-    )]
+    /// There is one already.
+    #[error("there is a plugin `{0}` already: swap it, or choose another name")]
     Exists(String),
+    /// There is one that the gateway brings along and nobody uses: a start would take that.
+    #[error(
+        "the gateway brings a plugin `{0}` along: choose another name, or write it as `[[plugin]]` with a `component`"
+    )]
+    Shipped(String),
     /// It cannot be called so.
     #[error("`{0}` is not a name: use 1 to {NAME_MAX} of a-z, 0-9, `-` and `_`")]
     BadName(String),
@@ -115,8 +117,4 @@ impl RosterError {
     pub(super) fn of_keeping(name: &str, error: &std::io::Error) -> RosterError {
         RosterError::Keep { name: name.to_owned(), why: error.to_string() }
     }
-}
-
-fn origin_of(name: &str) -> &'static str {
-    if shipped::component(name).is_some() { ", which the gateway brings along" } else { "" }
 }

@@ -69,8 +69,11 @@ impl Roster {
         if record.current() != Some(serves) {
             record.turn(turn(&plugin, self.clock.now(), By::Start, None), false);
         }
-        record.base = Some(digest.clone());
-        record.settings = settings(&spec.config);
+        // What was refused is tried again at the next start: nobody put what serves in its place.
+        if refused.is_none() {
+            record.base = Some(digest.clone());
+            record.settings = settings(&spec.config);
+        }
         let is_new = is_worth_it && before.as_ref() != Some(&record);
         let unwritten = is_new.then(|| spec.component.clone());
         let spec = Spec { component: Component::default(), ..spec };

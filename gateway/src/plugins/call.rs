@@ -203,7 +203,9 @@ impl<'a> Run<'a> {
             usage.cpu = self.cpu.spent();
             usage.memory = state.memory();
             usage.host_calls = state.calls();
-            usage.instructions = self.store.get_fuel().ok().map(|left| u64::MAX - left);
+            // A guest that is stopped in a loop has not said how many it ran.
+            usage.instructions =
+                self.store.get_fuel().ok().map(|left| u64::MAX - left).filter(|ran| *ran > 0);
             usage.log_lines_dropped = dropped;
             usage.stdout = state.stdout.text().into_owned();
             usage.stderr = state.stderr.text().into_owned();

@@ -4,8 +4,13 @@ use crate::plugins::LoadError;
 use crate::plugins::text::{SHOWN_MAX, one_line};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Deref;
-use wasmparser::{BinaryReaderError, Parser, Payload};
+use std::path::Path;
+use wasmparser::{
+    BinaryReaderError, ComponentType, ComponentTypeRef, InstanceTypeDeclaration, Parser, Payload,
+};
 
 /// A component of more bytes than this is refused.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
@@ -23,6 +28,20 @@ impl Component {
     pub fn new(bytes: impl Into<Bytes>) -> Component {
         let bytes = bytes.into();
         Component { digest: Sha256::digest(&bytes).into(), bytes }
+    }
+
+    /// The component in a file, which is not read if it has more than [`COMPONENT_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// When it cannot be read or has too many bytes.
+    pub fn read(path: &Path) -> io::Result<Component> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(COMPONENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > COMPONENT_BYTES_MAX {
+            let why = format!("it has more than {COMPONENT_BYTES_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(Component::new(bytes))
     }
 
     /// One whose SHA-256 somebody knows.
@@ -93,9 +112,20 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
         match payload.map_err(damaged)? {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentTypeSection(section) if depth == 1 => {
+                for declared in section {
+                    if nests(&declared.map_err(damaged)?) {
+                        return Err(refuse(NESTED.to_owned()));
+                    }
+                }
+            }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    imports.push(import.map_err(damaged)?.name.name);
+                    let import = import.map_err(damaged)?;
+                    if is_whole(import.ty) {
+                        return Err(refuse(NESTED.to_owned()));
+                    }
+                    imports.push(import.name.name);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
@@ -126,6 +156,27 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
     Ok(Sections { manifest, config_schema, sdk, imports, exports })
 }
 
+/// Nobody gives a plugin what such an import asks for; and a few levels that each name the one before twice are more than
+/// a gateway has memory for.
+const NESTED: &str =
+    "imports modules, components or interfaces within interfaces, which plugins are not given";
+
+/// Whether an import of this type is of an interface that has others in it.
+fn nests(declared: &ComponentType<'_>) -> bool {
+    let ComponentType::Instance(declarations) = declared else { return false };
+    declarations.iter().any(|declaration| match declaration {
+        InstanceTypeDeclaration::Export { ty, .. } => {
+            is_whole(*ty) || matches!(ty, ComponentTypeRef::Instance(_))
+        }
+        _ => false,
+    })
+}
+
+/// Whether it is a module or component to make instances of.
+fn is_whole(of: ComponentTypeRef) -> bool {
+    matches!(of, ComponentTypeRef::Module(_) | ComponentTypeRef::Component(_))
+}
+
 /// The parser's words: it quotes what it found, over several lines.
 fn damaged(error: &str) -> String {
     let words: Vec<&str> = error.split_whitespace().collect();
@@ -135,6 +186,34 @@ fn damaged(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_import_within_an_import_is_refused_before_it_is_compiled() {
+        let levels = |n: usize| {
+            let level = |n| {
+                format!(
+                    "(type $t{} (instance (alias outer 1 $t{n} (type $p)) (export \"a\" (instance (type $p))) (export \"b\" (instance (type $p)))))",
+                    n + 1
+                )
+            };
+            let levels: String = (0..n).map(level).collect();
+            format!(
+                "(component (type $t0 (instance (export \"f\" (func)))) {levels} (import \"wasi:a/b@0.2.0\" (instance (type $t{n}))))"
+            )
+        };
+        let cases = [
+            (levels(0), false),
+            (levels(1), true),
+            (levels(19), true),
+            ("(component (import \"a\" (core module)))".to_owned(), true),
+            ("(component (import \"a\" (component)))".to_owned(), true),
+        ];
+        for (text, is_refused) in cases {
+            let told = read("p", &wat::parse_str(&text).unwrap()).map(|_| ()).unwrap_err().to_string();
+            // What is taken has no manifest.
+            assert_eq!(told.contains("within interfaces"), is_refused, "{text}: {told}");
+        }
+    }
 
     #[test]
     fn what_the_parser_says_is_one_line() {

@@ -3,8 +3,12 @@
 //! A grant is `secret:NAME`, `reveal:NAME`, `kv:NAME` or `http:HOST`. It counts only where the manifest asks for it and
 //! the configuration gives it: where the two differ, the plugin is not loaded.
 
+use crate::plugins::text::{SHOWN_MAX, one_line};
 use std::collections::BTreeSet;
 use url::Url;
+
+/// The longest name in a grant, in bytes: of a host with its port.
+const NAME_BYTES_MAX: usize = 260;
 
 /// What a grant is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +47,10 @@ impl Grants {
             .map(|list| format!("is granted {list}, which it does not ask for: remove it from its `grants`"));
         match (missing, idle) {
             (None, None) => Ok(Grants(asked.iter().filter_map(|grant| parse(grant)).collect())),
-            (missing, idle) => Err(missing.into_iter().chain(idle).collect::<Vec<_>>().join("; it ")),
+            (missing, idle) => {
+                let told = missing.into_iter().chain(idle).collect::<Vec<_>>().join("; it ");
+                Err(one_line(&told, SHOWN_MAX))
+            }
         }
     }
 
@@ -81,7 +88,8 @@ impl Grants {
 /// Why a manifest cannot ask for `grant`, if so.
 pub(super) fn problem(grant: &str) -> Option<String> {
     parse(grant).is_none().then(|| {
-        format!("asks for `{grant}`, which is no grant: write `secret:NAME`, `reveal:NAME`, `kv:NAME` or `http:HOST`")
+        let shown = one_line(grant, NAME_BYTES_MAX);
+        format!("asks for `{shown}`, which is no grant: write `secret:NAME`, `reveal:NAME`, `kv:NAME` or `http:HOST`")
     })
 }
 
@@ -100,7 +108,9 @@ pub(super) fn example(name: &str) -> String {
 fn parse(grant: &str) -> Option<(Capability, String)> {
     let (word, name) = grant.split_once(':')?;
     let (capability, ..) = CAPABILITIES.iter().find(|(_, known, _)| *known == word)?;
-    (!name.is_empty()).then(|| (*capability, name.to_owned()))
+    let is_name =
+        (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then(|| (*capability, name.to_owned()))
 }
 
 fn list<'a>(grants: impl Iterator<Item = &'a String>) -> Option<String> {
@@ -123,6 +133,27 @@ mod tests {
         let expected = "asks for `kv:a`, `secret:s`, which it is not granted: add it to its `grants` if it may have it; it is \
             granted `kv:b`, which it does not ask for: remove it from its `grants`";
         assert_eq!(told.unwrap_err(), expected);
+    }
+
+    #[test]
+    fn a_grant_is_for_something_that_can_be_written() {
+        let long = format!("kv:{}", "a".repeat(NAME_BYTES_MAX + 1));
+        for (grant, is_one) in [
+            ("kv:a", true),
+            ("http:api.example.com:8443", true),
+            ("kv:", false),
+            ("kv", false),
+            ("disk:a", false),
+            ("kv:a b", false),
+            ("kv:\u{1b}[31m", false),
+            ("kv:\u{202e}", false),
+            (&long, false),
+        ] {
+            let problem = problem(grant);
+            assert_eq!(problem.is_none(), is_one, "{problem:?}");
+            let harmless = |told: String| told.len() < 500 && !told.contains(['\u{1b}', '\u{202e}']);
+            assert!(problem.is_none_or(harmless), "{grant}");
+        }
     }
 
     #[test]

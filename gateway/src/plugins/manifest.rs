@@ -19,6 +19,8 @@ const MANIFEST_BYTES_MAX: usize = 256 << 10;
 const WORD_BYTES_MAX: usize = 128;
 /// At most this many calls are tried before a version takes the place of another.
 const SMOKE_MAX: usize = 16;
+/// A manifest asks for at most this many grants.
+const GRANTS_MAX: usize = 64;
 
 /// What a plugin says of itself.
 #[derive(Clone, Debug, Deserialize)]
@@ -203,6 +205,9 @@ impl Manifest {
         }
         if self.kinds.is_empty() {
             return Err("names no kinds".to_owned());
+        }
+        if self.grants.len() > GRANTS_MAX {
+            return Err(format!("asks for {} grants, more than {GRANTS_MAX}", self.grants.len()));
         }
         if let Some(problem) = self.grants.iter().find_map(|grant| grants::problem(grant)) {
             return Err(problem);

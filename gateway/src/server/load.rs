@@ -373,10 +373,7 @@ impl Loading<'_> {
     ) -> anyhow::Result<(Component, Origin, (serde_json::Value, Vec<String>))> {
         let no_terms = (serde_json::Value::Null, Vec::new());
         let read = |path: &Path| {
-            let bytes = std::fs::read(path);
-            bytes
-                .map(Component::new)
-                .with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
+            Component::read(path).with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
         };
         let watched = self.config.watch.as_ref().map(|dir| dir.join(format!("{name}.wasm")));
         let configured = spec.and_then(|spec| spec.component.as_ref());

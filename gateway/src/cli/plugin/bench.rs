@@ -56,8 +56,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let cost = cost(&stage, &counting, fixture, args.calls).await?;
         if let Some(failure) = &cost.failure {
             let text =
-                format!("{} fails, which it does not expect: {}\n", fixture.name, failure.tree()?.line());
+                format!("{} fails, which it does not expect: {}", fixture.name, failure.tree()?.line());
             bad(text).draw(Style::detect(), &mut failures);
+            failures.push('\n');
         }
         if args.json {
             print_json(&json!({

@@ -70,6 +70,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ pub struct Limits {
     pub wall: Duration,
     /// Bytes of what it returns, and of what it passes to the host in one call.
     pub output: usize,
-    /// Log lines; those beyond are counted and dropped.
+    /// Log lines; those beyond are counted and dropped. Those of one run are at most [`RUN_LOGS`] times as many.
     pub log_lines: usize,
     /// Bytes of a log line; longer ones are cut.
     pub log_line: usize,
@@ -126,6 +127,9 @@ pub struct Limits {
     /// Drafts that a normalizer returns.
     pub drafts: usize,
 }
+
+/// All calls of a run together may write as many log lines as so many calls: a run asks a thousand times.
+pub const RUN_LOGS: usize = 5;
 
 /// The drafts that a normalizer may give for one webhook.
 pub const DRAFTS_MAX: usize = 1_000;
@@ -358,12 +362,14 @@ pub struct Call {
     pub seed: [u8; 16],
     /// How it may use what plugins keep, where it is granted a bucket.
     pub kv: Kv,
+    /// Log lines that the calls of its run have written. `None`: it is of no run, or of one that is a call.
+    pub lines: Option<Arc<AtomicUsize>>,
 }
 
 impl Call {
     /// A call without `kv`.
     pub fn new(now: Time, seed: [u8; 16]) -> Call {
-        Call { now, seed, kv: Kv::None }
+        Call { now, seed, kv: Kv::None, lines: None }
     }
 }
 

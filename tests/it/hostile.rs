@@ -10,6 +10,7 @@ mod damage;
 mod first_contract;
 mod granted;
 mod guest;
+mod runs;
 
 use crate::hostile::attempts::{Attempt, attempts};
 use crate::hostile::guest::{Guest, WELL};
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 const HERE: &str = "tests/it/hostile.rs";
 const DAMAGE: &str = "tests/it/hostile/damage.rs";
 const FIRST: &str = "tests/it/hostile/first_contract.rs";
+const RUNS: &str = "tests/it/hostile/runs.rs";
 const GRANTED: &str = "tests/it/hostile/granted.rs";
 const CAPABILITIES: &str = "tests/it/capabilities.rs";
 const GRANTS: &str = "gateway/src/plugins/grants.rs";
@@ -51,7 +53,7 @@ type Row = (u8, &'static str, &'static [Seen]);
 /// A test: its file and its name.
 type Seen = (&'static str, &'static str);
 
-const MATRIX: [Row; 20] = [
+const MATRIX: [Row; 21] = [
     (
         1,
         "endless loops: export, start, destructor, post-return, realloc",
@@ -204,6 +206,14 @@ const MATRIX: [Row; 20] = [
         20,
         "requests to hosts that are opened with large bodies and not sent",
         &[(GRANTED, "the_bytes_of_all_open_requests_count")],
+    ),
+    (
+        21,
+        "answers and log lines that are too much only together, over all calls of a run",
+        &[
+            (RUNS, "a_step_that_gives_too_much_for_one_webhook_is_over_its_limit"),
+            (HOST, "calls_of_one_run_write_as_many_log_lines_as_five"),
+        ],
     ),
 ];
 

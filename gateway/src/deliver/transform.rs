@@ -62,7 +62,8 @@ async fn through_steps(
     let failures = failures(store, lease).await.map_err(|error| unreadable(error.to_string()))?;
     let reserved = reserved(target);
     let (hidden, request) = split(content, &reserved);
-    let call = Call { now: at, seed: lease.delivery.event.0, kv: Kv::ReadOnly(Some(Arc::clone(store))) };
+    let kv = Kv::ReadOnly(Some(Arc::clone(store)));
+    let call = Call { kv, ..Call::new(at, lease.delivery.event.0) };
     let mut asked = OutgoingInput {
         delivery: lease.delivery.id.to_string(),
         endpoint: target.endpoint.name.clone(),

@@ -23,6 +23,10 @@ use std::sync::Arc;
 /// The most events of a webhook that its rerun knows as its own: no plugin may give more drafts.
 const OWN_EVENTS_MAX: u32 = DRAFTS_MAX as u32;
 
+/// The most bytes that one filter or map may add to the events of a webhook and to what is noted of it. A limit of a call
+/// bounds one answer, and a run asks once for each event; a step that gave more is over its limit when it is asked again.
+pub const STEP_BYTES_MAX: usize = 8 << 20;
+
 /// The room that is made for an event's JSON at first: few are longer.
 const ROOM: usize = 2048;
 
@@ -43,7 +47,8 @@ pub async fn run(
     now: Time,
 ) -> Result<Result<Dispatch, Failed>, StoreError> {
     let staging = Arc::new(Staging::new(Arc::clone(store), lease.id, lease.run));
-    let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)) };
+    let lines = Some(Arc::default());
+    let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)), lines };
     let earlier = if lease.run == 0 { None } else { store.webhook(lease.id).await?.and_then(|of| of.run) };
     let known = earlier.map(|run| run.known).unwrap_or_default();
     let mut run = Run { now, known, ..Run::default() };
@@ -57,6 +62,7 @@ pub async fn run(
 
     let mut entities: BTreeMap<String, Entity> = BTreeMap::new();
     let mut events = Vec::with_capacity(drafts.len());
+    let mut given = vec![0; line.steps.len()];
     for (index, draft) in (0u32..).zip(drafts) {
         let id = EventId::derive(lease.id, index);
         let mut input = stamp(line, webhook, lease, id, draft);
@@ -80,7 +86,7 @@ pub async fn run(
         let own = Arc::make_mut(&mut input);
         own.json = json(&own.event);
         let asked = Asked { call: &call, webhook: lease.id, index, last_chance };
-        let dropped = match steps(line, &asked, &mut input, &mut run).await {
+        let dropped = match steps(line, &asked, &mut input, &mut run, &mut given).await {
             Ok(dropped) => dropped,
             Err(error) => return Ok(Err(error)),
         };
@@ -157,24 +163,42 @@ struct Asked<'a> {
     last_chance: bool,
 }
 
-/// Puts one event through the filters and maps, which patch it. Returns the plugin that dropped it with its reason.
+/// A patch on its way into its note.
+struct Noted {
+    /// The place of the note.
+    at: usize,
+    /// The place of the step that gave it.
+    step: usize,
+    patch: Patch,
+}
+
+/// Puts one event through the filters and maps, which patch it; `given` is what each has given in this run. Returns the
+/// plugin that dropped it with its reason.
 async fn steps(
     line: &Line,
     asked: &Asked<'_>,
     input: &mut Arc<EventInput>,
     run: &mut Run,
+    given: &mut [usize],
 ) -> Result<Option<(String, String)>, Failed> {
     let mut dropped = None;
-    let mut patches: Vec<(usize, Patch)> = Vec::new();
-    'steps: for Step { name, plugin, skip_on_failure } in &line.steps {
+    let mut patches: Vec<Noted> = Vec::new();
+    'steps: for (step, Step { name, plugin, skip_on_failure }) in line.steps.iter().enumerate() {
         for kind in [Kind::Filter, Kind::Map] {
             if !plugin.kinds().contains(&kind) {
                 continue;
             }
             let started = tokio::time::Instant::now();
-            let said = match ask(plugin, kind, asked.call, input).await {
+            let answered = match given[step] {
+                ..=STEP_BYTES_MAX => ask(plugin, kind, asked.call, input).await,
+                bytes => Err(CallError::Limit(format!(
+                    "{STEP_BYTES_MAX} bytes of patches and reasons for one webhook; it gave {bytes}"
+                ))),
+            };
+            let said = match answered {
                 Ok(Answered::Verdict(Verdict::Keep)) => Said::Keep,
                 Ok(Answered::Verdict(Verdict::Drop(why))) => {
+                    given[step] += why.len();
                     dropped = Some((plugin.name().to_owned(), why.clone()));
                     Said::Drop(why)
                 }
@@ -183,8 +207,10 @@ async fn steps(
                     if patch.retention.is_some() {
                         keep_variants(input, &mut patches);
                     }
-                    patches.push((run.notes.len(), without_variants(&mut patch)));
+                    patches.push(Noted { at: run.notes.len(), step, patch: without_variants(&mut patch) });
+                    let before = input.json.len();
                     apply(Arc::make_mut(input), name, plugin, *patch);
+                    given[step] += input.json.len().saturating_sub(before);
                     Said::Patch(String::new())
                 }
                 Err(source) => {
@@ -192,7 +218,9 @@ async fn steps(
                     if !skip_on_failure || !(asked.last_chance || failed.is_final()) {
                         return Err(failed);
                     }
-                    Said::Skipped(failed.source.to_string())
+                    let why = failed.source.to_string();
+                    given[step] += why.len();
+                    Said::Skipped(why)
                 }
             };
             run.notes.push(note(plugin, Some(asked.index), said, started));
@@ -201,7 +229,7 @@ async fn steps(
             }
         }
     }
-    record(run, patches);
+    record(run, patches, given);
     Ok(dropped)
 }
 
@@ -240,8 +268,8 @@ fn without_variants(patch: &mut Patch) -> Patch {
 }
 
 /// The retention that stands is about to be replaced: its variants go into the note of the patch that it came from.
-fn keep_variants(input: &mut Arc<EventInput>, patches: &mut [(usize, Patch)]) {
-    let from = patches.iter_mut().rev().find_map(|(_, patch)| patch.retention.as_mut());
+fn keep_variants(input: &mut Arc<EventInput>, patches: &mut [Noted]) {
+    let from = patches.iter_mut().rev().find_map(|noted| noted.patch.retention.as_mut());
     if let Some(from) = from
         && let Some(replaced) = Arc::make_mut(input).event.retention.take()
     {
@@ -250,9 +278,10 @@ fn keep_variants(input: &mut Arc<EventInput>, patches: &mut [(usize, Patch)]) {
 }
 
 /// Writes the patches into their notes.
-fn record(run: &mut Run, patches: Vec<(usize, Patch)>) {
-    for (at, patch) in patches {
+fn record(run: &mut Run, patches: Vec<Noted>, given: &mut [usize]) {
+    for Noted { at, step, patch } in patches {
         let text = serde_json::to_string(&patch).expect("a patch has string keys only");
+        given[step] += text.len();
         run.notes[at].said = Said::Patch(text);
     }
 }

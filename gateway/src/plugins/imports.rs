@@ -19,10 +19,11 @@ use crate::plugins::text::one_line;
 use crate::plugins::transform::OutgoingInput;
 use crate::plugins::verify::RequestInput;
 use crate::plugins::watch;
-use crate::plugins::{Call, EventInput, Kv, Limits, Loaded, WebhookInput};
+use crate::plugins::{Call, EventInput, Kv, Limits, Loaded, RUN_LOGS, WebhookInput};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tracing::{debug, error, info, trace, warn};
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Error, ResourceLimiter, Result};
@@ -74,6 +75,9 @@ pub(super) struct State {
     memory: usize,
     table_elements: usize,
     log_lines: usize,
+    log_lines_dropped: usize,
+    /// Those of the run.
+    run_lines: Option<Arc<AtomicUsize>>,
     /// Why the webhook's body is not JSON, once asked for.
     json_problem: Option<Option<String>>,
     pub(super) random: Random,
@@ -104,6 +108,8 @@ impl State {
             memory: 0,
             table_elements: 0,
             log_lines: 0,
+            log_lines_dropped: 0,
+            run_lines: call.lines.clone(),
             json_problem: None,
             stdout: Captured::default(),
             stderr: Captured::default(),
@@ -156,7 +162,7 @@ impl State {
 
     /// Log lines that were dropped.
     pub(super) fn log_lines_dropped(&self) -> usize {
-        self.log_lines.saturating_sub(self.limits().log_lines)
+        self.log_lines_dropped
     }
 
     fn webhook(&mut self) -> Result<&WebhookInput> {
@@ -375,11 +381,13 @@ impl log::Host for State {
             captured.write(message.as_bytes());
             return Ok(());
         }
-        self.log_lines += 1;
         let Limits { log_lines, log_line, .. } = *self.limits();
-        if self.log_lines > log_lines {
+        let is_over = |lines: &Arc<AtomicUsize>| lines.fetch_add(1, Relaxed) >= RUN_LOGS * log_lines;
+        if self.log_lines >= log_lines || self.run_lines.as_ref().is_some_and(is_over) {
+            self.log_lines_dropped += 1;
             return Ok(());
         }
+        self.log_lines += 1;
         let message = one_line(&message, log_line);
         let mut rest = log_line.saturating_sub(message.len());
         let mut shown = String::new();

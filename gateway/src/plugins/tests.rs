@@ -48,7 +48,8 @@ fn load_shipped(name: &str) -> Plugin {
     plugin_with(|spec| (spec.name, spec.component) = (name.to_owned(), component))
 }
 
-const CALL: Call = Call { now: Time::from_millis(1_786_363_200_042), seed: [7; 16], kv: Kv::None };
+const CALL: Call =
+    Call { now: Time::from_millis(1_786_363_200_042), seed: [7; 16], kv: Kv::None, lines: None };
 
 fn webhook(body: &str) -> Arc<WebhookInput> {
     named(None, body)
@@ -330,6 +331,24 @@ async fn a_flood_of_log_lines_is_cut_in_number_and_length_and_keeps_its_shape() 
     );
     assert!(lines[0].contains(r"l\u{1b}ng\nl"), "{}", lines[0]);
     assert!(lines[100].contains("dropped=400"), "{}", lines[100]);
+}
+
+#[tokio::test]
+async fn calls_of_one_run_write_as_many_log_lines_as_five() {
+    let plugin = plugin_with(|_| {});
+    let call = Call { lines: Some(Arc::default()), ..CALL };
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    for _ in 0..7 {
+        plugin.normalize(&call, &doing("log flood")).await.unwrap();
+    }
+    drop(guard);
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let dropped: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("dropped=")?.1)).collect();
+    assert_eq!(dropped, ["400", "400", "400", "400", "400", "500", "500"]);
+    assert_eq!(text.lines().filter(|line| line.contains(" plugin: ")).count(), 5 * 100 + 7);
 }
 
 /// The same component with some of its bytes changed, everywhere, to as many others.

@@ -114,7 +114,7 @@ pub(super) async fn play(plugin: &Plugin, fixture: &Fixture) -> anyhow::Result<P
         Kind::Transform => Kv::ReadOnly(None),
         _ => Kv::Staged(Arc::new(Staging::of_trial())),
     };
-    let call = Call { now: fixture.now, seed: [0; 16], kv };
+    let call = Call { kv, ..Call::new(fixture.now, [0; 16]) };
     let (answer, usage, wall) = match &fixture.input {
         Input::Webhook(given) => {
             let webhook = webhook(given);

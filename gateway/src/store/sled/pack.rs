@@ -20,7 +20,7 @@ const DICTIONARY_1: &[u8] = include_bytes!("dictionary-1.txt");
 const LEVEL: i32 = -7;
 /// Shorter values stay as they are.
 const PACKED_BYTES_MIN: usize = 256;
-/// No value is longer: a frame that says otherwise is damage.
+/// No longer value is packed: a frame that says otherwise is damage.
 const VALUE_BYTES_MAX: usize = 64 << 20;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> =
@@ -36,9 +36,9 @@ thread_local! {
         RefCell::new(Decompressor::with_prepared_dictionary(&DECODER).ok());
 }
 
-/// The value as it is written: packed if that makes it shorter.
+/// The value as it is written: packed if that makes it shorter and it can be unpacked.
 pub(super) fn pack(value: Vec<u8>) -> Vec<u8> {
-    if value.len() < PACKED_BYTES_MIN {
+    if !(PACKED_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
         return value;
     }
     let packed = COMPRESSOR.with_borrow_mut(|compressor| {
@@ -82,6 +82,13 @@ mod tests {
             assert!(packed.len() <= value.len());
             assert_eq!(unpack(&packed).unwrap().unwrap_or(packed), value);
         }
+        let longest = pack(vec![1; VALUE_BYTES_MAX]);
+        assert_eq!(unpack(&longest).unwrap().map(|value| value.len()), Some(VALUE_BYTES_MAX));
+        assert_eq!(
+            unpack(&pack(vec![1; VALUE_BYTES_MAX + 1])).unwrap(),
+            None,
+            "it is longer than any that is unpacked"
+        );
         let event = r#"{"id":"evt_01ABC","schema_version":1,"type":"subscription.canceled","retention":null,
             "plugins":[{"name":"a","version":"0.1.0"}],"occurred_at":"2026-08-10T11:59:00.000Z","customer":{"id":"cus_7"},
             "cancellation":{"kind":"voluntary","initiator":"customer","phase":"effective","at_period_end":false}}"#;

@@ -33,9 +33,22 @@ fn page<T>(
         reads += 1;
         let Some(id) = key.get(prefix.len()..prefix.len() + 16) else { continue };
         last = Some(id.to_vec());
-        listing.rows.extend(row(id.try_into().expect("a slice of 16 bytes"))?);
+        let id = id.try_into().expect("a slice of 16 bytes");
+        listing.rows.extend(unless_damaged(row(id), &id)?.flatten());
     }
     Ok(listing)
+}
+
+/// What was read of the thing with this id. `None`: it cannot be read, which is told to the log and hides no other.
+pub(super) fn unless_damaged<T>(read: Result<T, StoreError>, id: &[u8; 16]) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error @ StoreError::Damaged(_)) => {
+            tracing::error!(id = hex::encode(id), %error, "passed over");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Webhooks, newest first.
@@ -138,4 +151,65 @@ fn deliveries_of(view: &View<'_>, id: EventId) -> Result<Vec<(Delivery, Vec<Atte
 /// The webhook that an event came from.
 pub(super) fn webhook_of(view: &View<'_>, id: EventId) -> Result<Option<WebhookId>, StoreError> {
     Ok(view.event_row(id)?.map(|row| row.webhook))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::job::{JobState, Select, What};
+    use crate::model::webhook::{NewWebhook, WebhookHead, WebhookState};
+    use crate::store::sled::intake::{Arrival, accept};
+    use crate::store::sled::keys::Part;
+    use billhook_event::{Time, Verified};
+    use bytes::Bytes;
+
+    #[test]
+    fn what_cannot_be_read_hides_no_other() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let mut view = View::of(&db);
+        let at = Time::from_secs(1);
+        let ids = [1, 2, 3].map(|n| WebhookId::new(at, n));
+        for id in ids {
+            let head = WebhookHead {
+                source: "acme".into(),
+                provider: "acme".into(),
+                received_at: at,
+                path: String::new(),
+                query: String::new(),
+                headers: Vec::new(),
+                event_name: None,
+                delivery_id: None,
+                verified: Verified::None,
+                sha256: [0; 32],
+                body_len: 2,
+                remote: None,
+            };
+            let new = NewWebhook { id, head, body: Bytes::from_static(b"{}"), key: None };
+            accept(&mut view, &Arrival::new(&new), at).unwrap();
+            let from = view.state(id).unwrap().unwrap();
+            let dead = from.moved(0, WebhookState::Dead { why: "no".into(), at });
+            view.move_webhook(id, &from, &dead).unwrap();
+        }
+        view.put(keys::webhook(ids[1], Part::Head), &[0xfd, 9]);
+        for dead in [false, true] {
+            let listing = webhooks(&view, dead, &Page { after: Vec::new(), n: 9 }).unwrap();
+            let listed: Vec<_> = listing.rows.iter().map(|webhook| webhook.id).collect();
+            assert_eq!(listed, [ids[2], ids[0]], "dead: {dead}");
+        }
+        let job = Job {
+            id: JobId::new(at, 1),
+            what: What::Reprocess { resend: false },
+            select: Select::default(),
+            configured: None,
+            rate: "100/s".parse().unwrap(),
+            created: at,
+            key: None,
+            state: JobState::Running,
+            cursor: None,
+            looked: 0,
+            moved: 0,
+        };
+        let counted = replaying::count(&view, &job, 9).unwrap();
+        assert_eq!((counted.count, counted.more), (2, false));
+    }
 }

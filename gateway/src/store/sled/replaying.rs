@@ -4,6 +4,7 @@
 //! twice by the same function: when the index is read, which may take a while, and when the step is committed.
 
 use super::keys;
+use super::reading;
 use super::rerunning;
 use super::resending::{self, Again};
 use super::rows;
@@ -139,7 +140,7 @@ fn look(view: &View<'_>, job: &Job, n: usize, looks: u64) -> Result<Scan, StoreE
             return Ok(scan);
         }
         (scan.to, scan.looked) = (Some(id), scan.looked + 1);
-        if selects(view, job, id)? {
+        if reading::unless_damaged(selects(view, job, id), &id)?.unwrap_or(false) {
             scan.found.push(id);
         }
     }

@@ -292,7 +292,8 @@ pub(super) struct Pieces {
 impl Pieces {
     /// How many there are.
     pub(super) fn count(&self) -> u16 {
-        self.bytes.len().div_ceil(ROW_BYTES_MAX).max(1).try_into().unwrap_or(u16::MAX)
+        let count = self.bytes.len().div_ceil(ROW_BYTES_MAX).max(1);
+        count.try_into().expect("bodies and what runs give are bounded far below 256 MiB")
     }
 
     /// The key and the bytes of the `n`-th, from 0.

@@ -331,7 +331,8 @@ impl Work {
             return self.fail(lease, why, AfterFailure::Dead).await;
         }
         let line = &line.now();
-        if let Some((plugin, until)) = self.breakers.open(line, self.clock.now()) {
+        if let Some((plugin, until)) = self.breakers.open(line.plugins().map(Plugin::name), self.clock.now())
+        {
             let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");
             return self.fail(lease, why, AfterFailure::Defer(until)).await;
         }
@@ -349,7 +350,7 @@ impl Work {
                 Ok(dispatch) => dispatch,
                 Err(error) => return self.failed(lease, line, error, now).await,
             };
-            self.breakers.succeeded(line);
+            self.breakers.succeeded(&dispatch.run.notes);
             if let Some(shadow) = &line.shadow {
                 // Apart: few sources have one, and its future is as large as that of the run.
                 let (store, endpoints) = (&self.store, &self.lines.endpoints);

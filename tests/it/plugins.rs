@@ -139,3 +139,25 @@ async fn a_plugin_that_reaches_its_limits_on_large_bodies_alone_does_not_rest() 
     assert!(rests().await);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_plugin_that_was_not_asked_is_not_well_again() {
+    let [good, bad] = ["good", "bad"]
+        .map(|name| format!("[[plugin]]\nname = \"{name}\"\ncomponent = {:?}\n", built("misbehave")));
+    let gateway = Gateway::start(&format!(
+        "{good}{bad}[[source]]\nname = \"in\"\nprovider = \"misbehave\"\nnormalizer = \"good\"\nplugins = [\"bad\"]\nauth = \
+         {{ scheme = \"none\" }}\n"
+    ))
+    .await;
+    for n in 0..FAILED_TO_REST {
+        for what in ["handles", "nothing"] {
+            let body = format!(r#"{{"do":"{what}","n":{n}}}"#);
+            assert_eq!(post(&gateway.url("/in/in"), &[], body).await.status, 200);
+            gateway.settle().await;
+        }
+    }
+    let plugins = gateway.client().plugins().await.unwrap().items;
+    let rests: Vec<_> = plugins.iter().filter(|plugin| plugin.rests_until.is_some()).collect();
+    assert_eq!(rests.iter().map(|plugin| &*plugin.name).collect::<Vec<_>>(), ["bad"]);
+    gateway.stop().await;
+}

@@ -1,6 +1,6 @@
 //! Stops asking a plugin that keeps failing: its webhooks then wait without being counted down.
 
-use crate::dispatch::Line;
+use crate::model::dispatch::{Note, Said};
 use crate::model::id::WebhookId;
 use crate::model::rest::Rest;
 use billhook_event::Time;
@@ -15,12 +15,12 @@ pub struct Breakers(
 );
 
 impl Breakers {
-    /// The first plugin of `line` that rests at `now`, and until when.
+    /// The first of `plugins` that rests at `now`, and until when.
     ///
     /// When a rest is over, one run is let through; until it reports, others are told to wait as long again.
-    pub fn open(&self, line: &Line, now: Time) -> Option<(String, Time)> {
+    pub fn open<'a>(&self, plugins: impl Iterator<Item = &'a str>, now: Time) -> Option<(String, Time)> {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
-        for name in names(line) {
+        for name in plugins {
             let Some(breaker) = breakers.get_mut(name) else { continue };
             match breaker.until() {
                 Some(until) if now < until => return Some((name.to_owned(), until)),
@@ -42,11 +42,15 @@ impl Breakers {
         self.0.lock().expect("no holder of this lock panics").remove(plugin);
     }
 
-    /// A run of `line` succeeded.
-    pub fn succeeded(&self, line: &Line) {
+    /// A run succeeded of which these are the notes: of the plugins that answered nothing is known any more. Those that
+    /// were not asked, or were skipped, are not heard of.
+    pub fn succeeded(&self, notes: &[Note]) {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
-        for name in names(line) {
-            breakers.remove(name);
+        for note in notes.iter().filter(|note| !matches!(note.said, Said::Skipped(_))) {
+            if breakers.is_empty() {
+                return;
+            }
+            breakers.remove(&note.plugin.name);
         }
     }
 
@@ -59,13 +63,10 @@ impl Breakers {
     }
 }
 
-fn names(line: &Line) -> impl Iterator<Item = &str> {
-    std::iter::once(line.normalizer.name()).chain(line.steps.iter().map(|step| step.plugin.name()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use billhook_event::PluginRef;
 
     #[test]
     fn breakers_are_apart_and_forget_what_is_forgotten() {
@@ -78,5 +79,27 @@ mod tests {
         assert_eq!(breakers.failed("q", webhook(5), now), None, "breakers are apart");
         breakers.forget("p");
         assert!(breakers.resting().is_empty());
+    }
+
+    #[test]
+    fn only_a_plugin_that_answered_is_well_again() {
+        for (notes, is_well) in [
+            (vec![("q", Said::Keep)], false),
+            (vec![("p", Said::Skipped("trapped".into()))], false),
+            (vec![("q", Said::Keep), ("p", Said::Nothing)], true),
+            (vec![("p", Said::Skipped("trapped".into())), ("p", Said::Drop("no".into()))], true),
+        ] {
+            let breakers = Breakers::default();
+            for n in 0..5 {
+                breakers.failed("p", WebhookId::new(Time::from_secs(1), n), Time::from_secs(100));
+            }
+            let note = |(name, said): (&str, Said)| {
+                let plugin = PluginRef { name: name.into(), version: "1".into(), digest: String::new() };
+                Note { plugin, event: Some(0), said, took_us: 1 }
+            };
+            let notes: Vec<Note> = notes.into_iter().map(note).collect();
+            breakers.succeeded(&notes);
+            assert_eq!(breakers.resting().is_empty(), is_well, "{notes:?}");
+        }
     }
 }

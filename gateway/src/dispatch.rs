@@ -163,6 +163,7 @@ impl Dispatcher {
     /// was the old one's, and webhooks that wait for it to do better are due at the next pass.
     pub fn plugin_changed(&self, plugin: &str) {
         self.work.breakers.forget(plugin);
+        self.work.shadows.forget(plugin);
         self.changed.lock().expect("no holder of this lock panics").insert(plugin.to_owned());
     }
 
@@ -353,8 +354,8 @@ impl Work {
             self.breakers.succeeded(&dispatch.run.notes);
             if let Some(shadow) = &line.shadow {
                 // Apart: few sources have one, and its future is as large as that of the run.
-                let (store, endpoints) = (&self.store, &self.lines.endpoints);
-                let beside = rehearsal::beside(store, line, shadow, endpoints, &input, lease, &dispatch);
+                let with = (&self.store, &*self.lines.endpoints);
+                let beside = self.shadows.beside(with, line, shadow, &input, lease, &dispatch);
                 dispatch.run.shadow = Some(Box::pin(beside).await?);
             }
             if let Some(turn) = turn {

@@ -9,6 +9,7 @@ use gateway::api::rehearsal::{Compared, Rehearsal, RehearsalQuery};
 use gateway::api::webhook::WebhookQuery;
 use gateway::config::Config;
 use gateway::config::environment::Environment;
+use gateway::model::rest::{FAILED_TO_REST, REST_MIN};
 use gateway::plugins::{Compiler, shipped};
 use gateway::server::load;
 use std::path::{Path, PathBuf};
@@ -202,4 +203,37 @@ async fn a_shadow_is_recorded_and_compared_and_never_delivered() {
     let webhooks = gateway.client().webhooks(&WebhookQuery::default()).await.unwrap().items;
     let run = gateway.client().webhook(webhooks[0].id).await.unwrap().run.unwrap();
     assert_eq!(run.shadow.unwrap().compared, Compared::Same);
+}
+
+#[tokio::test]
+async fn a_shadow_that_keeps_failing_rests_and_nobody_else_does() {
+    let (_dir, serves, other) = directory();
+    let receiver = Receiver::start().await;
+    let plugin =
+        format!("[[plugin]]\nname = \"next\"\ncomponent = {other:?}\nconfig = {{ tone = \"low\" }}\n");
+    let shadowed = config(&serves, &receiver)
+        .replace("plugins = [\"edition\"]\n", "plugins = [\"edition\"]\nshadow = \"next\"\n");
+    let gateway = Gateway::start(&format!("{plugin}{shadowed}")).await;
+    let counts = async || {
+        let shadow = gateway.client().shadows().await.unwrap().items.remove(0);
+        (shadow.same, shadow.differ, shadow.failed)
+    };
+    send(&gateway, "late", FAILED_TO_REST).await;
+    assert_eq!(counts().await, (0, 0, 5));
+    send(&gateway, "work", 1).await;
+    assert_eq!(counts().await, (0, 0, 6));
+    let latest = gateway.client().shadows().await.unwrap().items[0].latest[0].to_string();
+    let shown = text(&ask(&gateway, &["webhook", "show", &latest]).await.stdout);
+    assert!(shown.contains("not asked: it keeps failing and rests until"), "{shown}");
+    assert_eq!(receiver.received().len(), 2 * (FAILED_TO_REST + 1));
+    let plugins = gateway.client().plugins().await.unwrap().items;
+    assert!(plugins.iter().all(|plugin| plugin.rests_until.is_none()));
+
+    gateway.advance(REST_MIN).await;
+    send(&gateway, "more", 1).await;
+    assert_eq!(counts().await, (0, 1, 6));
+    send(&gateway, "late", 1).await;
+    send(&gateway, "more", 1).await;
+    assert_eq!(counts().await, (0, 2, 7), "it is well again");
+    gateway.stop().await;
 }

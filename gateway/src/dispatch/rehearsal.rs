@@ -2,6 +2,7 @@
 //! they give is held against what was made, and forgotten.
 
 use crate::clock::Clock;
+use crate::dispatch::breaker::Breakers;
 use crate::dispatch::{Line, Lines, Step, pipeline};
 use crate::model::Time;
 use crate::model::delivery::DeliveryState;
@@ -15,9 +16,12 @@ use crate::store::{EventStory, Shared, StoreError, Story, WebhookLease};
 use billhook_event::PluginRef;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 
 /// Webhooks of a source that are remembered because its shadow made something else of them.
 pub const LATEST_MAX: usize = 20;
+/// Runs with a shadow at once, over all sources: so many may be under way before a shadow that loops has failed and rests.
+const AT_ONCE_MAX: usize = 32;
 
 impl Line {
     /// The line with a candidate in the places of the plugin of its name. `None`: it uses no such plugin.
@@ -41,7 +45,7 @@ impl Line {
         }
         let steps = shadow.kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map));
         match line.steps.iter_mut().find(|step| is_same(&step.plugin)) {
-            Some(step) => step.plugin = shadow.clone(),
+            Some(step) => (step.plugin, step.skip_on_failure) = (shadow.clone(), false),
             None if steps && !is_same(&self.normalizer) => {
                 let (name, plugin) = (shadow.name().to_owned(), shadow.clone());
                 line.steps.push(Step { name, plugin, skip_on_failure: false });
@@ -52,30 +56,21 @@ impl Line {
     }
 }
 
-/// What the shadow of a line makes of a webhook, of which the line itself has made `real`.
-pub(super) async fn beside(
-    store: &Shared,
-    line: &Line,
-    shadow: &Plugin,
-    endpoints: &[Endpoint],
-    webhook: &Arc<WebhookInput>,
-    lease: &WebhookLease,
-    real: &Dispatch,
-) -> Result<Shadowed, StoreError> {
-    let ran = pipeline::run(store, &line.with_shadow(shadow), endpoints, webhook, lease, true, real.run.now)
-        .await?;
-    let said = match ran {
-        Ok(dispatch) => compared(&told(real), &dispatch),
-        Err(failed) => Compared::Failed(failed.to_string()),
-    };
-    Ok(Shadowed { plugin: shadow.reference().clone(), said })
-}
-
 /// How the shadows of all sources have done since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shadows {
     /// Locked for one count or one look.
     sources: Mutex<BTreeMap<String, ShadowTally>>,
+    /// Apart from those of the plugins that serve: what a shadow does is held against nobody else.
+    breakers: Breakers,
+    turns: Semaphore,
+}
+
+impl Default for Shadows {
+    fn default() -> Shadows {
+        let turns = Semaphore::new(AT_ONCE_MAX);
+        Shadows { sources: Mutex::default(), breakers: Breakers::default(), turns }
+    }
 }
 
 /// How the shadow of a source has done. Another version of it begins anew.
@@ -94,6 +89,45 @@ pub struct ShadowTally {
 }
 
 impl Shadows {
+    /// What the shadow of a line makes of a webhook, of which the line itself has made `real`. One that keeps failing rests,
+    /// as any plugin does, and is then not asked.
+    pub(super) async fn beside(
+        &self,
+        (store, endpoints): (&Shared, &[Endpoint]),
+        line: &Line,
+        shadow: &Plugin,
+        webhook: &Arc<WebhookInput>,
+        lease: &WebhookLease,
+        real: &Dispatch,
+    ) -> Result<Shadowed, StoreError> {
+        let (plugin, now) = (shadow.reference().clone(), real.run.now);
+        // They are never closed.
+        let _turn = self.turns.acquire().await;
+        if let Some((_, until)) = self.breakers.open(std::iter::once(shadow.name()), now) {
+            let said = Compared::Failed(format!("not asked: it keeps failing and rests until {until}"));
+            return Ok(Shadowed { plugin, said });
+        }
+        let line = line.with_shadow(shadow);
+        let said = match pipeline::run(store, &line, endpoints, webhook, lease, true, now).await? {
+            Ok(dispatch) => {
+                self.breakers.succeeded(&dispatch.run.notes);
+                compared(&told(real), &dispatch)
+            }
+            Err(failed) => {
+                if failed.plugin.name == plugin.name {
+                    self.breakers.failed(&plugin.name, lease.id, now);
+                }
+                Compared::Failed(failed.to_string())
+            }
+        };
+        Ok(Shadowed { plugin, said })
+    }
+
+    /// Another version of `plugin` begins without a record.
+    pub(super) fn forget(&self, plugin: &str) {
+        self.breakers.forget(plugin);
+    }
+
     /// By source.
     pub fn read(&self) -> BTreeMap<String, ShadowTally> {
         self.sources().clone()

@@ -3,7 +3,8 @@
 //! The characters: the [`Dispatcher`] leases webhooks that are due and runs them side by side; a [`Line`] is what
 //! one source is put through (its normalizer, then its filters and maps); [`pipeline`] runs one webhook and gives
 //! events with their endpoints; [`breaker`] stops asking a plugin that keeps failing; [`in_flight`] remembers which
-//! webhooks were in the pipeline should the process die; [`turns`] keep commits in the order of arrival where it matters.
+//! webhooks were in the pipeline should the process die; [`turns`] keep commits in the order of arrival where it matters;
+//! [`waiting`] keeps one slow source from taking all there is room for.
 //!
 //! A run is a function of the stored webhook, the entity rows and the time the run began: a rerun gives the same
 //! ids. What it gives is committed at once with "dispatched", so a crash before the commit leaves nothing, and
@@ -15,12 +16,14 @@ pub mod in_flight;
 pub mod pipeline;
 pub mod rehearsal;
 mod turns;
+mod waiting;
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
 use crate::dispatch::rehearsal::Shadows;
 use crate::dispatch::turns::{Turn, Turns};
+use crate::dispatch::waiting::{Place, Waiting};
 use crate::model::dispatch::{Dispatch, NewEvent};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::WebhookId;
@@ -37,8 +40,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Webhooks in the pipeline at once.
-pub const CONCURRENCY: usize = 128;
+/// Webhooks of one source in the pipeline at once.
+pub const SOURCE_RUNS_MAX: usize = 128;
+/// Webhooks in the pipeline at once: where a plugin makes one source slow, there is room for others.
+pub const RUNS_MAX: usize = 192;
 /// Runs that meet a changed entity row before the webhook steps back for a second.
 const CONFLICTS_MAX: u32 = 16;
 /// A body of more bytes may be too much for a plugin that is well: providers send a few thousand.
@@ -115,7 +120,14 @@ pub struct Dispatcher {
     /// Plugins that have another version, whose webhooks need not wait any longer.
     changed: Mutex<BTreeSet<String>>,
     /// What is under way. Here, so that a loop that is started again goes on with it.
-    runs: tokio::sync::Mutex<JoinSet<()>>,
+    runs: tokio::sync::Mutex<Runs>,
+}
+
+/// What is leased.
+#[derive(Default)]
+struct Runs {
+    running: JoinSet<()>,
+    waiting: Waiting,
 }
 
 /// What every run shares.
@@ -194,18 +206,18 @@ impl Dispatcher {
             if due.is_some_and(|due| due <= self.work.clock.now()) {
                 continue;
             }
-            if runs.is_empty() {
+            if runs.running.is_empty() {
                 self.work.in_flight.rest();
                 woken.rest(heard);
             }
             tokio::select! {
-                Some(_) = runs.join_next() => while runs.try_join_next().is_some() {},
-                () = woken.woken(), if runs.len() < CONCURRENCY => {}
+                Some(_) = runs.running.join_next() => while runs.running.try_join_next().is_some() {},
+                () = woken.woken(), if runs.room() > 0 => {}
                 () = self.work.clock.sleep_until(due.unwrap_or(Time::MAX)), if due.is_some() => {}
                 () = &mut stopped => break,
             }
         }
-        while runs.join_next().await.is_some() {}
+        while runs.running.join_next().await.is_some() {}
         Ok(())
     }
 
@@ -234,10 +246,10 @@ impl Dispatcher {
 
     /// Leases what there is room for and starts it; where room is left, says when the next webhook is due.
     /// Suspects run here, one by one, before anything else.
-    async fn fill(&self, runs: &mut JoinSet<()>) -> Result<Option<Time>, StoreError> {
-        while runs.len() < CONCURRENCY {
-            let room = CONCURRENCY - runs.len();
-            let leases = self.work.store.lease_webhooks(self.work.clock.now(), room).await?;
+    async fn fill(&self, runs: &mut Runs) -> Result<Option<Time>, StoreError> {
+        self.start(runs);
+        while runs.room() > 0 {
+            let leases = self.work.store.lease_webhooks(self.work.clock.now(), runs.room()).await?;
             if leases.is_empty() {
                 break;
             }
@@ -247,16 +259,32 @@ impl Dispatcher {
             };
             for lease in suspects {
                 let slot = self.work.in_flight.enter(&[lease.id]).pop();
-                Arc::clone(&self.work).dispatch(lease, slot, None).await;
+                Arc::clone(&self.work).dispatch(lease, slot, None, None).await;
             }
-            let rest = self.work.drawn(rest);
-            let ids: Vec<WebhookId> = rest.iter().map(|lease| lease.id).collect();
-            for (lease, slot) in rest.into_iter().zip(self.work.in_flight.enter(&ids)) {
-                let turn = self.work.turns.as_ref().map(|turns| turns.take(&lease.head.source));
-                runs.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn));
-            }
+            runs.waiting.extend(self.work.drawn(rest));
+            self.start(runs);
         }
-        if runs.len() < CONCURRENCY { self.work.store.next_webhook_due().await } else { Ok(None) }
+        if runs.room() > 0 { self.work.store.next_webhook_due().await } else { Ok(None) }
+    }
+
+    /// Starts those of the leased webhooks whose sources have room.
+    fn start(&self, runs: &mut Runs) {
+        let leases = runs.waiting.take(RUNS_MAX - runs.running.len());
+        if leases.is_empty() {
+            return;
+        }
+        let ids: Vec<WebhookId> = leases.iter().map(|(lease, _)| lease.id).collect();
+        for ((lease, place), slot) in leases.into_iter().zip(self.work.in_flight.enter(&ids)) {
+            let turn = self.work.turns.as_ref().map(|turns| turns.take(&lease.head.source));
+            runs.running.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn, Some(place)));
+        }
+    }
+}
+
+impl Runs {
+    /// How many more may be leased.
+    fn room(&self) -> usize {
+        (RUNS_MAX - self.running.len()).min(self.waiting.room())
     }
 }
 
@@ -294,6 +322,7 @@ impl Work {
         lease: WebhookLease,
         slot: Option<in_flight::Slot>,
         turn: Option<Turn>,
+        place: Option<Place>,
     ) {
         let committed = match unwound(self.attempt(&lease, turn.as_ref())).await {
             Ok(committed) => committed,
@@ -309,7 +338,7 @@ impl Work {
             tokio::time::sleep(STORE_WAIT).await;
             self.store.release_webhook(lease.id);
         }
-        drop((slot, turn));
+        drop((slot, turn, place));
     }
 
     /// By the number of failures so far: again after a while, or the dead letter.

@@ -73,6 +73,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How plugins are run.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Who compiles.
     pub compiler: Compiler,
-    /// Calls that may run at once, over all plugins; those beyond wait. Each takes some 4 GiB of address space, not of
+    /// Calls that may run at once, over all plugins, and three quarters of them of one; those beyond wait. Each takes some 4 GiB of address space, not of
     /// memory.
     pub instances: usize,
     /// What plugins with `http` grants send by. `None`: they are told that there is no network.
@@ -243,6 +244,7 @@ impl Plugins {
             secrets,
             limits: spec.limits,
             places,
+            share: Semaphore::new(self.host.share.max(places as usize)),
             tally: Tally::default(),
         })))
     }
@@ -287,6 +289,8 @@ struct Loaded {
     tally: Tally,
     /// Places of the pool that a call takes.
     places: u32,
+    /// One permit for each place that its calls may hold together.
+    share: Semaphore,
 }
 
 impl Plugin {

@@ -53,7 +53,7 @@ type Row = (u8, &'static str, &'static [Seen]);
 /// A test: its file and its name.
 type Seen = (&'static str, &'static str);
 
-const MATRIX: [Row; 21] = [
+const MATRIX: [Row; 22] = [
     (
         1,
         "endless loops: export, start, destructor, post-return, realloc",
@@ -213,6 +213,14 @@ const MATRIX: [Row; 21] = [
         &[
             (RUNS, "a_step_that_gives_too_much_for_one_webhook_is_over_its_limit"),
             (HOST, "calls_of_one_run_write_as_many_log_lines_as_five"),
+        ],
+    ),
+    (
+        22,
+        "taking all runs or all places of the pool",
+        &[
+            (RUNS, "a_source_that_waits_for_a_host_holds_up_no_other"),
+            (HOST, "one_plugin_leaves_places_to_the_others"),
         ],
     ),
 ];

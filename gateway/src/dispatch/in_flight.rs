@@ -3,7 +3,7 @@
 //! The file is never synced: it is for a process that dies, not for a machine that does. A webhook found in it after
 //! an unclean end is a suspect: it may be what killed the process.
 
-use crate::dispatch::CONCURRENCY;
+use crate::dispatch::RUNS_MAX;
 use crate::model::id::WebhookId;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// Bytes of one slot: an id, all zero when it is free.
 const SLOT: usize = 16;
 /// One for each webhook in the pipeline, and one for a suspect.
-const SLOTS: usize = CONCURRENCY + 1;
+const SLOTS: usize = RUNS_MAX + 1;
 
 /// The file and what is in it.
 #[derive(Debug)]
 pub struct InFlight {
     file: File,
-    /// Held for a look, a change or a write of half a kilobyte.
+    /// Held for a look, a change or a write of three kilobytes.
     slots: Mutex<Slots>,
 }
 

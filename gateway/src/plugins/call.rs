@@ -148,17 +148,16 @@ struct Run<'a> {
     cpu: Arc<Cpu>,
     store: Store<State>,
     /// After the store: the place is free when the instance is gone.
-    _permit: SemaphorePermit<'a>,
+    _permits: [SemaphorePermit<'a>; 2],
 }
 
 impl<'a> Run<'a> {
     async fn begin(plugin: &'a Arc<Loaded>, call: &Call, input: Input) -> Result<Run<'a>, CallError> {
         let host: &Host = &plugin.host;
-        let permit = host
-            .permits
-            .acquire_many(plugin.places)
-            .await
-            .map_err(|_| CallError::Unavailable("the plugin engine is closing".to_owned()))?;
+        let closing = |_| CallError::Unavailable("the plugin engine is closing".to_owned());
+        // Of its own share first: who waits there holds nothing of the pool.
+        let own = plugin.share.acquire_many(plugin.places).await.map_err(closing)?;
+        let place = host.permits.acquire_many(plugin.places).await.map_err(closing)?;
         let limits = &plugin.limits;
         let kv = match &call.kv {
             kv @ Kv::Staged(staging) => Some((kv.clone(), staging.begin())),
@@ -179,7 +178,7 @@ impl<'a> Run<'a> {
             // Tokio's own yield: a plain one would be polled again before anybody else.
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
-        Ok(Run { plugin, kv, cpu, store, _permit: permit })
+        Ok(Run { plugin, kv, cpu, store, _permits: [own, place] })
     }
 
     /// What the call gave, once `check` has taken it: what nobody can use is a failure too, and leaves nothing.

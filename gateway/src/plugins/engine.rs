@@ -38,6 +38,9 @@ pub(super) struct Host {
     /// One permit for each place of the pool, which would fail rather than wait. A place is a memory, a stack and
     /// [`TABLES_PER_INSTANCE`] tables; a call of a component that has more takes several.
     pub(super) permits: Semaphore,
+    /// Places that calls of one plugin may hold together: however slow it is, there are places for the others. More than
+    /// runs of one source at once, so that a plugin of one place does not wait for itself there.
+    pub(super) share: usize,
     pub(super) options: Options,
     /// Whether it counts the instructions that run, which takes a third of their speed.
     pub(super) counts: bool,
@@ -65,7 +68,8 @@ impl Host {
             })
             .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         start_ticker(engine.weak())?;
-        Ok(Host { engine, permits: Semaphore::new(options.instances), options, counts })
+        let (permits, share) = (Semaphore::new(options.instances), (options.instances * 3 / 4).max(1));
+        Ok(Host { engine, permits, share, options, counts })
     }
 }
 

@@ -5,11 +5,13 @@ use billhook_event::Verified;
 use billhook_tests::component::component;
 use serde_json::json;
 use std::fs;
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
+use std::task::Poll;
 
 /// The component.
 pub(super) fn misbehave() -> Bytes {
@@ -331,6 +333,22 @@ async fn a_flood_of_log_lines_is_cut_in_number_and_length_and_keeps_its_shape() 
     );
     assert!(lines[0].contains(r"l\u{1b}ng\nl"), "{}", lines[0]);
     assert!(lines[100].contains("dropped=400"), "{}", lines[100]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_plugin_leaves_places_to_the_others() {
+    let plugins = start(4);
+    let lasts = Spec { limits: Limits { cpu: Limits::CPU_MAX, ..Limits::default() }, ..spec() };
+    let [lasts, other] = [lasts, spec()].map(|spec| plugins.load(spec).unwrap());
+    let webhook = doing("loop");
+    let mut calls: Vec<_> = (0..9).map(|_| Box::pin(lasts.normalize(&CALL, &webhook))).collect();
+    // One poll each: they run until the first tick, or wait.
+    for call in &mut calls {
+        assert!(poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await);
+    }
+    assert_eq!(facts(&other, &CALL, "count").await["calls"], "1");
+    drop(calls);
+    assert_eq!(plugins.in_use(), Some(0));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 
 /// When everything happens.
 const NOW: Time = Time::from_secs(1_786_363_200);
-const CALL: Call = Call { now: NOW, seed: [7; 16], kv: Kv::None };
+const CALL: Call = Call { now: NOW, seed: [7; 16], kv: Kv::None, lines: None };
 
 /// That of the program.
 #[global_allocator]

@@ -21,6 +21,7 @@ mod waiting;
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
+use crate::dispatch::pipeline::Ended;
 use crate::dispatch::rehearsal::Shadows;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::dispatch::waiting::{Place, Waiting};
@@ -361,29 +362,25 @@ impl Work {
             return self.fail(lease, why, AfterFailure::Dead).await;
         }
         let line = &line.now();
-        if let Some((plugin, until)) = self.breakers.open(line.plugins().map(Plugin::name), self.clock.now())
-        {
-            let why = format!("the plugin `{plugin}` keeps failing and rests until {until}");
-            return self.fail(lease, why, AfterFailure::Defer(until)).await;
-        }
         let Some(body) = lease.body.clone() else {
             return self.fail(lease, "its body has aged out".to_owned(), AfterFailure::Dead).await;
         };
         let input = Arc::new(WebhookInput { id: lease.id, head: Arc::clone(&lease.head), body });
+        let (with, mut admission) = ((&self.store, &*self.lines.endpoints), self.breakers.admission());
         for _ in 0..CONFLICTS_MAX {
             let now = self.clock.now();
             let last_chance = lease.failures as usize >= PLUGIN_WAITS.len();
-            let ran =
-                pipeline::run(&self.store, line, &self.lines.endpoints, &input, lease, last_chance, now)
-                    .await?;
-            let mut dispatch = match ran {
-                Ok(dispatch) => dispatch,
-                Err(error) => return self.failed(lease, line, error, now).await,
-            };
+            let mut dispatch =
+                match pipeline::run(with, line, &mut admission, &input, lease, last_chance, now).await? {
+                    Ok(dispatch) => dispatch,
+                    Err(Ended::Failed(error)) => return self.failed(lease, line, error, now).await,
+                    Err(Ended::Rests(rests)) => {
+                        return self.fail(lease, rests.to_string(), AfterFailure::Defer(rests.until)).await;
+                    }
+                };
             self.breakers.succeeded(&dispatch.run.notes);
             if let Some(shadow) = &line.shadow {
                 // Apart: few sources have one, and its future is as large as that of the run.
-                let with = (&self.store, &*self.lines.endpoints);
                 let beside = self.shadows.beside(with, line, shadow, &input, lease, &dispatch);
                 dispatch.run.shadow = Some(Box::pin(beside).await?);
             }

@@ -5,7 +5,7 @@ use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
-use gateway::model::rest::FAILED_TO_REST;
+use gateway::model::rest::{FAILED_TO_REST, REST_MAX};
 use gateway::model::webhook::WebhookState;
 use std::time::Duration;
 
@@ -159,5 +159,17 @@ async fn a_plugin_that_was_not_asked_is_not_well_again() {
     let plugins = gateway.client().plugins().await.unwrap().items;
     let rests: Vec<_> = plugins.iter().filter(|plugin| plugin.rests_until.is_some()).collect();
     assert_eq!(rests.iter().map(|plugin| &*plugin.name).collect::<Vec<_>>(), ["bad"]);
+    // Nor does what never comes to it wait for it, also while one is tried.
+    for rest in 0..2 {
+        for n in 0..3 {
+            let body = format!(r#"{{"do":"nothing","n":"{rest}/{n}"}}"#);
+            let answered = post(&gateway.url("/in/in"), &[], body).await;
+            gateway.settle().await;
+            let state = gateway.story(answered.id()).await.webhook.state;
+            assert!(matches!(state, WebhookState::Dispatched { .. }), "{rest}/{n}: {state:?}");
+        }
+        gateway.clock.advance(REST_MAX);
+        gateway.settle().await;
+    }
     gateway.stop().await;
 }

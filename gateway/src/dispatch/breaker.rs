@@ -14,20 +14,57 @@ pub struct Breakers(
     Mutex<HashMap<String, Rest<WebhookId>>>,
 );
 
-impl Breakers {
-    /// The first of `plugins` that rests at `now`, and until when.
+/// A plugin that a run came to rests: the run ends, and its webhook waits without being counted down.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the plugin `{plugin}` keeps failing and rests until {until}")]
+pub struct Rests {
+    /// The plugin.
+    pub plugin: String,
+    /// Until when.
+    pub until: Time,
+}
+
+/// What one webhook is let through to. It asks where a plugin is come to, so that what never comes to one that rests does
+/// not wait for it, and once for each, so that a trial is not over with its first event.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    breakers: &'a Breakers,
+    admitted: Vec<String>,
+}
+
+impl Admission<'_> {
+    /// Whether `plugin` may be asked.
     ///
-    /// When a rest is over, one run is let through; until it reports, others are told to wait as long again.
-    pub fn open<'a>(&self, plugins: impl Iterator<Item = &'a str>, now: Time) -> Option<(String, Time)> {
-        let mut breakers = self.0.lock().expect("no holder of this lock panics");
-        for name in plugins {
-            let Some(breaker) = breakers.get_mut(name) else { continue };
-            match breaker.until() {
-                Some(until) if now < until => return Some((name.to_owned(), until)),
-                Some(_) => breaker.tries(now),
-                None => {}
-            }
+    /// # Errors
+    /// When it rests. When a rest is over, one webhook is let through; until it reports, others are told to wait as long
+    /// again.
+    pub fn admit(&mut self, plugin: &str, now: Time) -> Result<(), Rests> {
+        if self.admitted.iter().any(|admitted| admitted == plugin) {
+            return Ok(());
         }
+        if let Some(until) = self.breakers.open(plugin, now) {
+            return Err(Rests { plugin: plugin.to_owned(), until });
+        }
+        self.admitted.push(plugin.to_owned());
+        Ok(())
+    }
+}
+
+impl Breakers {
+    /// For the runs of one webhook.
+    pub fn admission(&self) -> Admission<'_> {
+        Admission { breakers: self, admitted: Vec::new() }
+    }
+
+    /// Until when `plugin` rests at `now`, if it does; else this is the trial if its rest is over.
+    fn open(&self, plugin: &str, now: Time) -> Option<Time> {
+        let mut breakers = self.0.lock().expect("no holder of this lock panics");
+        let breaker = breakers.get_mut(plugin)?;
+        let until = breaker.until()?;
+        if now < until {
+            return Some(until);
+        }
+        breaker.tries(now);
         None
     }
 
@@ -79,6 +116,19 @@ mod tests {
         assert_eq!(breakers.failed("q", webhook(5), now), None, "breakers are apart");
         breakers.forget("p");
         assert!(breakers.resting().is_empty());
+    }
+
+    #[test]
+    fn a_trial_is_one_webhook_and_all_its_events() {
+        let breakers = Breakers::default();
+        let (now, failed) = (Time::from_secs(100), |n| WebhookId::new(Time::from_secs(1), n));
+        let until = (0..5).filter_map(|n| breakers.failed("p", failed(n), now)).next().unwrap();
+        let rests = |until| Err(Rests { plugin: "p".to_owned(), until });
+        assert_eq!(breakers.admission().admit("q", now), Ok(()));
+        assert_eq!(breakers.admission().admit("p", now), rests(until));
+        let mut trial = breakers.admission();
+        assert_eq!([trial.admit("p", until), trial.admit("p", until)], [Ok(()), Ok(())]);
+        assert_eq!(breakers.admission().admit("p", until), rests(until.plus(until.since(now))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! its endpoints. It reads entity rows and what plugins keep, and writes nothing: what plugins would write is part of
 //! what it gives.
 
+use crate::dispatch::breaker::{Admission, Rests};
 use crate::dispatch::{Line, Step};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Remembered, Run, Said};
 use crate::model::endpoint::{Endpoint, Ordering};
@@ -33,19 +34,33 @@ const ROOM: usize = 2048;
 /// The statuses of a subscription that can go on.
 const LIVE: [&str; 4] = ["trialing", "active", "past_due", "paused"];
 
-/// Runs `webhook` through `line`.
+/// Why a run gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// A plugin failed.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    /// A plugin was not asked.
+    #[error(transparent)]
+    Rests(#[from] Rests),
+}
+
+/// Runs `webhook` through `line`, as far as `admission` lets it.
 ///
 /// `last_chance`: steps that fail and may be skipped are skipped now. The outer error is the store's, the inner one
 /// the run's.
 pub async fn run(
-    store: &Shared,
+    (store, endpoints): (&Shared, &[Endpoint]),
     line: &Line,
-    endpoints: &[Endpoint],
+    admission: &mut Admission<'_>,
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
     last_chance: bool,
     now: Time,
-) -> Result<Result<Dispatch, Failed>, StoreError> {
+) -> Result<Result<Dispatch, Ended>, StoreError> {
+    if let Err(rests) = admission.admit(line.normalizer.name(), now) {
+        return Ok(Err(rests.into()));
+    }
     let staging = Arc::new(Staging::new(Arc::clone(store), lease.id, lease.run));
     let lines = Some(Arc::default());
     let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)), lines };
@@ -55,7 +70,7 @@ pub async fn run(
     let started = tokio::time::Instant::now();
     let drafts = match line.normalizer.normalize(&call, webhook).await {
         Ok(drafts) => drafts,
-        Err(source) => return Ok(Err(line.normalizer.failed(Kind::Normalize, lease.id, source))),
+        Err(source) => return Ok(Err(line.normalizer.failed(Kind::Normalize, lease.id, source).into())),
     };
     let said = Said::Drafts(drafts.len().try_into().unwrap_or(u32::MAX));
     run.notes.push(note(&line.normalizer, None, said, started));
@@ -86,7 +101,7 @@ pub async fn run(
         let own = Arc::make_mut(&mut input);
         own.json = json(&own.event);
         let asked = Asked { call: &call, webhook: lease.id, index, last_chance };
-        let dropped = match steps(line, &asked, &mut input, &mut run, &mut given).await {
+        let dropped = match steps(line, &asked, admission, &mut input, &mut run, &mut given).await {
             Ok(dropped) => dropped,
             Err(error) => return Ok(Err(error)),
         };
@@ -177,10 +192,11 @@ struct Noted {
 async fn steps(
     line: &Line,
     asked: &Asked<'_>,
+    admission: &mut Admission<'_>,
     input: &mut Arc<EventInput>,
     run: &mut Run,
     given: &mut [usize],
-) -> Result<Option<(String, String)>, Failed> {
+) -> Result<Option<(String, String)>, Ended> {
     let mut dropped = None;
     let mut patches: Vec<Noted> = Vec::new();
     'steps: for (step, Step { name, plugin, skip_on_failure }) in line.steps.iter().enumerate() {
@@ -188,6 +204,7 @@ async fn steps(
             if !plugin.kinds().contains(&kind) {
                 continue;
             }
+            admission.admit(plugin.name(), asked.call.now)?;
             let started = tokio::time::Instant::now();
             let answered = match given[step] {
                 ..=STEP_BYTES_MAX => ask(plugin, kind, asked.call, input).await,
@@ -216,7 +233,7 @@ async fn steps(
                 Err(source) => {
                     let failed = plugin.failed(kind, asked.webhook, source);
                     if !skip_on_failure || !(asked.last_chance || failed.is_final()) {
-                        return Err(failed);
+                        return Err(failed.into());
                     }
                     let why = failed.source.to_string();
                     given[step] += why.len();

@@ -2,7 +2,8 @@
 //! they give is held against what was made, and forgotten.
 
 use crate::clock::Clock;
-use crate::dispatch::breaker::Breakers;
+use crate::dispatch::breaker::{Breakers, Rests};
+use crate::dispatch::pipeline::Ended;
 use crate::dispatch::{Line, Lines, Step, pipeline};
 use crate::model::Time;
 use crate::model::delivery::DeliveryState;
@@ -93,7 +94,7 @@ impl Shadows {
     /// as any plugin does, and is then not asked.
     pub(super) async fn beside(
         &self,
-        (store, endpoints): (&Shared, &[Endpoint]),
+        with: (&Shared, &[Endpoint]),
         line: &Line,
         shadow: &Plugin,
         webhook: &Arc<WebhookInput>,
@@ -103,17 +104,16 @@ impl Shadows {
         let (plugin, now) = (shadow.reference().clone(), real.run.now);
         // They are never closed.
         let _turn = self.turns.acquire().await;
-        if let Some((_, until)) = self.breakers.open(std::iter::once(shadow.name()), now) {
-            let said = Compared::Failed(format!("not asked: it keeps failing and rests until {until}"));
-            return Ok(Shadowed { plugin, said });
-        }
-        let line = line.with_shadow(shadow);
-        let said = match pipeline::run(store, &line, endpoints, webhook, lease, true, now).await? {
+        let (line, mut admission) = (line.with_shadow(shadow), self.breakers.admission());
+        let said = match pipeline::run(with, &line, &mut admission, webhook, lease, true, now).await? {
             Ok(dispatch) => {
                 self.breakers.succeeded(&dispatch.run.notes);
                 compared(&told(real), &dispatch)
             }
-            Err(failed) => {
+            Err(Ended::Rests(Rests { until, .. })) => {
+                Compared::Failed(format!("not asked: it keeps failing and rests until {until}"))
+            }
+            Err(Ended::Failed(failed)) => {
                 if failed.plugin.name == plugin.name {
                     self.breakers.failed(&plugin.name, lease.id, now);
                 }
@@ -208,7 +208,9 @@ impl Rehearsal {
         // As a rerun: what an earlier run knew of an entity is what this one may know.
         let lease = WebhookLease { id, head: Arc::clone(&head), body: Some(body), failures: 0, run: 1 };
         let now = self.clock.now();
-        let ran = pipeline::run(&self.store, &line, &self.lines.endpoints, &input, &lease, true, now).await?;
+        // Nothing is known against a candidate, nor held against it.
+        let (with, unknown) = ((&self.store, &*self.lines.endpoints), Breakers::default());
+        let ran = pipeline::run(with, &line, &mut unknown.admission(), &input, &lease, true, now).await?;
         let said = match ran {
             Err(failed) => Compared::Failed(failed.to_string()),
             Ok(dispatch) => {

@@ -1,5 +1,6 @@
 //! What is refused: kept with its cause, and taken after all once the mistake is mended.
 
+use crate::cli::{ask, text};
 use crate::ingest::holds;
 use billhook_event::Verified;
 use billhook_tests::receiver::Receiver;
@@ -224,15 +225,22 @@ async fn a_sender_that_is_always_told_yes_loses_nothing_by_a_wrong_key() {
     let expected = [
         ("-", "/api/v1/webhooks/custom/pub_new", true),
         ("-", "/in/nobody", false),
-        ("-", "/windback", false),
+        ("/", "/windback", false),
         ("windback", "/in/windback/pub_new", true),
     ];
     assert_eq!(kept, expected.map(|(source, path, whole)| (source.to_owned(), path.to_owned(), whole)));
+    let listed = text(&ask(&gateway, &["refused", "ls"]).await.stdout);
+    assert!(listed.contains("no source has this name or key: /windback"), "{listed}");
+    // What anybody tries does not push out what was answered 200.
+    for _ in 0..KEPT_MAX {
+        post(&gateway.url("/wp-login.php"), &[], "x").await;
+    }
+    gateway.advance(SECOND).await;
 
     let (dir, _, clock) = gateway.stop().await;
     assert!(!holds(&dir.path().join("data"), b"hush"), "nobody knows where a stranger's secrets are");
     let gateway = Gateway::start_in(dir, &config("pub_new"), clock).await;
-    let entries = refused(&gateway, None).await;
+    let entries = refused(&gateway, Some("-")).await;
     let entry = entries.iter().find(|entry| entry.path.contains("custom")).unwrap();
     let taken = gateway.client().retry_refused(entry.id).await.unwrap();
     let story = gateway.story(&taken.webhook.to_string()).await;

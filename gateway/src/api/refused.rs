@@ -11,7 +11,8 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedQuery {
-    /// Only of this source; `-` for requests that no source was found for.
+    /// Only of this source; `-` for requests that no source was found for, `/` for those to other paths than the
+    /// gateway's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The `next` of the page before.

@@ -7,6 +7,7 @@ use crate::cli::terminal::{Span, Style, bad, care, faint, plain, print, show, st
 use crate::cli::tree::Node;
 use crate::client::Client;
 use crate::model::id::RefusedId;
+use crate::model::refused::{ELSEWHERE, NO_SOURCE};
 use anyhow::bail;
 use clap::Subcommand;
 
@@ -15,7 +16,8 @@ use clap::Subcommand;
 pub enum Command {
     /// List refused requests, newest first; at most a hundred are kept for each source
     Ls {
-        /// Only of this source; `-` for requests that no source was found for
+        /// Only of this source; `-` for requests that no source was found for, `/` for those to other paths than the
+        /// gateway's
         #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
         source: Option<String>,
         /// At most this many
@@ -58,12 +60,17 @@ async fn ls(source: Option<String>, limit: usize, json: bool, client: &Client) -
 }
 
 fn row(refused: Refused) -> [Span; 5] {
+    // Where it was sent is all there is to tell it by.
+    let why = match refused.source.as_str() {
+        NO_SOURCE | ELSEWHERE => format!("{}: {}", refused.cause, refused.path),
+        _ => refused.cause.clone(),
+    };
     [
         plain(refused.at.to_string()),
         plain(refused.id.to_string()),
         strong(refused.source.clone()),
         plain(refused.remote.to_string()),
-        bad(refused.cause.clone()),
+        bad(why),
     ]
 }
 
@@ -83,6 +90,7 @@ fn render(detail: &RefusedDetail, style: Style) -> String {
     }
     root.push(Node::fact("body", [plain(text(&detail.body))]));
     let next = match refused.whole {
+        false if refused.body_bytes == 0 => care("its body was not kept: it cannot be retried"),
         true => faint(format!("mend the source, then: billhook refused retry {}", refused.id)),
         false => care("its body was not kept whole: it cannot be retried"),
     };

@@ -4,7 +4,7 @@
 use crate::ingest::arrival::Arrival;
 use crate::ingest::{Ingest, Inlet, authenticate, redact};
 use crate::model::id::RefusedId;
-use crate::model::refused::{BODY_BYTES_MAX, KEPT_MAX, NO_SOURCE, RefusedHead, RefusedRequest};
+use crate::model::refused::{BODY_BYTES_MAX, KEPT_MAX, RefusedHead, RefusedRequest};
 use crate::model::source::Auth;
 use crate::model::webhook::Header;
 use crate::worker::{Stop, Wake, Woken};
@@ -199,7 +199,7 @@ pub(super) fn refused(
 /// What is kept of a request that no source was found for: nobody can say where its secrets are, so its query and
 /// most headers are not. `body`, if it was read.
 pub(super) fn without_source(
-    path: &str,
+    (under, path): (&str, &str),
     headers: &HeaderMap,
     body: Option<&Bytes>,
     remote: IpAddr,
@@ -214,7 +214,7 @@ pub(super) fn without_source(
     let whole = body.is_some_and(|body| body.len() <= BODY_BYTES_MAX);
     let head = RefusedHead {
         at: now,
-        source: NO_SOURCE.to_owned(),
+        source: under.to_owned(),
         cause,
         remote,
         path: path.to_owned(),
@@ -252,7 +252,7 @@ mod tests {
             let body = vec![b'a'; body].into();
             let agent = "a".repeat(header).parse().unwrap();
             let headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
-            without_source(&format!("/{n}"), &headers, Some(&body), REMOTE, NOW, String::new())
+            without_source(("-", &format!("/{n}")), &headers, Some(&body), REMOTE, NOW, String::new())
         };
         for (body, header, held, whole) in [
             (10, 10, KEPT_MAX, KEPT_MAX),

@@ -8,7 +8,7 @@ use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::route::{Route, route};
 use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals};
 use crate::model::id::WebhookId;
-use crate::model::refused::BODY_BYTES_MAX;
+use crate::model::refused::{BODY_BYTES_MAX, ELSEWHERE, NO_SOURCE};
 use crate::model::source::{Auth, Proof};
 use crate::model::webhook::{Accepted, NewWebhook, WebhookHead};
 use billhook_event::Time;
@@ -89,10 +89,11 @@ impl Ingest {
 
     /// The source that `path` leads to.
     pub(super) fn find(&self, path: &str) -> Result<Found, Missing> {
+        let missing = |why| Missing { why, under: NO_SOURCE, always_ok: false };
         match route(path) {
             Route::Source { name, tail } => {
                 let inlet = self.inlets.by_name.get(&name).cloned();
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok: false })?;
+                let inlet = inlet.ok_or(missing(Refused::NoSource))?;
                 let (key, tail) = match (&inlet.source.auth, tail.split_once('/')) {
                     (Auth::PathKey, Some((key, rest))) => (Some(key.to_owned()), rest.to_owned()),
                     (Auth::PathKey, None) => (Some(tail), String::new()),
@@ -103,11 +104,11 @@ impl Ingest {
             Route::Key(key) => {
                 let inlet = self.inlets.by_key.get(&key).cloned();
                 let always_ok = self.inlets.wrong_keys_ok;
-                let inlet = inlet.ok_or(Missing { why: Refused::NoSource, always_ok })?;
+                let inlet = inlet.ok_or(Missing { always_ok, ..missing(Refused::NoSource) })?;
                 Ok(Found { inlet, key: Some(key), tail: String::new() })
             }
-            Route::Nowhere => Err(Missing { why: Refused::NoSource, always_ok: false }),
-            Route::Unreadable(why) => Err(Missing { why: Refused::Path(why), always_ok: false }),
+            Route::Nowhere => Err(Missing { under: ELSEWHERE, ..missing(Refused::NoSource) }),
+            Route::Unreadable(why) => Err(missing(Refused::Path(why))),
         }
     }
 
@@ -132,7 +133,8 @@ impl Ingest {
             let body = whole.as_ref().map(|whole| &whole.bytes);
             let (path, cause) = (parts.uri.path(), missing.why.to_string());
             let now = self.clock.now();
-            self.refusals.add(refusals::without_source(path, &parts.headers, body, remote, now, cause));
+            let asked = (missing.under, path);
+            self.refusals.add(refusals::without_source(asked, &parts.headers, body, remote, now, cause));
         }
         Err(missing.why)
     }
@@ -218,6 +220,8 @@ impl Ingest {
 /// No source.
 pub(super) struct Missing {
     pub(super) why: Refused,
+    /// What it is kept under in place of a source.
+    under: &'static str,
     /// Whether the stranger is told yes all the same.
     always_ok: bool,
 }

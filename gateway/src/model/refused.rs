@@ -20,6 +20,10 @@ pub const KEPT_MAX: usize = 100;
 /// who names one so meets them there.
 pub const NO_SOURCE: &str = "-";
 
+/// The same for requests to paths that are none of the gateway's own, which anybody tries: apart, so that they do not push
+/// out what was sent to one of its own and answered 200.
+pub const ELSEWHERE: &str = "/";
+
 /// A refused request, as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusedRequest {
@@ -36,7 +40,7 @@ pub struct RefusedRequest {
 pub struct RefusedHead {
     /// When it arrived.
     pub at: Time,
-    /// The source that refused it, or [`NO_SOURCE`].
+    /// The source that refused it, or [`NO_SOURCE`] or [`ELSEWHERE`].
     pub source: String,
     /// Why it was refused.
     pub cause: String,

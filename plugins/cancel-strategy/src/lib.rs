@@ -84,9 +84,13 @@ fn has_ended(event: &Event<'_>) -> bool {
 }
 
 /// Whether the provider says what has changed of a decision, such as its reason: one that does not tells it with every
-/// update until the end.
+/// update until the end. That the end was moved is nobody's reason to ask again.
 fn is_told_anew(event: &Event<'_>) -> bool {
-    event.event_type() == CANCEL_SCHEDULED && event.get_json("/previous").is_some()
+    if event.event_type() != CANCEL_SCHEDULED || event.get_json("/previous").is_none() {
+        return false;
+    }
+    let has_changed = |name: &str| event.get_json(&format!("/previous/{name}")).is_some();
+    has_changed("cancellation_details") || !(has_changed("cancel_at") || has_changed("cancel_at_period_end"))
 }
 
 impl CancelStrategy {
@@ -181,6 +185,22 @@ mod tests {
                 event(SCHEDULED, &json!({ "previous": {"cancellation_details": {}} })).seen(SCHEDULED, at(1)),
                 true,
                 "a decision whose reason was added",
+            ),
+            (
+                event(SCHEDULED, &json!({ "previous": {"cancel_at": 1} })).seen(SCHEDULED, at(1)),
+                false,
+                "a decision whose end was moved",
+            ),
+            (
+                event(SCHEDULED, &json!({ "previous": {"cancel_at": 1, "cancellation_details": {}} }))
+                    .seen(SCHEDULED, at(1)),
+                true,
+                "a decision whose end was moved with a reason",
+            ),
+            (
+                event(SCHEDULED, &json!({ "previous": {"status": "active"} })).seen(SCHEDULED, at(1)),
+                true,
+                "a decision of which something else changed",
             ),
             (
                 event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)).seen(UNSCHEDULED, at(2)),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most webhooks that wait so, and about the most bytes of their bodies: when there are more, others wait with them.
+/// The most webhooks that wait so, and the bytes of their bodies from which on nothing more is leased, which the last lease
+/// may have gone over by all of its own: when there are more, others wait with them.
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 

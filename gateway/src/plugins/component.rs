@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 use wasmparser::{
-    BinaryReaderError, ComponentType, ComponentTypeRef, InstanceTypeDeclaration, Parser, Payload,
+    BinaryReaderError, ComponentExternalKind, ComponentInstance, ComponentType, ComponentTypeRef,
+    InstanceTypeDeclaration, Parser, Payload,
 };
 
 /// A component of more bytes than this is refused.
@@ -112,9 +113,16 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
         match payload.map_err(damaged)? {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentTypeSection(section) if depth == 1 => {
+            Payload::ComponentTypeSection(section) => {
                 for declared in section {
                     if nests(&declared.map_err(damaged)?) {
+                        return Err(refuse(NESTED.to_owned()));
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for made in section {
+                    if gathers_instances(&made.map_err(damaged)?) {
                         return Err(refuse(NESTED.to_owned()));
                     }
                 }
@@ -156,12 +164,18 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
     Ok(Sections { manifest, config_schema, sdk, imports, exports })
 }
 
-/// Nobody gives a plugin what such an import asks for; and a few levels that each name the one before twice are more than
-/// a gateway has memory for.
+/// Nobody gives a plugin what such an import asks for; and a few levels that each name the one before twice, in a type or
+/// in an instance that is put together, are more than a gateway has memory for.
 const NESTED: &str =
-    "imports modules, components or interfaces within interfaces, which plugins are not given";
+    "imports modules or components, or has interfaces within interfaces, which plugins are not given";
 
-/// Whether an import of this type is of an interface that has others in it.
+/// Whether an instance is put together of others.
+fn gathers_instances(made: &ComponentInstance<'_>) -> bool {
+    let ComponentInstance::FromExports(exports) = made else { return false };
+    exports.iter().any(|export| export.kind == ComponentExternalKind::Instance)
+}
+
+/// Whether this is the type of an interface that has others in it.
 fn nests(declared: &ComponentType<'_>) -> bool {
     let ComponentType::Instance(declarations) = declared else { return false };
     declarations.iter().any(|declaration| match declaration {
@@ -201,7 +215,20 @@ mod tests {
                 "(component (type $t0 (instance (export \"f\" (func)))) {levels} (import \"wasi:a/b@0.2.0\" (instance (type $t{n}))))"
             )
         };
+        let gathered = |n: usize| {
+            let level = |n| {
+                format!(
+                    "(instance $i{} (export \"a\" (instance $i{n})) (export \"b\" (instance $i{n})))",
+                    n + 1
+                )
+            };
+            let levels: String = (0..n).map(level).collect();
+            format!("(component (instance $i0) {levels})")
+        };
         let cases = [
+            (gathered(0), false),
+            (gathered(1), true),
+            (format!("(component {})", levels(2)), true),
             (levels(0), false),
             (levels(1), true),
             (levels(19), true),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Most idle connections to all origins.
-const CONNECTIONS_MAX: usize = 1024;
+pub(super) const CONNECTIONS_MAX: usize = 1024;
 /// How old a connection may be when it is kept: one that is always busy would never see that its host's address or
 /// certificate has changed.
 const AGE_MAX: Duration = Duration::from_secs(5 * 60);

@@ -21,7 +21,7 @@ mod waiting;
 use crate::clock::Clock;
 use crate::dispatch::breaker::Breakers;
 use crate::dispatch::in_flight::InFlight;
-use crate::dispatch::pipeline::Ended;
+use crate::dispatch::pipeline::{Ended, Patience};
 use crate::dispatch::rehearsal::Shadows;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::dispatch::waiting::{Place, Waiting};
@@ -139,8 +139,9 @@ struct Work {
     deliver: Wake,
     breakers: Arc<Breakers>,
     in_flight: Arc<InFlight>,
-    /// Where an endpoint takes events in order.
-    turns: Option<Turns>,
+    turns: Turns,
+    /// Whether an endpoint takes events in order.
+    in_order: bool,
     shadows: Arc<Shadows>,
 }
 
@@ -156,8 +157,9 @@ impl Dispatcher {
     ) -> Dispatcher {
         let (breakers, shadows) = (Arc::default(), Arc::default());
         let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
-        let turns = lines.endpoints.iter().any(in_order).then(Turns::default);
-        let work = Arc::new(Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows });
+        let (turns, in_order) = (Turns::default(), lines.endpoints.iter().any(in_order));
+        let work = Work { store, clock, lines, deliver, breakers, in_flight, turns, in_order, shadows };
+        let work = Arc::new(work);
         let suspects = Mutex::new(suspects.into_iter().collect());
         Dispatcher { work, suspects, changed: Mutex::default(), runs: tokio::sync::Mutex::default() }
     }
@@ -276,7 +278,9 @@ impl Dispatcher {
         }
         let ids: Vec<WebhookId> = leases.iter().map(|(lease, _)| lease.id).collect();
         for ((lease, place), slot) in leases.into_iter().zip(self.work.in_flight.enter(&ids)) {
-            let turn = self.work.turns.as_ref().map(|turns| turns.take(&lease.head.source));
+            // What a rerun finds of its entity is to be what those before it make of it now.
+            let takes_turns = self.work.in_order || lease.run > 0;
+            let turn = takes_turns.then(|| self.work.turns.take(&lease.head.source));
             runs.running.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn, Some(place)));
         }
     }
@@ -289,9 +293,10 @@ impl Runs {
     }
 }
 
-/// The entities whose events somebody takes in order.
-fn in_order(dispatch: &Dispatch) -> BTreeSet<String> {
-    let ordered = |event: &&NewEvent| event.endpoints.iter().any(|id| dispatch.ordered.contains(id));
+/// The entities for which a run waits for those before it: all of a rerun, else those whose events somebody takes in order.
+fn in_order(lease: &WebhookLease, dispatch: &Dispatch) -> BTreeSet<String> {
+    let ordered =
+        |event: &&NewEvent| lease.run > 0 || event.endpoints.iter().any(|id| dispatch.ordered.contains(id));
     dispatch.events.iter().filter(ordered).filter_map(|event| event.entity.clone()).collect()
 }
 
@@ -369,9 +374,14 @@ impl Work {
         let (with, mut admission) = ((&self.store, &*self.lines.endpoints), self.breakers.admission());
         for _ in 0..CONFLICTS_MAX {
             let now = self.clock.now();
-            let last_chance = lease.failures as usize >= PLUGIN_WAITS.len();
+            let patience = Patience {
+                is_over: lease.failures as usize >= PLUGIN_WAITS.len(),
+                // A rerun is in no hurry: what its webhook gave before stands until then.
+                has_waited: lease.run == 0
+                    && now.since(lease.head.received_at) >= PLUGIN_WAITS.iter().sum::<Duration>(),
+            };
             let mut dispatch =
-                match pipeline::run(with, line, &mut admission, &input, lease, last_chance, now).await? {
+                match pipeline::run(with, line, &mut admission, &input, lease, patience, now).await? {
                     Ok(dispatch) => dispatch,
                     Err(Ended::Failed(error)) => return self.failed(lease, line, error, now).await,
                     Err(Ended::Rests(rests)) => {
@@ -385,7 +395,7 @@ impl Work {
                 dispatch.run.shadow = Some(Box::pin(beside).await?);
             }
             if let Some(turn) = turn {
-                turn.comes(in_order(&dispatch)).await;
+                turn.comes(in_order(lease, &dispatch)).await;
             }
             crash_point(Point::BeforeDispatchCommit);
             // A rerun may end what others waited for.

@@ -173,3 +173,38 @@ async fn a_plugin_that_was_not_asked_is_not_well_again() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_step_that_may_be_skipped_is_waited_for_no_longer_because_it_rests() {
+    let [good, bad] = ["good", "bad"]
+        .map(|name| format!("[[plugin]]\nname = \"{name}\"\ncomponent = {:?}\n", built("misbehave")));
+    let gateway = Gateway::start(&format!(
+        "{good}{bad}on_failure = \"skip\"\n[[source]]\nname = \"in\"\nprovider = \"misbehave\"\nnormalizer = \"good\"\n\
+         plugins = [\"bad\"]\nauth = {{ scheme = \"none\" }}\n"
+    ))
+    .await;
+    let mut webhooks = Vec::new();
+    for n in 0..FAILED_TO_REST + 1 {
+        let body = format!(r#"{{"do":"handles","n":{n}}}"#);
+        webhooks.push(post(&gateway.url("/in/in"), &[], body).await.id().to_owned());
+        gateway.settle().await;
+    }
+    let waiting = async || {
+        let mut waiting = 0;
+        for webhook in &webhooks {
+            let story = gateway.story(webhook).await;
+            let skipped = story.webhook.run.map(|run| format!("{:?}", run.notes)).unwrap_or_default();
+            match story.webhook.state {
+                WebhookState::Undispatched { .. } => waiting += 1,
+                WebhookState::Dispatched { .. } => assert!(skipped.contains("Skipped"), "{skipped}"),
+                state => panic!("{state:?}"),
+            }
+        }
+        waiting
+    };
+    gateway.advance(REST_MAX).await;
+    assert_eq!(waiting().await, webhooks.len(), "it has time to recover");
+    gateway.advance(REST_MAX).await;
+    assert_eq!(waiting().await, 0, "also for the one that is tried");
+    gateway.stop().await;
+}

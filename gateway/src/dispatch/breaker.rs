@@ -48,6 +48,11 @@ impl Admission<'_> {
         self.admitted.push(plugin.to_owned());
         Ok(())
     }
+
+    /// Whether `plugin`, which was asked, rests for all others.
+    pub fn is_trial(&self, plugin: &str) -> bool {
+        self.breakers.resting().contains_key(plugin)
+    }
 }
 
 impl Breakers {
@@ -80,15 +85,17 @@ impl Breakers {
     }
 
     /// A run succeeded of which these are the notes: of the plugins that answered nothing is known any more. Those that
-    /// were not asked, or were skipped, are not heard of.
+    /// were not asked, or were skipped once, are not heard of.
     pub fn succeeded(&self, notes: &[Note]) {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
-        for note in notes.iter().filter(|note| !matches!(note.said, Said::Skipped(_))) {
-            if breakers.is_empty() {
-                return;
-            }
-            breakers.remove(&note.plugin.name);
+        if breakers.is_empty() {
+            return;
         }
+        breakers.retain(|name, _| {
+            let mut said =
+                notes.iter().filter(|note| note.plugin.name == *name).map(|note| &note.said).peekable();
+            said.peek().is_none() || said.any(|said| matches!(said, Said::Skipped(_)))
+        });
     }
 
     /// `plugin` failed on `webhook`: until when it rests, if it does.
@@ -137,7 +144,7 @@ mod tests {
             (vec![("q", Said::Keep)], false),
             (vec![("p", Said::Skipped("trapped".into()))], false),
             (vec![("q", Said::Keep), ("p", Said::Nothing)], true),
-            (vec![("p", Said::Skipped("trapped".into())), ("p", Said::Drop("no".into()))], true),
+            (vec![("p", Said::Skipped("trapped".into())), ("p", Said::Drop("no".into()))], false),
         ] {
             let breakers = Breakers::default();
             for n in 0..5 {

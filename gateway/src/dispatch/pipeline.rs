@@ -45,17 +45,30 @@ pub enum Ended {
     Rests(#[from] Rests),
 }
 
-/// Runs `webhook` through `line`, as far as `admission` lets it.
-///
-/// `last_chance`: steps that fail and may be skipped are skipped now. The outer error is the store's, the inner one
-/// the run's.
+/// For how long a step that may be skipped is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// It has failed as often as it may: it is skipped when it fails once more.
+    pub is_over: bool,
+    /// The webhook has waited as long as that would have taken: it is skipped when it rests, and when it fails while
+    /// others were told that it does.
+    pub has_waited: bool,
+}
+
+impl Patience {
+    /// For a run that is asked for once.
+    pub const NONE: Patience = Patience { is_over: true, has_waited: true };
+}
+
+/// Runs `webhook` through `line`, as far as `admission` lets it, and past steps that may be skipped when `patience` with
+/// them is over. The outer error is the store's, the inner one the run's.
 pub async fn run(
     (store, endpoints): (&Shared, &[Endpoint]),
     line: &Line,
     admission: &mut Admission<'_>,
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
-    last_chance: bool,
+    patience: Patience,
     now: Time,
 ) -> Result<Result<Dispatch, Ended>, StoreError> {
     if let Err(rests) = admission.admit(line.normalizer.name(), now) {
@@ -100,7 +113,7 @@ pub async fn run(
         }
         let own = Arc::make_mut(&mut input);
         own.json = json(&own.event);
-        let asked = Asked { call: &call, webhook: lease.id, index, last_chance };
+        let asked = Asked { call: &call, webhook: lease.id, index, patience };
         let dropped = match steps(line, &asked, admission, &mut input, &mut run, &mut given).await {
             Ok(dropped) => dropped,
             Err(error) => return Ok(Err(error)),
@@ -175,7 +188,7 @@ struct Asked<'a> {
     call: &'a Call,
     webhook: WebhookId,
     index: u32,
-    last_chance: bool,
+    patience: Patience,
 }
 
 /// A patch on its way into its note.
@@ -204,8 +217,14 @@ async fn steps(
             if !plugin.kinds().contains(&kind) {
                 continue;
             }
-            admission.admit(plugin.name(), asked.call.now)?;
             let started = tokio::time::Instant::now();
+            if let Err(rests) = admission.admit(plugin.name(), asked.call.now) {
+                if !skip_on_failure || !asked.patience.has_waited {
+                    return Err(rests.into());
+                }
+                run.notes.push(note(plugin, Some(asked.index), Said::Skipped(rests.to_string()), started));
+                continue;
+            }
             let answered = match given[step] {
                 ..=STEP_BYTES_MAX => ask(plugin, kind, asked.call, input).await,
                 bytes => Err(CallError::Limit(format!(
@@ -232,7 +251,10 @@ async fn steps(
                 }
                 Err(source) => {
                     let failed = plugin.failed(kind, asked.webhook, source);
-                    if !skip_on_failure || !(asked.last_chance || failed.is_final()) {
+                    let is_over = asked.patience.is_over
+                        || asked.patience.has_waited && admission.is_trial(plugin.name())
+                        || failed.is_final();
+                    if !skip_on_failure || !is_over {
                         return Err(failed.into());
                     }
                     let why = failed.source.to_string();

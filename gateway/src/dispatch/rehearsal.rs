@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use crate::dispatch::breaker::{Breakers, Rests};
-use crate::dispatch::pipeline::Ended;
+use crate::dispatch::pipeline::{Ended, Patience};
 use crate::dispatch::{Line, Lines, Step, pipeline};
 use crate::model::Time;
 use crate::model::delivery::DeliveryState;
@@ -105,21 +105,22 @@ impl Shadows {
         // They are never closed.
         let _turn = self.turns.acquire().await;
         let (line, mut admission) = (line.with_shadow(shadow), self.breakers.admission());
-        let said = match pipeline::run(with, &line, &mut admission, webhook, lease, true, now).await? {
-            Ok(dispatch) => {
-                self.breakers.succeeded(&dispatch.run.notes);
-                compared(&told(real), &dispatch)
-            }
-            Err(Ended::Rests(Rests { until, .. })) => {
-                Compared::Failed(format!("not asked: it keeps failing and rests until {until}"))
-            }
-            Err(Ended::Failed(failed)) => {
-                if failed.plugin.name == plugin.name {
-                    self.breakers.failed(&plugin.name, lease.id, now);
+        let said =
+            match pipeline::run(with, &line, &mut admission, webhook, lease, Patience::NONE, now).await? {
+                Ok(dispatch) => {
+                    self.breakers.succeeded(&dispatch.run.notes);
+                    compared(&told(real), &dispatch)
                 }
-                Compared::Failed(failed.to_string())
-            }
-        };
+                Err(Ended::Rests(Rests { until, .. })) => {
+                    Compared::Failed(format!("not asked: it keeps failing and rests until {until}"))
+                }
+                Err(Ended::Failed(failed)) => {
+                    if failed.plugin.name == plugin.name {
+                        self.breakers.failed(&plugin.name, lease.id, now);
+                    }
+                    Compared::Failed(failed.to_string())
+                }
+            };
         Ok(Shadowed { plugin, said })
     }
 
@@ -210,7 +211,8 @@ impl Rehearsal {
         let now = self.clock.now();
         // Nothing is known against a candidate, nor held against it.
         let (with, unknown) = ((&self.store, &*self.lines.endpoints), Breakers::default());
-        let ran = pipeline::run(with, &line, &mut unknown.admission(), &input, &lease, true, now).await?;
+        let ran =
+            pipeline::run(with, &line, &mut unknown.admission(), &input, &lease, Patience::NONE, now).await?;
         let said = match ran {
             Err(failed) => Compared::Failed(failed.to_string()),
             Ok(dispatch) => {

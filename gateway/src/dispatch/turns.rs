@@ -1,5 +1,5 @@
-//! Which runs wait for which with their commits, where an endpoint takes the events of an entity in order: webhooks run
-//! side by side, and the one that came first may be the last to be through.
+//! Which runs wait for which with their commits, where an endpoint takes the events of an entity in order, and in reruns:
+//! webhooks run side by side, and the one that came first may be the last to be through.
 //!
 //! Runs of one source take turns in the order in which their webhooks were leased, which is that of their arrival. A
 //! run that is through says which entities it is about and waits for the runs before it: until they have said so too,

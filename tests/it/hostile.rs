@@ -267,20 +267,7 @@ fn call() -> Call {
 }
 
 fn webhook(body: &str) -> Arc<WebhookInput> {
-    let head = WebhookHead {
-        source: "source".to_owned(),
-        provider: "provider".to_owned(),
-        received_at: Time::from_secs(START_SECS),
-        path: String::new(),
-        query: String::new(),
-        headers: Vec::new(),
-        event_name: None,
-        delivery_id: None,
-        verified: billhook_event::Verified::None,
-        sha256: [0; 32],
-        body_len: body.len() as u64,
-        remote: None,
-    };
+    let head = WebhookHead::of("source", "provider", Time::from_secs(START_SECS), body.as_bytes());
     Arc::new(WebhookInput {
         id: WebhookId([1; 16]),
         head: Arc::new(head),

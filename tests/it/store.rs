@@ -19,7 +19,6 @@ use gateway::store::{
     AfterAttempt, AfterFailure, Committed, DeliveryFilter, DeliveryLease, EventFilter, Finish, Health,
     KV_SWEEP, Page, Redrive, Resent, Shared, StoreError, WebhookLease,
 };
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
@@ -148,18 +147,11 @@ fn webhook(n: u64, body: &'static [u8]) -> NewWebhook {
 
 fn sized(n: u64, body: Bytes) -> NewWebhook {
     let head = WebhookHead {
-        source: "acme".into(),
-        provider: "acme".into(),
-        received_at: at(n),
-        path: String::new(),
         query: "tenant=1".into(),
         headers: vec![("content-type".into(), b"application/json".to_vec())],
-        event_name: None,
         delivery_id: Some(format!("msg_{n}")),
         verified: Verified::Signature,
-        sha256: Sha256::digest(&body).into(),
-        body_len: body.len() as u64,
-        remote: None,
+        ..WebhookHead::of("acme", "acme", at(n), &body)
     };
     NewWebhook { id: WebhookId::new(at(n), n.into()), head, body, key: None }
 }

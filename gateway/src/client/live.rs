@@ -152,18 +152,9 @@ impl Gateway {
         let id = WebhookId::new(at, number.into());
         let body = Bytes::from_static(b"{\"a\":1.10}");
         let head = WebhookHead {
-            source: "billing".to_owned(),
-            provider: "acme".to_owned(),
-            received_at: NOW,
-            path: String::new(),
-            query: String::new(),
             headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
-            event_name: None,
-            delivery_id: None,
             verified: Verified::Signature,
-            sha256: [7; 32],
-            body_len: body.len() as u64,
-            remote: None,
+            ..WebhookHead::of("billing", "acme", NOW, &body)
         };
         self.store.accept(NewWebhook { id, head, body, key: None }, NOW).await.unwrap();
         id

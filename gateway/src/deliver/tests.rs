@@ -140,24 +140,8 @@ impl Rig {
     async fn owe(&mut self, names: &[&str]) -> Vec<DeliveryId> {
         self.webhooks += 1;
         let (id, now) = (WebhookId::new(self.clock.now(), self.webhooks), self.clock.now());
-        let head = WebhookHead {
-            source: "shop".to_owned(),
-            provider: "acme".to_owned(),
-            received_at: now,
-            path: String::new(),
-            query: String::new(),
-            headers: Vec::new(),
-            event_name: None,
-            delivery_id: None,
-            verified: billhook_event::Verified::None,
-            sha256: [0; 32],
-            body_len: 2,
-            remote: None,
-        };
-        self.store
-            .accept(NewWebhook { id, head, body: Bytes::from_static(b"{}"), key: None }, now)
-            .await
-            .unwrap();
+        let (head, body) = (WebhookHead::of("shop", "acme", now, b"{}"), Bytes::from_static(b"{}"));
+        self.store.accept(NewWebhook { id, head, body, key: None }, now).await.unwrap();
         let lease = self.store.lease_webhooks(now, 1).await.unwrap().remove(0);
         let event = NewEvent {
             id: EventId::derive(id, 0),

@@ -84,25 +84,13 @@ mod tests {
     use super::*;
     use crate::model::id::WebhookId;
     use crate::model::webhook::WebhookHead;
-    use billhook_event::{Time, Verified};
+    use billhook_event::Time;
 
     fn lease(source: &str, n: u128, body: usize) -> WebhookLease {
-        let head = WebhookHead {
-            source: source.to_owned(),
-            provider: "p".into(),
-            received_at: Time::ZERO,
-            path: String::new(),
-            query: String::new(),
-            headers: Vec::new(),
-            event_name: None,
-            delivery_id: None,
-            verified: Verified::None,
-            sha256: [0; 32],
-            body_len: body as u64,
-            remote: None,
-        };
+        let body = vec![0; body];
+        let head = WebhookHead::of(source, "p", Time::ZERO, &body);
         let id = WebhookId::new(Time::ZERO, n);
-        WebhookLease { id, head: Arc::new(head), body: Some(vec![0; body].into()), failures: 0, run: 0 }
+        WebhookLease { id, head: Arc::new(head), body: Some(body.into()), failures: 0, run: 0 }
     }
 
     fn names(taken: &[(WebhookLease, Place)]) -> Vec<(String, WebhookId)> {

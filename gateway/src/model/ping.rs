@@ -9,7 +9,6 @@ use crate::model::webhook::{NewWebhook, WebhookHead};
 use billhook_event::event::Stamp;
 use billhook_event::{Draft, Event, Raw, Time, Verified};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 /// The canonical type of test events.
 pub const KIND: &str = "provider.test";
@@ -22,20 +21,8 @@ pub const SOURCE: &str = "billhook.test";
 pub fn ping(endpoint: EndpointId, now: Time, random: u128) -> (NewWebhook, Dispatch) {
     let id = WebhookId::new(now, random);
     let body = Bytes::from_static(b"{\"test\":true}");
-    let head = WebhookHead {
-        source: SOURCE.to_owned(),
-        provider: SOURCE.to_owned(),
-        received_at: now,
-        path: String::new(),
-        query: String::new(),
-        headers: Vec::new(),
-        event_name: Some(NAME.to_owned()),
-        delivery_id: None,
-        verified: Verified::None,
-        sha256: Sha256::digest(&body).into(),
-        body_len: body.len() as u64,
-        remote: None,
-    };
+    let head =
+        WebhookHead { event_name: Some(NAME.to_owned()), ..WebhookHead::of(SOURCE, SOURCE, now, &body) };
     let event_id = EventId::derive(id, 0);
     let stamp = Stamp {
         id: event_id.to_string(),

@@ -4,6 +4,7 @@ use crate::model::id::WebhookId;
 use billhook_event::{Time, Verified};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// A header: name in lower case, value as bytes.
@@ -66,6 +67,24 @@ pub struct WebhookHead {
 }
 
 impl WebhookHead {
+    /// Of a webhook that is nothing but its body: it has no path, query, header, name or id, and nobody proved anything.
+    pub fn of(source: &str, provider: &str, received_at: Time, body: &[u8]) -> WebhookHead {
+        WebhookHead {
+            source: source.to_owned(),
+            provider: provider.to_owned(),
+            received_at,
+            path: String::new(),
+            query: String::new(),
+            headers: Vec::new(),
+            event_name: None,
+            delivery_id: None,
+            verified: Verified::None,
+            sha256: Sha256::digest(body).into(),
+            body_len: body.len() as u64,
+            remote: None,
+        }
+    }
+
     /// The first value of a header, as text; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v)?;

@@ -7,7 +7,7 @@ use crate::plugins::imports::Input;
 use crate::plugins::kv::Staging;
 use crate::plugins::manifest::{Kind, Smoke};
 use crate::plugins::{Call, CallError, EventInput, Kv, Plugin, WebhookInput, call};
-use billhook_event::{Event, Verified};
+use billhook_event::Event;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -115,18 +115,10 @@ fn webhook(plugin: &Plugin, smoke: &Smoke, now: Time) -> Arc<WebhookInput> {
     let provider = plugin.manifest().providers.first().map_or("smoke", |provider| &provider.name);
     let headers = smoke.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone().into_bytes()));
     let head = WebhookHead {
-        source: "smoke".to_owned(),
-        provider: provider.to_owned(),
-        received_at: now,
-        path: String::new(),
         query: smoke.query.clone(),
         headers: headers.collect(),
         event_name: smoke.event_name.clone(),
-        delivery_id: None,
-        verified: Verified::None,
-        sha256: [0; 32],
-        body_len: body.len() as u64,
-        remote: None,
+        ..WebhookHead::of("smoke", provider, now, &body)
     };
     Arc::new(WebhookInput { id: WebhookId::new(now, 0), head: Arc::new(head), body })
 }

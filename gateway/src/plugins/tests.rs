@@ -1,7 +1,6 @@
 //! The host against `tests/fixtures/misbehave`, a component that does what a plugin must not.
 
 use super::*;
-use billhook_event::Verified;
 use billhook_tests::component::component;
 use serde_json::json;
 use std::fs;
@@ -60,18 +59,10 @@ fn webhook(body: &str) -> Arc<WebhookInput> {
 /// A webhook whose event's name, if it has one, was found outside the body.
 fn named(event_name: Option<&str>, body: &str) -> Arc<WebhookInput> {
     let head = WebhookHead {
-        source: "source".to_owned(),
-        provider: "misbehave".to_owned(),
-        received_at: Time::from_secs(1_786_363_000),
-        path: String::new(),
         query: "a=1&b=2&a=x%20y".to_owned(),
         headers: vec![("x-kind".to_owned(), b"1".to_vec()), ("x-kind".to_owned(), b"2".to_vec())],
         event_name: event_name.map(str::to_owned),
-        delivery_id: None,
-        verified: Verified::None,
-        sha256: [0; 32],
-        body_len: body.len() as u64,
-        remote: None,
+        ..WebhookHead::of("source", "misbehave", Time::from_secs(1_786_363_000), body.as_bytes())
     };
     Arc::new(WebhookInput {
         id: WebhookId([1; 16]),

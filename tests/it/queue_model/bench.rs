@@ -1,7 +1,6 @@
 //! The store under test: makes the moves, and looks at all that can be seen.
 
 use super::queue::{End, Event, KEY_TTL, Move, Queue, Told};
-use billhook_event::Verified;
 use futures_util::future::join_all;
 use gateway::model::Time;
 use gateway::model::attempt::{Attempt, Failure, Outcome};
@@ -121,20 +120,8 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 fn webhook(id: WebhookId, body: u8, key: Option<u8>, received_at: Time) -> NewWebhook {
     let text = body_of(body);
-    let head = WebhookHead {
-        source: SOURCE.into(),
-        provider: SOURCE.into(),
-        received_at,
-        path: String::new(),
-        query: String::new(),
-        headers: Vec::new(),
-        event_name: None,
-        delivery_id: None,
-        verified: Verified::None,
-        sha256: [body; 32],
-        body_len: text.len() as u64,
-        remote: None,
-    };
+    let head =
+        WebhookHead { sha256: [body; 32], ..WebhookHead::of(SOURCE, SOURCE, received_at, text.as_bytes()) };
     let key = key.map(|key| DedupeKey { hash: [key; 16], until: received_at.plus(KEY_TTL) });
     NewWebhook { id, head, body: text.into(), key }
 }

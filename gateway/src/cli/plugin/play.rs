@@ -16,7 +16,6 @@ use anyhow::{Context, ensure};
 use billhook_event::Verified;
 use billhook_fixture::{About, Answer, Departure, Fixture, Input, Kind, Knock, Post, Proof, Reply, Sent};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,18 +243,13 @@ fn event(about: &About) -> anyhow::Result<Arc<EventInput>> {
 fn webhook(given: &Post) -> Arc<WebhookInput> {
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&given.query).finish();
     let head = WebhookHead {
-        source: given.source.clone(),
-        provider: given.provider.clone(),
-        received_at: given.received_at,
         path: given.path.clone(),
         query,
         headers: given.headers.clone(),
         event_name: given.event_name.clone(),
         delivery_id: given.delivery_id.clone(),
         verified: Verified::Signature,
-        sha256: Sha256::digest(&given.body).into(),
-        body_len: given.body.len() as u64,
-        remote: None,
+        ..WebhookHead::of(&given.source, &given.provider, given.received_at, &given.body)
     };
     Arc::new(WebhookInput {
         id: WebhookId([0; 16]),

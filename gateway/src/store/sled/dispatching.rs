@@ -491,7 +491,6 @@ mod tests {
     use crate::model::dispatch::NewEvent;
     use crate::model::webhook::{NewWebhook, WebhookHead};
     use crate::store::sled::delivering::Deliveries;
-    use billhook_event::Verified;
     use bytes::Bytes;
 
     #[test]
@@ -517,20 +516,7 @@ mod tests {
         let mut view = View::of(&db);
         let [app, crm] = ["app", "crm"].map(EndpointId::derive);
         let id = WebhookId::new(Time::from_secs(1), 1);
-        let head = WebhookHead {
-            source: "acme".into(),
-            provider: "acme".into(),
-            received_at: Time::from_secs(1),
-            path: String::new(),
-            query: String::new(),
-            headers: Vec::new(),
-            event_name: None,
-            delivery_id: None,
-            verified: Verified::None,
-            sha256: [0; 32],
-            body_len: 2,
-            remote: None,
-        };
+        let head = WebhookHead::of("acme", "acme", Time::from_secs(1), b"{}");
         let body = Bytes::from_static(b"{}");
         let arrival = Arrival::new(&NewWebhook { id, head: head.clone(), body, key: None });
         intake::accept(&mut view, &arrival, Time::from_secs(1)).unwrap();

@@ -158,9 +158,11 @@ mod tests {
     use super::*;
     use crate::model::job::{JobState, Select, What};
     use crate::model::webhook::{NewWebhook, WebhookHead, WebhookState};
+    use crate::store::Redrive;
     use crate::store::sled::intake::{Arrival, accept};
     use crate::store::sled::keys::Part;
-    use billhook_event::{Time, Verified};
+    use crate::store::sled::resending;
+    use billhook_event::Time;
     use bytes::Bytes;
 
     #[test]
@@ -170,25 +172,13 @@ mod tests {
         let at = Time::from_secs(1);
         let ids = [1, 2, 3].map(|n| WebhookId::new(at, n));
         for id in ids {
-            let head = WebhookHead {
-                source: "acme".into(),
-                provider: "acme".into(),
-                received_at: at,
-                path: String::new(),
-                query: String::new(),
-                headers: Vec::new(),
-                event_name: None,
-                delivery_id: None,
-                verified: Verified::None,
-                sha256: [0; 32],
-                body_len: 2,
-                remote: None,
-            };
+            let head = WebhookHead::of("acme", "acme", at, b"{}");
             let new = NewWebhook { id, head, body: Bytes::from_static(b"{}"), key: None };
             accept(&mut view, &Arrival::new(&new), at).unwrap();
             let from = view.state(id).unwrap().unwrap();
             let dead = from.moved(0, WebhookState::Dead { why: "no".into(), at });
             view.move_webhook(id, &from, &dead).unwrap();
+            view.count(|totals| totals.webhooks_dead += 1).unwrap();
         }
         view.put(keys::webhook(ids[1], Part::Head), &[0xfd, 9]);
         for dead in [false, true] {
@@ -211,5 +201,10 @@ mod tests {
         };
         let counted = replaying::count(&view, &job, 9).unwrap();
         assert_eq!((counted.count, counted.more), (2, false));
+        view.put(keys::webhook(ids[1], Part::State), &[0xfd, 9]);
+        let page = Page { after: Vec::new(), n: 9 };
+        let redriven = resending::redrive(&mut view, &Redrive::Webhooks, at, &page).unwrap().0;
+        assert_eq!((redriven.count, redriven.next), (2, None));
+        assert!(resending::redrive(&mut view, &Redrive::Webhook(ids[1]), at, &page).is_err());
     }
 }

@@ -6,6 +6,7 @@
 use super::delivering::Line;
 use super::keys;
 use super::order;
+use super::reading;
 use super::rows::{DeliveryRow, StateRow};
 use super::view::View;
 use crate::model::delivery::{Delivery, DeliveryState};
@@ -99,12 +100,28 @@ pub(super) fn redrive(
         let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
         redriven.extend(match select {
             Redrive::Delivery(_) | Redrive::Deliveries(_) => {
-                redrive_delivery(view, DeliveryId(id), before, now)?
+                let dead = passable(select, view.delivery_row(DeliveryId(id)), &id)?;
+                dead.map(|dead| redrive_delivery(view, dead, before, now)).transpose()?.flatten()
             }
-            Redrive::Webhook(_) | Redrive::Webhooks => redrive_webhook(view, WebhookId(id), now)?,
+            Redrive::Webhook(_) | Redrive::Webhooks => {
+                let dead = passable(select, view.state(WebhookId(id)), &id)?;
+                dead.map(|dead| redrive_webhook(view, WebhookId(id), dead, now)).transpose()?.flatten()
+            }
         });
     }
     Ok((Moved { count: redriven.len(), next }, redriven))
+}
+
+/// What was read of a dead letter: of many, one that cannot be read is passed over.
+fn passable<T>(
+    select: &Redrive,
+    read: Result<Option<T>, StoreError>,
+    id: &[u8; 16],
+) -> Result<Option<T>, StoreError> {
+    match select {
+        Redrive::Delivery(_) | Redrive::Webhook(_) => read,
+        Redrive::Deliveries(_) | Redrive::Webhooks => Ok(reading::unless_damaged(read, id)?.flatten()),
+    }
 }
 
 fn existing(view: &View<'_>, key: Vec<u8>) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -140,18 +157,23 @@ fn begun(page: &Page) -> Option<Time> {
 /// same millisecond it may stand anywhere.
 fn redrive_delivery(
     view: &mut View<'_>,
-    id: DeliveryId,
+    dead: DeliveryRow,
     before: Time,
     now: Time,
 ) -> Result<Option<Again>, StoreError> {
-    let dead = view.delivery_row(id)?.filter(|row| row.delivery.created < before);
-    let Some(dead) = dead else { return Ok(None) };
+    if dead.delivery.created >= before {
+        return Ok(None);
+    }
     Ok(Some(Again::Delivery(again(view, dead, None, now)?.1)))
 }
 
 /// Back to the pipeline, as the next run.
-fn redrive_webhook(view: &mut View<'_>, id: WebhookId, now: Time) -> Result<Option<Again>, StoreError> {
-    let Some(from) = view.state(id)? else { return Ok(None) };
+fn redrive_webhook(
+    view: &mut View<'_>,
+    id: WebhookId,
+    from: StateRow,
+    now: Time,
+) -> Result<Option<Again>, StoreError> {
     let WebhookState::Dead { .. } = from.state else { return Ok(None) };
     let resend = from.resend;
     rerun(view, id, from, resend, now)?;

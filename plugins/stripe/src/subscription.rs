@@ -193,6 +193,8 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase, notes: &mut Notes)
         }
     });
     let code_of_choice = code_of_feedback.or(option.is_some().then_some("other"));
+    // A choice of the merchant's own tells more than that it is none of Stripe's.
+    let feedback = feedback.filter(|feedback| feedback != "other" || option.is_none());
     let of_customer = (CancellationKind::Voluntary, Initiator::Customer);
     let ((kind, initiator), code_of_reason) = match reason.as_deref() {
         Some("payment_failed") => {

@@ -420,6 +420,12 @@ fn reasons_of_a_cancellation_become_canonical() {
             Some("feedback"),
         ),
         (
+            json!({ "feedback": "other", "feedback_option": "fo_1", "comment": "Too dear" }),
+            "voluntary customer other other",
+            Some("feedback_option"),
+        ),
+        (json!({ "feedback": "other" }), "voluntary customer other other", Some("feedback")),
+        (
             json!({ "reason": "payment_failed", "feedback_option": "fo_1" }),
             "involuntary system payment_failed involuntary",
             Some("reason"),

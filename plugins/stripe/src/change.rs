@@ -94,7 +94,7 @@ fn before<'a>(object: &Fields<'a>, previous: &Fields<'a>, field: &str) -> Option
 }
 
 /// Whether the end is on another day than before.
-fn is_moved(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
+pub(crate) fn is_moved(object: &Fields<'_>, previous: &Fields<'_>) -> bool {
     let of_period = || period(previous).1.or_else(|| period(object).1).filter(|_| had_flag(object, previous));
     let before = before(object, previous, "cancel_at").and_then(Json::time).or_else(of_period);
     let days = before.zip(effective_at(object, Phase::Requested));

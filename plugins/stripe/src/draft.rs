@@ -279,7 +279,12 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
             key(charge)
         }
         (_, "subscription.cancel_scheduled") => {
-            key(id).map(|key| format!("{key}:{}", day(subscription::effective_at(object, Phase::Requested))))
+            let key = format!("{}:{}", key(id)?, day(subscription::effective_at(object, Phase::Requested)));
+            // It may be moved back to a day that was told.
+            let previous = envelope.previous.as_ref().map(|(_, previous)| previous);
+            let is_moved = previous.is_some_and(|previous| change::is_moved(object, previous));
+            let moved_at = envelope.created.filter(|_| is_moved);
+            Some(moved_at.map_or_else(|| key.clone(), |at| format!("{key}:{at}")))
         }
         (_, "subscription.renewed") => {
             key(id).map(|key| format!("{key}:{}", day(subscription::newest_start(object))))

@@ -7,6 +7,7 @@ use billhook_plugin::model::{CancellationKind, Phase};
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const NOW: u64 = 1_780_000_000;
 const MONTH: u64 = 30 * 86_400;
@@ -480,7 +481,32 @@ fn a_decision_says_when_access_ends() {
     let moved = with(subscription(), json!({ "cancel_at": NOW + 86_400, "canceled_at": NOW }));
     let draft = read(&updated(&moved, &json!({ "cancel_at_period_end": true, "cancel_at": NOW + MONTH })));
     assert_eq!(draft.effective_at.unwrap().secs(), NOW + 86_400);
-    assert_eq!(draft.semantic_key.as_deref(), Some("subscription.cancel_scheduled:sub_1:2026-05-29"));
+    assert!(draft.semantic_key.unwrap().starts_with("subscription.cancel_scheduled:sub_1:2026-05-29:"));
+}
+
+#[test]
+fn an_end_that_is_moved_back_has_another_key_than_the_first_plan() {
+    let (first, second) = (NOW + MONTH, NOW + 86_400);
+    let told = [
+        (NOW, json!(null), first),
+        (NOW + 60, json!(first), second),
+        (NOW + 120, json!(second), first),
+        (NOW + 180, json!(first), second),
+    ];
+    let key = |created: u64, before: &Value, end: u64| {
+        let object = with(subscription(), json!({ "cancel_at": end, "canceled_at": NOW }));
+        let body = with(updated(&object, &json!({ "cancel_at": before })), json!({ "created": created }));
+        assert_eq!(kinds(&body), ["subscription.cancel_scheduled"]);
+        read(&body).semantic_key.unwrap()
+    };
+    let keys: Vec<_> = told.iter().map(|(created, before, end)| key(*created, before, *end)).collect();
+    assert_eq!(keys[0], "subscription.cancel_scheduled:sub_1:2026-06-27");
+    assert_eq!(keys[2], "subscription.cancel_scheduled:sub_1:2026-06-27:2026-05-28T20:28:40.000Z");
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), told.len(), "{keys:?}");
+    let reason = json!({ "cancel_at": first, "cancellation_details": { "feedback": "unused" } });
+    let body =
+        updated(&with(subscription(), reason), &json!({ "cancellation_details": { "feedback": null } }));
+    assert_eq!(read(&body).semantic_key.as_ref(), Some(&keys[0]), "a reason is of the same decision");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(crate) struct About<'a> {
     event: Fields<'a>,
     subscription: Option<Fields<'a>>,
     kind: Option<String>,
+    initiator: Option<String>,
     reason: Option<String>,
     comment: Option<String>,
     code: Option<String>,
@@ -24,6 +25,7 @@ impl<'a> About<'a> {
         About {
             subscription: event.fields("subscription"),
             kind: cancellation.text("kind"),
+            initiator: cancellation.text("initiator"),
             reason: cancellation.text("provider_reason"),
             comment: cancellation.text("comment"),
             code: cancellation.text("reason_code"),
@@ -38,6 +40,11 @@ impl<'a> About<'a> {
             Some("unknown") => self.code.as_deref().and_then(reason_group) == Some("involuntary"),
             _ => false,
         }
+    }
+
+    /// Whether the seller decided it: no customer is to be won back.
+    pub(crate) fn is_of_merchant(&self) -> bool {
+        self.initiator.as_deref() == Some("merchant")
     }
 
     /// What is known of the reason.

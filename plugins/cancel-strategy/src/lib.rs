@@ -61,7 +61,11 @@ impl Map for CancelStrategy {
         if kind != PAYMENT_FAILED && is_told() {
             return Ok(None);
         }
-        Ok(Some(patch(self.choose(&kind, &About::of(event.fields()?)))?))
+        let about = About::of(event.fields()?);
+        if about.is_of_merchant() {
+            return Ok(None);
+        }
+        Ok(Some(patch(self.choose(&kind, &about))?))
     }
 }
 
@@ -178,6 +182,11 @@ mod tests {
         let nothing = json!({});
         let canceled = || event(CANCELED, &nothing);
         let canceled_at = |secs| event(CANCELED, &json!({ "occurred_at": at(secs).to_string() }));
+        let of = |initiator: &str, kind| {
+            let phase = if kind == SCHEDULED { "requested" } else { "effective" };
+            let cancellation = json!({ "kind": "voluntary", "initiator": initiator, "phase": phase });
+            event(kind, &json!({ "cancellation": cancellation }))
+        };
         let cases = [
             (event(SCHEDULED, &nothing), true, "a decision"),
             (event(SCHEDULED, &nothing).seen(SCHEDULED, at(1)), false, "a decision again"),
@@ -283,6 +292,10 @@ mod tests {
                 false,
                 "a decision that comes after its end",
             ),
+            (of("merchant", SCHEDULED), false, "a decision of the seller's"),
+            (of("merchant", CANCELED), false, "an end that the seller decided"),
+            (of("customer", CANCELED), true, "an end that the customer decided"),
+            (of("unknown", CANCELED), true, "an end of which nobody says who decided"),
             (event("payment.failed", &nothing), true, "a failure"),
             (event("payment.succeeded", &nothing), false, "a payment"),
             (event("subscription.updated", &nothing), false, "an update"),

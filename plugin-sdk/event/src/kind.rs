@@ -124,6 +124,11 @@ pub fn is_known(kind: &str) -> bool {
     KINDS.contains(&kind)
 }
 
+/// The canonical type that `catalogue` has for a provider's event `name`; `provider.unmapped` if it has none.
+pub fn of<'a>(catalogue: &[(&str, &'a str)], name: &str) -> &'a str {
+    catalogue.iter().find(|(known, _)| *known == name).map_or("provider.unmapped", |(_, kind)| kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::KINDS;

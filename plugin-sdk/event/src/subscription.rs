@@ -1,5 +1,6 @@
 //! Subscriptions and how they end.
 
+use crate::decision::{CANCEL_SCHEDULED, CANCELED};
 use crate::{Money, Time};
 use serde::{Deserialize, Serialize};
 
@@ -229,6 +230,17 @@ pub enum Phase {
     Requested,
     /// Access has ended.
     Effective,
+}
+
+impl Phase {
+    /// How far the cancellation is that an event of a canonical type tells; `None` if it tells none.
+    pub fn of_kind(kind: &str) -> Option<Phase> {
+        match kind {
+            CANCEL_SCHEDULED => Some(Phase::Requested),
+            CANCELED => Some(Phase::Effective),
+            _ => None,
+        }
+    }
 }
 
 /// No code, a provider's neither, has more bytes than this.

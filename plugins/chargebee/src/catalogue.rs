@@ -67,8 +67,3 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("card_expiry_reminder", "payment_method.expiring"),
     ("card_expired", "payment_method.expired"),
 ];
-
-/// The canonical type of `name`; `provider.unmapped` if it is not in the catalogue.
-pub(crate) fn kind_of(name: &str) -> &'static str {
-    CATALOGUE.iter().find(|(known, _)| *known == name).map_or("provider.unmapped", |(_, kind)| kind)
-}

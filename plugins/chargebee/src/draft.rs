@@ -1,8 +1,8 @@
 //! Puts the drafts together.
 
-use crate::catalogue::kind_of;
+use crate::catalogue::CATALOGUE;
 use crate::{billing, subscription};
-use billhook_plugin::model::{Actor, Customer, Phase, Subscription};
+use billhook_plugin::model::{Actor, Customer, Phase, Subscription, kind};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
 /// A subscription that is removed with all that belongs to it, also while it runs.
@@ -13,7 +13,7 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let content = body.fields("content");
     let is_thin = content.is_none();
     let content = content.unwrap_or_default();
-    let kind = kind_by_object(kind_of(name), &content);
+    let kind = kind_by_object(kind::of(CATALOGUE, name), &content);
     let status = content.text_at("/subscription/status");
     let kinds = match (kind, status.as_deref()) {
         // No cancellation comes before it.
@@ -78,13 +78,8 @@ fn draft(body: &Fields<'_>, content: &Fields<'_>, name: &str, kind: &'static str
     };
     if let Some(object) = &subscription {
         let mut block = subscription::subscription(object, occurred_at, &mut notes);
-        let phase = match kind {
-            "subscription.canceled" => Some(Phase::Effective),
-            "subscription.cancel_scheduled" => Some(Phase::Requested),
-            _ => None,
-        };
-        draft.cancellation =
-            phase.map(|phase| subscription::cancellation(object, phase, came_through.as_deref(), &mut notes));
+        draft.cancellation = Phase::of_kind(kind)
+            .map(|phase| subscription::cancellation(object, phase, came_through.as_deref(), &mut notes));
         if let (DELETED, Some(cancellation)) = (name, &mut draft.cancellation) {
             subscription::delete(&mut block, cancellation, occurred_at);
         }

@@ -3,6 +3,7 @@
 use crate::catalogue::CATALOGUE;
 use crate::{Chargebee, MANIFEST};
 use billhook_plugin::check;
+use billhook_plugin::model::kind;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Money, Normalize, Webhook};
 use serde_json::{Value, json};
@@ -668,7 +669,7 @@ fn published_bodies_are_read() {
             // Into a trial, and out of it.
             "subscription_started" => "subscription.trial_started",
             "subscription_activated" => "subscription.trial_ended",
-            name => crate::catalogue::kind_of(name),
+            name => kind::of(CATALOGUE, name),
         };
         assert_eq!(draft.kind, expected, "{name}");
         assert_eq!(draft.warnings, [""; 0], "{name}");

@@ -108,11 +108,6 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("event.rejected", "usage.event_rejected"),
 ];
 
-/// The canonical type of `name`; `provider.unmapped` if it is not in the catalogue.
-pub(crate) fn kind_of(name: &str) -> &'static str {
-    CATALOGUE.iter().find(|(known, _)| *known == name).map_or("provider.unmapped", |(_, kind)| kind)
-}
-
 /// The key that the object of an event bears, by the start of the event's name. The longest start comes first.
 pub(crate) fn object_key(name: &str) -> Option<&'static str> {
     const STARTS: &[(&str, &str)] = &[

@@ -1,10 +1,11 @@
 //! The canonical type: by name, then by what the object says of itself.
 
 use crate::billing::{Paid, has_status, paid};
-use crate::catalogue::kind_of;
+use crate::catalogue::CATALOGUE;
 use crate::envelope::{Envelope, alert_status};
 use crate::subscription::{is_cancel_scheduled, is_canceled, is_paused};
 use billhook_plugin::Fields;
+use billhook_plugin::model::kind;
 
 /// The canonical type of a body.
 pub(crate) fn kind(envelope: &Envelope<'_>) -> &'static str {
@@ -19,7 +20,9 @@ fn refined(name: &str, envelope: &Envelope<'_>) -> &'static str {
     match name {
         "wallet.alert" | "feature.wallet_balance.alert" if is_calm(envelope) => "wallet.balance_recovered",
         "customer.usage.alert" | "feature.usage.alert" if is_calm(envelope) => "usage.threshold_recovered",
-        _ => envelope.main().map_or_else(|| kind_of(name), |(_, object)| refined_by(name, object)),
+        _ => {
+            envelope.main().map_or_else(|| kind::of(CATALOGUE, name), |(_, object)| refined_by(name, object))
+        }
     }
 }
 
@@ -39,7 +42,7 @@ fn refined_by(name: &str, object: &Fields<'_>) -> &'static str {
             Some(Paid::Initiated | Paid::Pending) | None => "payment.updated",
         },
         "credit_note.updated" if has_status(object, "VOIDED") => "credit_note.voided",
-        _ => kind_of(name),
+        _ => kind::of(CATALOGUE, name),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Puts a draft together.
 
 use crate::billing::{self, has_status, is_refund};
-use crate::catalogue::kind_of;
+use crate::catalogue::CATALOGUE;
 use crate::envelope::Envelope;
 use crate::{classify, extension, subscription};
-use billhook_plugin::model::{Customer, Draft, Invoice, Phase, Subscription};
+use billhook_plugin::model::{Customer, Draft, Invoice, Phase, Subscription, kind};
 use billhook_plugin::{Fields, Notes, Time};
 
 /// How the ids of Flexprice begin, by the block of the draft.
@@ -68,12 +68,7 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Dr
             let mut block = subscription::subscription(object, kind, &mut notes);
             block.tenure_days = block.days_since_start(draft.occurred_at);
             draft.subscription = Some(Box::new(block));
-            let phase = match kind {
-                "subscription.canceled" => Some(Phase::Effective),
-                "subscription.cancel_scheduled" => Some(Phase::Requested),
-                _ => None,
-            };
-            draft.cancellation = phase.map(|phase| subscription::cancellation(object, phase));
+            draft.cancellation = Phase::of_kind(kind).map(|phase| subscription::cancellation(object, phase));
             if kind == "subscription.cancel_scheduled" {
                 draft.effective_at = subscription::effective_at(object);
             }
@@ -244,5 +239,5 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str, key: &str, main: &Fields<'_
 /// Whether the event's object is the customer, but the fact is about something else of theirs.
 fn is_partial(envelope: &Envelope<'_>) -> bool {
     let name = envelope.name.as_deref().unwrap_or_default();
-    name.starts_with("customer.") && !kind_of(name).starts_with("customer.")
+    name.starts_with("customer.") && !kind::of(CATALOGUE, name).starts_with("customer.")
 }

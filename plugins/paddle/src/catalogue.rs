@@ -55,8 +55,3 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("api_key.created", "api_key.created"),
     ("api_key.revoked", "api_key.revoked"),
 ];
-
-/// The canonical type of `name`; `provider.unmapped` if it is not in the catalogue.
-pub(crate) fn kind_of(name: &str) -> &'static str {
-    CATALOGUE.iter().find(|(known, _)| *known == name).map_or("provider.unmapped", |(_, kind)| kind)
-}

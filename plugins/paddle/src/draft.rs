@@ -1,8 +1,8 @@
 //! Puts the drafts together.
 
-use crate::catalogue::kind_of;
+use crate::catalogue::CATALOGUE;
 use crate::{billing, subscription};
-use billhook_plugin::model::{Customer, Invoice, Phase, Subscription};
+use billhook_plugin::model::{Customer, Invoice, Phase, Subscription, kind};
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
 /// How the ids of Paddle begin, by the block of the draft. Those of adjustments stand in several blocks.
@@ -18,7 +18,7 @@ pub(crate) fn drafts(body: &Fields<'_>, name: &str) -> Vec<Draft> {
     let object = body.fields("data");
     let is_thin = object.is_none();
     let object = object.unwrap_or_default();
-    let of_name = kind_of(name);
+    let of_name = kind::of(CATALOGUE, name);
     let kinds = match about(name) {
         "adjustment" => adjustment(of_name, &object),
         "transaction" if of_name == "payment.succeeded" && billing::is_free(&object) => {
@@ -82,11 +82,7 @@ fn draft(body: &Fields<'_>, object: &Fields<'_>, name: &str, kind: &'static str)
     match about {
         "subscription" => {
             draft.subscription = Some(Box::new(subscription::subscription(object, occurred_at, &mut notes)));
-            let phase = match kind {
-                "subscription.canceled" => Some(Phase::Effective),
-                "subscription.cancel_scheduled" => Some(Phase::Requested),
-                _ => None,
-            };
+            let phase = Phase::of_kind(kind);
             draft.cancellation = phase.map(|phase| subscription::cancellation(object, phase));
             if phase == Some(Phase::Requested) {
                 draft.effective_at = subscription::effective_at(object, Phase::Requested);

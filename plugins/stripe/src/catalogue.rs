@@ -84,8 +84,3 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("entitlements.active_entitlement_summary.updated", "entitlement.updated"),
     ("billing.alert.triggered", "usage.threshold_reached"),
 ];
-
-/// The canonical type of `name`; `provider.unmapped` if it is not in the catalogue.
-pub(crate) fn kind_of(name: &str) -> &'static str {
-    CATALOGUE.iter().find(|(known, _)| *known == name).map_or("provider.unmapped", |(_, kind)| kind)
-}

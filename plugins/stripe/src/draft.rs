@@ -1,10 +1,10 @@
 //! Puts the drafts together.
 
-use crate::catalogue::kind_of;
+use crate::catalogue::CATALOGUE;
 use crate::envelope::{Envelope, id_of};
 use crate::{billing, change, subscription};
 use billhook_plugin::model::{
-    CreditNote, Customer, Dispute, Invoice, Object, Payment, PaymentMethod, Phase, Refund, Subscription,
+    CreditNote, Customer, Dispute, Invoice, Object, Payment, PaymentMethod, Phase, Refund, Subscription, kind,
 };
 use billhook_plugin::{Draft, Fields, Notes, Time};
 
@@ -25,7 +25,7 @@ const PREFIXES: &[(&str, &[&str])] = &[
 
 /// The drafts of an event: one, or one for each thing that an update of a subscription changed.
 pub(crate) fn drafts(envelope: &Envelope<'_>) -> Vec<Draft> {
-    let kind = kind_of(envelope.full_name());
+    let kind = kind::of(CATALOGUE, envelope.full_name());
     let kinds = match envelope.about() {
         _ if envelope.thin => vec![thin_kind(envelope.full_name(), kind)],
         "customer.subscription" => change::kinds(envelope, kind),
@@ -108,10 +108,8 @@ fn draft(envelope: &Envelope<'_>, kind: &'static str) -> Draft {
             draft.subscription =
                 Some(Box::new(subscription::subscription(object, envelope.created, &mut notes)));
             let phase = match kind {
-                "subscription.canceled" => Some(Phase::Effective),
                 "subscription.updated" if change::has_ended(object) => Some(Phase::Effective),
-                "subscription.cancel_scheduled" => Some(Phase::Requested),
-                _ => None,
+                _ => Phase::of_kind(kind),
             };
             draft.cancellation = phase.map(|phase| subscription::cancellation(object, phase, &mut notes));
             if phase == Some(Phase::Requested) {

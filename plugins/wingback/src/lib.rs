@@ -111,11 +111,7 @@ fn customer(id: String) -> Customer {
 
 /// Wingback tells neither who cancelled nor why.
 fn cancellation(kind: &str) -> Option<Cancellation> {
-    let phase = match kind {
-        "subscription.cancel_scheduled" => Phase::Requested,
-        "subscription.canceled" => Phase::Effective,
-        _ => return None,
-    };
+    let phase = Phase::of_kind(kind)?;
     Some(Cancellation {
         kind: CancellationKind::Unknown,
         initiator: Initiator::Unknown,

@@ -34,7 +34,6 @@ use crate::store::crash::{Point, crash_point};
 use crate::store::{AfterFailure, Committed, Page, Shared, StoreError, WebhookLease};
 use crate::worker::{Stop, Wake, Woken, said, unwound};
 use billhook_event::Time;
-use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -308,7 +307,8 @@ impl Work {
     }
 
     /// The webhooks in the order in which they are run: as they came, except that those of a line with a plugin that
-    /// rests come last and by lot. After a rest one is tried, and the oldest may be poisonous: it would be for ever.
+    /// rests come last, one of them by lot before the others. After a rest one is tried, and the oldest may be poisonous:
+    /// it would be for ever.
     fn drawn(&self, leases: Vec<WebhookLease>) -> Vec<WebhookLease> {
         let resting: BTreeSet<_> = self.breakers.resting().into_keys().collect();
         if resting.is_empty() {
@@ -317,7 +317,10 @@ impl Work {
         let sources: BTreeSet<&str> = self.sources_of(&resting).collect();
         let (mut by_lot, mut drawn): (Vec<_>, Vec<_>) =
             leases.into_iter().partition(|lease| sources.contains(&*lease.head.source));
-        by_lot.shuffle(&mut rand::rng());
+        if !by_lot.is_empty() {
+            let tried = rand::random_range(..by_lot.len());
+            by_lot[..=tried].rotate_right(1);
+        }
         drawn.append(&mut by_lot);
         drawn
     }
@@ -376,9 +379,7 @@ impl Work {
             let now = self.clock.now();
             let patience = Patience {
                 is_over: lease.failures as usize >= PLUGIN_WAITS.len(),
-                // A rerun is in no hurry: what its webhook gave before stands until then.
-                has_waited: lease.run == 0
-                    && now.since(lease.head.received_at) >= PLUGIN_WAITS.iter().sum::<Duration>(),
+                waits_since: Some(lease.head.received_at),
             };
             let mut dispatch =
                 match pipeline::run(with, line, &mut admission, &input, lease, patience, now).await? {

@@ -19,7 +19,7 @@ use crate::model::attempt::{ANSWER_BYTES_MAX, Failure, Outcome};
 use crate::outbound::address::Policy;
 use crate::outbound::connect::{Connect, Origin};
 use crate::outbound::connection::{Sending, Unanswered};
-use crate::outbound::pool::{CONNECTIONS_MAX, Pool};
+use crate::outbound::pool::Pool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -40,9 +40,6 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(4);
 /// `Keep-Alive` or not at all. Where they say less, it is kept for so much less than that.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 const IDLE_MARGIN: Duration = Duration::from_secs(1);
-/// Idle connections kept to one host: half of all, so that there is room for others. Deliveries come in bursts as long as
-/// the concurrency of their endpoint; with fewer, each burst would close connections for the next one to open.
-const IDLE_PER_HOST: usize = CONNECTIONS_MAX / 2;
 /// The longest text about a failure, in characters.
 const WHY_CHARS_MAX: usize = 200;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Billhook/", env!("CARGO_PKG_VERSION")));
@@ -129,7 +126,7 @@ impl Outbound {
     /// Sets the client up. It trusts the machine's root certificates; on a machine without any, `https` URLs fail
     /// when they are used, and `http` works.
     pub fn new(policy: Policy) -> Result<Outbound, SetupError> {
-        let pool = Pool::new(IDLE_PER_HOST);
+        let pool = Arc::<Pool>::default();
         Ok(Outbound { connect: Arc::new(Connect::new(policy)?), pool })
     }
 

@@ -1,11 +1,13 @@
 //! A plugin that does what a plugin must not, in a whole gateway: it is stopped, and nobody else notices.
 
+use crate::cli::ask;
 use crate::fixtures::built;
 use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
 use gateway::model::rest::{FAILED_TO_REST, REST_MAX};
+use gateway::model::retry::PLUGIN_WAITS;
 use gateway::model::webhook::WebhookState;
 use std::time::Duration;
 
@@ -174,37 +176,64 @@ async fn a_plugin_that_was_not_asked_is_not_well_again() {
     gateway.stop().await;
 }
 
+/// A source whose map fails on what says so, and an endpoint that takes events in order.
+fn failing(receiver: &Receiver, on_failure: &str) -> String {
+    format!(
+        "[[plugin]]\nname = \"bad\"\ncomponent = {:?}\non_failure = \"{on_failure}\"\n[[source]]\nname = \"in\"\nprovider = \
+         \"flexprice\"\nplugins = [\"bad\"]\nauth = {{ scheme = \"none\" }}\n{}ordering = \"entity\"\n",
+        built("misbehave"),
+        receiver.endpoint("app")
+    )
+}
+
+async fn post_failing(gateway: &Gateway, n: usize) -> String {
+    let body = format!(
+        r#"{{"event_type":"subscription.updated","subscription":{{"id":"subs_1","updated_at":"2026-08-10T11:{n:02}:00Z","metadata":{{"do":"handles"}}}}}}"#
+    );
+    let id = post(&gateway.url("/in/in"), &[], body).await.id().to_owned();
+    gateway.settle().await;
+    id
+}
+
 #[tokio::test]
 async fn a_step_that_may_be_skipped_is_waited_for_no_longer_because_it_rests() {
-    let [good, bad] = ["good", "bad"]
-        .map(|name| format!("[[plugin]]\nname = \"{name}\"\ncomponent = {:?}\n", built("misbehave")));
-    let gateway = Gateway::start(&format!(
-        "{good}{bad}on_failure = \"skip\"\n[[source]]\nname = \"in\"\nprovider = \"misbehave\"\nnormalizer = \"good\"\n\
-         plugins = [\"bad\"]\nauth = {{ scheme = \"none\" }}\n"
-    ))
-    .await;
-    let mut webhooks = Vec::new();
-    for n in 0..FAILED_TO_REST + 1 {
-        let body = format!(r#"{{"do":"handles","n":{n}}}"#);
-        webhooks.push(post(&gateway.url("/in/in"), &[], body).await.id().to_owned());
-        gateway.settle().await;
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&failing(&receiver, "skip")).await;
+    for n in 0..4 * FAILED_TO_REST {
+        post_failing(&gateway, n).await;
     }
-    let waiting = async || {
-        let mut waiting = 0;
-        for webhook in &webhooks {
-            let story = gateway.story(webhook).await;
-            let skipped = story.webhook.run.map(|run| format!("{:?}", run.notes)).unwrap_or_default();
-            match story.webhook.state {
-                WebhookState::Undispatched { .. } => waiting += 1,
-                WebhookState::Dispatched { .. } => assert!(skipped.contains("Skipped"), "{skipped}"),
-                state => panic!("{state:?}"),
-            }
-        }
-        waiting
-    };
     gateway.advance(REST_MAX).await;
-    assert_eq!(waiting().await, webhooks.len(), "it has time to recover");
+    assert_eq!(receiver.received().len(), 0, "it has time to recover");
     gateway.advance(REST_MAX).await;
-    assert_eq!(waiting().await, 0, "also for the one that is tried");
+    let received =
+        receiver.received().into_iter().map(|received| received.json()["data"]["occurred_at"].to_string());
+    let received: Vec<_> = received.collect();
+    assert_eq!(received.len(), 4 * FAILED_TO_REST, "also the one that is tried");
+    let in_order_but = |tried: usize| [&received[..tried], &received[tried + 1..]].concat().is_sorted();
+    assert!((0..received.len()).any(in_order_but), "all but the one that is tried: {received:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_redriven_dead_letter_waits_no_longer_for_what_rests_either() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&failing(&receiver, "reject")).await;
+    let poison = post_failing(&gateway, 0).await;
+    for wait in PLUGIN_WAITS {
+        gateway.advance(wait).await;
+    }
+    assert!(matches!(gateway.story(&poison).await.webhook.state, WebhookState::Dead { .. }));
+    let (dir, _, clock) = gateway.stop().await;
+    let gateway = Gateway::start_in(dir, &failing(&receiver, "skip"), clock).await;
+    for n in 0..FAILED_TO_REST {
+        post_failing(&gateway, n + 1).await;
+    }
+    assert!(ask(&gateway, &["dead-letter", "redrive", "--all"]).await.status.success());
+    gateway.settle().await;
+    for (wait, is_through) in [(Duration::ZERO, false), (REST_MAX, false), (REST_MAX, true)] {
+        gateway.advance(wait).await;
+        let state = gateway.story(&poison).await.webhook.state;
+        assert_eq!(matches!(state, WebhookState::Dispatched { .. }), is_through, "{state:?}");
+    }
     gateway.stop().await;
 }

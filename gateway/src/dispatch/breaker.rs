@@ -20,6 +20,8 @@ pub struct Breakers(
 pub struct Rests {
     /// The plugin.
     pub plugin: String,
+    /// Since it first rested after its last success.
+    pub since: Time,
     /// Until when.
     pub until: Time,
 }
@@ -42,16 +44,16 @@ impl Admission<'_> {
         if self.admitted.iter().any(|admitted| admitted == plugin) {
             return Ok(());
         }
-        if let Some(until) = self.breakers.open(plugin, now) {
-            return Err(Rests { plugin: plugin.to_owned(), until });
+        if let Some((since, until)) = self.breakers.open(plugin, now) {
+            return Err(Rests { plugin: plugin.to_owned(), since, until });
         }
         self.admitted.push(plugin.to_owned());
         Ok(())
     }
 
-    /// Whether `plugin`, which was asked, rests for all others.
-    pub fn is_trial(&self, plugin: &str) -> bool {
-        self.breakers.resting().contains_key(plugin)
+    /// Since when `plugin`, which was asked, rests for all others. `None`: it does not.
+    pub fn tries_since(&self, plugin: &str) -> Option<Time> {
+        self.breakers.0.lock().expect("no holder of this lock panics").get(plugin)?.since()
     }
 }
 
@@ -61,13 +63,13 @@ impl Breakers {
         Admission { breakers: self, admitted: Vec::new() }
     }
 
-    /// Until when `plugin` rests at `now`, if it does; else this is the trial if its rest is over.
-    fn open(&self, plugin: &str, now: Time) -> Option<Time> {
+    /// Since when and until when `plugin` rests at `now`, if it does; else this is the trial if its rest is over.
+    fn open(&self, plugin: &str, now: Time) -> Option<(Time, Time)> {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
         let breaker = breakers.get_mut(plugin)?;
-        let until = breaker.until()?;
+        let (since, until) = (breaker.since()?, breaker.until()?);
         if now < until {
-            return Some(until);
+            return Some((since, until));
         }
         breaker.tries(now);
         None
@@ -130,7 +132,7 @@ mod tests {
         let breakers = Breakers::default();
         let (now, failed) = (Time::from_secs(100), |n| WebhookId::new(Time::from_secs(1), n));
         let until = (0..5).filter_map(|n| breakers.failed("p", failed(n), now)).next().unwrap();
-        let rests = |until| Err(Rests { plugin: "p".to_owned(), until });
+        let rests = |until| Err(Rests { plugin: "p".to_owned(), since: now, until });
         assert_eq!(breakers.admission().admit("q", now), Ok(()));
         assert_eq!(breakers.admission().admit("p", now), rests(until));
         let mut trial = breakers.admission();

@@ -7,6 +7,7 @@ use crate::dispatch::{Line, Step};
 use crate::model::dispatch::{Dispatch, Entity, EntityRead, NewEvent, Note, Remembered, Run, Said};
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::id::{EventId, WebhookId};
+use crate::model::retry::PLUGIN_WAITS;
 use crate::model::route;
 use crate::plugins::kv::Staging;
 use crate::plugins::manifest::Kind;
@@ -48,16 +49,22 @@ pub enum Ended {
 /// For how long a step that may be skipped is waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// It has failed as often as it may: it is skipped when it fails once more.
+    /// It is skipped when it fails: it has as often as it may.
     pub is_over: bool,
-    /// The webhook has waited as long as that would have taken: it is skipped when it rests, and when it fails while
-    /// others were told that it does.
-    pub has_waited: bool,
+    /// Since when the webhook waits, if it is to go on without what rests. A rerun is in no hurry where an earlier run gave
+    /// something, which stands.
+    pub waits_since: Option<Time>,
 }
 
 impl Patience {
-    /// For a run that is asked for once.
-    pub const NONE: Patience = Patience { is_over: true, has_waited: true };
+    /// For a run that is not made again.
+    pub const NONE: Patience = Patience { is_over: true, waits_since: None };
+
+    /// Whether the webhook has waited for what rests as long as it would for what fails.
+    fn has_waited(self, rests_since: Option<Time>, now: Time) -> bool {
+        let since = self.waits_since.zip(rests_since);
+        since.is_some_and(|(waits, rests)| now.since(waits.max(rests)) >= PLUGIN_WAITS.iter().sum())
+    }
 }
 
 /// Runs `webhook` through `line`, as far as `admission` lets it, and past steps that may be skipped when `patience` with
@@ -68,7 +75,7 @@ pub async fn run(
     admission: &mut Admission<'_>,
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
-    patience: Patience,
+    mut patience: Patience,
     now: Time,
 ) -> Result<Result<Dispatch, Ended>, StoreError> {
     if let Err(rests) = admission.admit(line.normalizer.name(), now) {
@@ -78,6 +85,7 @@ pub async fn run(
     let lines = Some(Arc::default());
     let call = Call { now, seed: lease.id.0, kv: Kv::Staged(Arc::clone(&staging)), lines };
     let earlier = if lease.run == 0 { None } else { store.webhook(lease.id).await?.and_then(|of| of.run) };
+    patience.waits_since = patience.waits_since.filter(|_| earlier.is_none());
     let known = earlier.map(|run| run.known).unwrap_or_default();
     let mut run = Run { now, known, ..Run::default() };
     let started = tokio::time::Instant::now();
@@ -219,7 +227,7 @@ async fn steps(
             }
             let started = tokio::time::Instant::now();
             if let Err(rests) = admission.admit(plugin.name(), asked.call.now) {
-                if !skip_on_failure || !asked.patience.has_waited {
+                if !skip_on_failure || !asked.patience.has_waited(Some(rests.since), asked.call.now) {
                     return Err(rests.into());
                 }
                 run.notes.push(note(plugin, Some(asked.index), Said::Skipped(rests.to_string()), started));
@@ -252,8 +260,8 @@ async fn steps(
                 Err(source) => {
                     let failed = plugin.failed(kind, asked.webhook, source);
                     let is_over = asked.patience.is_over
-                        || asked.patience.has_waited && admission.is_trial(plugin.name())
-                        || failed.is_final();
+                        || failed.is_final()
+                        || asked.patience.has_waited(admission.tries_since(plugin.name()), asked.call.now);
                     if !skip_on_failure || !is_over {
                         return Err(failed.into());
                     }
@@ -375,4 +383,26 @@ fn stamp(
         seen: BTreeMap::new(),
         replayed: lease.run > 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rests_is_waited_for_as_long_as_what_fails_from_when_both_began() {
+        for (waits, rests, now, has_waited) in [
+            (Some(0), Some(0), 370, false),
+            (Some(0), Some(0), 371, true),
+            (Some(0), Some(9), 371, false),
+            (Some(9), Some(0), 371, false),
+            (Some(9), Some(0), 380, true),
+            (Some(0), None, 999, false),
+            (None, Some(0), 999, false),
+        ] {
+            let patience = Patience { is_over: false, waits_since: waits.map(Time::from_secs) };
+            let told = patience.has_waited(rests.map(Time::from_secs), Time::from_secs(now));
+            assert_eq!(told, has_waited, "{waits:?}, {rests:?}, {now}");
+        }
+    }
 }

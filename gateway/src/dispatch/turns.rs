@@ -3,8 +3,8 @@
 //!
 //! Runs of one source take turns in the order in which their webhooks were leased, which is that of their arrival. A
 //! run that is through says which entities it is about and waits for the runs before it: until they have said so too,
-//! and are done if they are about the same. That is as long as a call of a plugin may take; a run that failed is done,
-//! and its webhook comes later.
+//! and are done if they are about the same. That is as long as a run may take, which asks plugins once for each event; a
+//! run that failed is done, and its webhook comes later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,10 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// By source, each in its order.
+/// By source, each in its order. Reruns are apart: they wait for each other, and what comes now does not wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     sources: BTreeMap<String, Source>,
+    reruns: BTreeMap<String, Source>,
     leases: usize,
     bytes: usize,
 }
@@ -40,12 +41,13 @@ impl Waiting {
     pub(super) fn extend(&mut self, leases: Vec<WebhookLease>) {
         for lease in leases {
             (self.leases, self.bytes) = (self.leases + 1, self.bytes + size(&lease));
-            if !self.sources.contains_key(&lease.head.source) {
+            let sources = if lease.run == 0 { &mut self.sources } else { &mut self.reruns };
+            if !sources.contains_key(&lease.head.source) {
                 let places = Arc::new(Semaphore::new(SOURCE_RUNS_MAX));
                 let new = Source { waiting: VecDeque::new(), places };
-                self.sources.insert(lease.head.source.clone(), new);
+                sources.insert(lease.head.source.clone(), new);
             }
-            let source = self.sources.get_mut(&lease.head.source).expect("it was just made");
+            let source = sources.get_mut(&lease.head.source).expect("it was just made");
             source.waiting.push_back(lease);
         }
     }
@@ -58,7 +60,7 @@ impl Waiting {
         }
         loop {
             let before = taken.len();
-            for source in self.sources.values_mut() {
+            for source in self.sources.values_mut().chain(self.reruns.values_mut()) {
                 if taken.len() == n || source.waiting.is_empty() {
                     continue;
                 }
@@ -114,6 +116,8 @@ mod tests {
         running.truncate(SOURCE_RUNS_MAX - 1);
         let next = waiting.take(9);
         assert_eq!(names(&next), [("slow".to_owned(), id(SOURCE_RUNS_MAX as u128))]);
+        waiting.extend(vec![WebhookLease { run: 1, ..lease("slow", 903, 1) }]);
+        assert_eq!(names(&waiting.take(9)), [("slow".to_owned(), id(903))], "reruns have their own");
     }
 
     #[test]

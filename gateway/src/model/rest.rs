@@ -20,7 +20,14 @@ pub const REST_MAX: Duration = Duration::from_secs(300);
 pub struct Rest<T> {
     /// What it failed on, at most [`FAILED_TO_REST`] of it.
     failed: HashSet<T>,
-    rests: Option<(Time, Duration)>,
+    rests: Option<Rests>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rests {
+    since: Time,
+    until: Time,
+    lasts: Duration,
 }
 
 impl<T> Default for Rest<T> {
@@ -32,12 +39,17 @@ impl<T> Default for Rest<T> {
 impl<T: Eq + Hash> Rest<T> {
     /// Until when it rests. `None`: it never has since its last success. When the time is over, one is to be tried.
     pub fn until(&self) -> Option<Time> {
-        self.rests.map(|(until, _)| until)
+        self.rests.map(|rests| rests.until)
+    }
+
+    /// When it first rested since its last success. `None`: it has not.
+    pub fn since(&self) -> Option<Time> {
+        self.rests.map(|rests| rests.since)
     }
 
     /// It is as long again until another may be tried.
     pub fn tries(&mut self, now: Time) {
-        self.rests = self.rests.map(|(_, rest)| (now.plus(rest), rest));
+        self.rests = self.rests.map(|rests| Rests { until: now.plus(rests.lasts), ..rests });
     }
 
     /// It failed on `what`: until when it rests, if it does.
@@ -48,9 +60,9 @@ impl<T: Eq + Hash> Rest<T> {
         if self.failed.len() < FAILED_TO_REST {
             return None;
         }
-        let rest = self.rests.map_or(REST_MIN, |(_, rest)| (rest * 2).min(REST_MAX));
-        let until = now.plus(rest);
-        self.rests = Some((until, rest));
+        let lasts = self.rests.map_or(REST_MIN, |rests| (rests.lasts * 2).min(REST_MAX));
+        let (since, until) = (self.since().unwrap_or(now), now.plus(lasts));
+        self.rests = Some(Rests { since, until, lasts });
         Some(until)
     }
 }
@@ -72,6 +84,6 @@ mod tests {
         let rests: Vec<_> = (5..11).map(|n| rest.failed(n, now).unwrap().since(now).as_secs()).collect();
         assert_eq!(rests, [30, 60, 120, 240, 300, 300]);
         rest.tries(Time::from_secs(1000));
-        assert_eq!(rest.until(), Some(Time::from_secs(1300)));
+        assert_eq!((rest.since(), rest.until()), (Some(now), Some(Time::from_secs(1300))));
     }
 }

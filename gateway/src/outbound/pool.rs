@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most idle connections to all origins.
-pub(super) const CONNECTIONS_MAX: usize = 1024;
+/// Most idle connections to all origins. Of one there may be as many: deliveries come in bursts as long as the concurrency
+/// of their endpoint, and each would close connections for the next one to open.
+const CONNECTIONS_MAX: usize = 1024;
 /// How old a connection may be when it is kept: one that is always busy would never see that its host's address or
 /// certificate has changed.
 const AGE_MAX: Duration = Duration::from_secs(5 * 60);
@@ -16,8 +17,8 @@ const AGE_MAX: Duration = Duration::from_secs(5 * 60);
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
 /// The connections.
+#[derive(Default)]
 pub(super) struct Pool {
-    per_origin: usize,
     /// Held for a look or a change, never while a connection is used.
     idle: Mutex<Idle>,
 }
@@ -32,10 +33,6 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(per_origin: usize) -> Arc<Pool> {
-        Arc::new(Pool { per_origin, idle: Mutex::default() })
-    }
-
     fn idle(&self) -> MutexGuard<'_, Idle> {
         // No holder panics: each only moves connections.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,11 +64,7 @@ impl Pool {
         if most.is_zero() || now >= connection.opened + AGE_MAX || idle.count >= CONNECTIONS_MAX {
             return;
         }
-        let connections = idle.by_origin.entry(origin).or_default();
-        if connections.len() >= self.per_origin {
-            return;
-        }
-        connections.push((connection, now + most));
+        idle.by_origin.entry(origin).or_default().push((connection, now + most));
         idle.count += 1;
         if !std::mem::replace(&mut idle.reaped, true) {
             tokio::spawn(reap(Arc::downgrade(self)));
@@ -112,9 +105,8 @@ mod tests {
     async fn a_connection_is_kept_while_it_is_neither_idle_for_too_long_nor_too_old() {
         let origin = || Origin::of(&"http://app.example.com".parse().unwrap()).unwrap();
         let connection = || async { Connection::over(Box::new(tokio::io::duplex(64).0)).await.ok().unwrap() };
-        let (pool, now) = (Pool::new(2), Instant::now());
+        let (pool, now) = (Arc::<Pool>::default(), Instant::now());
         for (waits, is_there) in [(MOST - MILLI, true), (MOST, false)] {
-            pool.put(origin(), connection().await, MOST, now);
             pool.put(origin(), connection().await, MOST, now);
             pool.put(origin(), connection().await, MOST, now);
             let found = [(); 3].map(|()| pool.take(&origin(), now + waits).is_some());

@@ -115,7 +115,6 @@ mod tests {
     use crate::model::Time;
     use crate::model::attempt::{Failure, Outcome};
     use crate::outbound::connect::Connect;
-    use crate::outbound::pool::Pool;
     use crate::outbound::{Outbound, Post};
     use bytes::Bytes;
     use http::HeaderMap;
@@ -147,7 +146,7 @@ mod tests {
     fn outbound(resolver: Resolver, allow: &str) -> Outbound {
         let policy = Policy { allow: vec![allow.parse().unwrap()], own: Vec::new() };
         let connect = Connect::new(policy).unwrap();
-        Outbound { connect: Arc::new(connect.resolving(resolver)), pool: Pool::new(1) }
+        Outbound { connect: Arc::new(connect.resolving(resolver)), pool: Arc::default() }
     }
 
     async fn sent(outbound: &Outbound, host: &str, port: u16) -> Outcome {

@@ -127,6 +127,14 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
                     }
                 }
             }
+            // A component that is nested in one that is nested: what composes plugins needs one depth less.
+            Payload::ComponentExportSection(section) if depth > 2 => {
+                for export in section {
+                    if export.map_err(damaged)?.kind == ComponentExternalKind::Instance {
+                        return Err(refuse(NESTED.to_owned()));
+                    }
+                }
+            }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
                     let import = import.map_err(damaged)?;
@@ -225,7 +233,17 @@ mod tests {
             let levels: String = (0..n).map(level).collect();
             format!("(component (instance $i0) {levels})")
         };
+        let doubled = |n: usize| {
+            let level = |inner: String, _| {
+                let exports = "(export \"a\" (instance $i)) (export \"b\" (instance $i))";
+                format!("(component $c {inner} (instance $i (instantiate $c)) {exports})")
+            };
+            format!("(component {})", (0..n).fold("(component $c)".to_owned(), level))
+        };
         let cases = [
+            (doubled(0), false),
+            (doubled(1), false),
+            (doubled(3), true),
             (gathered(0), false),
             (gathered(1), true),
             (format!("(component {})", levels(2)), true),

@@ -68,7 +68,7 @@ impl Opened {
             let mut hash = [0; 16];
             hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
             let key = DedupeKey { hash, until: NOW.plus(Duration::from_secs(30 * 86_400)) };
-            NewWebhook { id, head: head("flexprice", None, body.len()), body: body.clone(), key: Some(key) }
+            NewWebhook { id, head: head("flexprice", None, &body), body: body.clone(), key: Some(key) }
         };
         (0..n).map(|_| webhook(self.next.fetch_add(1, Relaxed))).collect()
     }

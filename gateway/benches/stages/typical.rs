@@ -105,7 +105,7 @@ pub(crate) fn unmeasured() -> Vec<&'static str> {
 
 pub(crate) fn webhook(normalizer: &str) -> Arc<WebhookInput> {
     let (_, event_name, body) = BODIES.iter().find(|(name, ..)| *name == normalizer).expect("it has a body");
-    let head = head(normalizer, event_name.map(str::to_owned), body.len());
+    let head = head(normalizer, event_name.map(str::to_owned), body.as_bytes());
     Arc::new(WebhookInput {
         id: WebhookId::new(NOW, 1),
         head: Arc::new(head),
@@ -113,14 +113,9 @@ pub(crate) fn webhook(normalizer: &str) -> Arc<WebhookInput> {
     })
 }
 
-pub(crate) fn head(provider: &str, event_name: Option<String>, body_len: usize) -> WebhookHead {
+pub(crate) fn head(provider: &str, event_name: Option<String>, body: &[u8]) -> WebhookHead {
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     WebhookHead {
-        source: provider.to_owned(),
-        provider: provider.to_owned(),
-        received_at: NOW,
-        path: String::new(),
-        query: String::new(),
         headers: vec![
             header("host", "billing.example.com"),
             header("user-agent", "webhooks/1.0"),
@@ -131,9 +126,7 @@ pub(crate) fn head(provider: &str, event_name: Option<String>, body_len: usize) 
         event_name,
         delivery_id: Some("msg_2b4gKhKiXrGxNqk7b4mzEGwVQXx".to_owned()),
         verified: Verified::Signature,
-        sha256: [9; 32],
-        body_len: body_len as u64,
-        remote: None,
+        ..WebhookHead::of(provider, provider, NOW, body)
     }
 }
 

@@ -31,23 +31,23 @@ pub struct Rests {
 #[derive(Debug)]
 pub struct Admission<'a> {
     breakers: &'a Breakers,
-    admitted: Vec<String>,
+    admitted: Vec<&'a str>,
 }
 
-impl Admission<'_> {
+impl<'a> Admission<'a> {
     /// Whether `plugin` may be asked.
     ///
     /// # Errors
     /// When it rests. When a rest is over, one webhook is let through; until it reports, others are told to wait as long
     /// again.
-    pub fn admit(&mut self, plugin: &str, now: Time) -> Result<(), Rests> {
-        if self.admitted.iter().any(|admitted| admitted == plugin) {
+    pub fn admit(&mut self, plugin: &'a str, now: Time) -> Result<(), Rests> {
+        if self.admitted.contains(&plugin) {
             return Ok(());
         }
         if let Some((since, until)) = self.breakers.open(plugin, now) {
             return Err(Rests { plugin: plugin.to_owned(), since, until });
         }
-        self.admitted.push(plugin.to_owned());
+        self.admitted.push(plugin);
         Ok(())
     }
 

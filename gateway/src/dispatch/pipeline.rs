@@ -69,10 +69,10 @@ impl Patience {
 
 /// Runs `webhook` through `line`, as far as `admission` lets it, and past steps that may be skipped when `patience` with
 /// them is over. The outer error is the store's, the inner one the run's.
-pub async fn run(
+pub async fn run<'line>(
     (store, endpoints): (&Shared, &[Endpoint]),
-    line: &Line,
-    admission: &mut Admission<'_>,
+    line: &'line Line,
+    admission: &mut Admission<'line>,
     webhook: &Arc<WebhookInput>,
     lease: &WebhookLease,
     mut patience: Patience,
@@ -210,10 +210,10 @@ struct Noted {
 
 /// Puts one event through the filters and maps, which patch it; `given` is what each has given in this run. Returns the
 /// plugin that dropped it with its reason.
-async fn steps(
-    line: &Line,
+async fn steps<'line>(
+    line: &'line Line,
     asked: &Asked<'_>,
-    admission: &mut Admission<'_>,
+    admission: &mut Admission<'line>,
     input: &mut Arc<EventInput>,
     run: &mut Run,
     given: &mut [usize],

@@ -107,6 +107,7 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
     let (mut manifests, mut config_schema, mut sdk) = (Vec::new(), None, None);
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let damaged = |error: BinaryReaderError| refuse(damaged(&error.to_string()));
+    let only_flat = |is_nested| if is_nested { Err(refuse(NESTED.to_owned())) } else { Ok(()) };
     // How many modules and components the reader is inside of, the whole counted.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -115,32 +116,24 @@ pub(super) fn read<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Sections<'a>, Lo
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentTypeSection(section) => {
                 for declared in section {
-                    if nests(&declared.map_err(damaged)?) {
-                        return Err(refuse(NESTED.to_owned()));
-                    }
+                    only_flat(nests(&declared.map_err(damaged)?))?;
                 }
             }
             Payload::ComponentInstanceSection(section) => {
                 for made in section {
-                    if gathers_instances(&made.map_err(damaged)?) {
-                        return Err(refuse(NESTED.to_owned()));
-                    }
+                    only_flat(gathers_instances(&made.map_err(damaged)?))?;
                 }
             }
             // A component that is nested in one that is nested: what composes plugins needs one depth less.
             Payload::ComponentExportSection(section) if depth > 2 => {
                 for export in section {
-                    if export.map_err(damaged)?.kind == ComponentExternalKind::Instance {
-                        return Err(refuse(NESTED.to_owned()));
-                    }
+                    only_flat(export.map_err(damaged)?.kind == ComponentExternalKind::Instance)?;
                 }
             }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
                     let import = import.map_err(damaged)?;
-                    if is_whole(import.ty) {
-                        return Err(refuse(NESTED.to_owned()));
-                    }
+                    only_flat(is_whole(import.ty))?;
                     imports.push(import.name.name);
                 }
             }

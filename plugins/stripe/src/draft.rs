@@ -282,7 +282,10 @@ fn semantic_key(envelope: &Envelope<'_>, kind: &str) -> Option<String> {
             let previous = envelope.previous.as_ref().map(|(_, previous)| previous);
             let is_moved = previous.is_some_and(|previous| change::is_moved(object, previous));
             let moved_at = envelope.created.filter(|_| is_moved);
-            Some(moved_at.map_or_else(|| key.clone(), |at| format!("{key}:{at}")))
+            Some(match moved_at {
+                Some(at) => format!("{key}:{at}"),
+                None => key,
+            })
         }
         (_, "subscription.renewed") => {
             key(id).map(|key| format!("{key}:{}", day(subscription::newest_start(object))))

@@ -94,18 +94,20 @@ pub(super) fn redrive(
         Redrive::Deliveries(endpoint) => some(view, &keys::dead_of(Some(*endpoint)), page, now)?,
         Redrive::Webhooks => some(view, &keys::dead_webhooks(), page, now)?,
     };
+    // A delivery made later may be of a redriven one, and among those of the same millisecond it may stand anywhere.
     let before = begun(page).unwrap_or(Time::MAX);
     let mut redriven = Vec::new();
     for key in dead {
         let id = keys::last_id(&key).ok_or_else(keys::too_short)?;
         redriven.extend(match select {
             Redrive::Delivery(_) | Redrive::Deliveries(_) => {
-                let dead = passable(select, view.delivery_row(DeliveryId(id)), &id)?;
-                dead.map(|dead| redrive_delivery(view, dead, before, now)).transpose()?.flatten()
+                let row = passable(select, view.delivery_row(DeliveryId(id)), &id)?;
+                let Some(dead) = row.filter(|row| row.delivery.created < before) else { continue };
+                Some(Again::Delivery(again(view, dead, None, now)?.1))
             }
             Redrive::Webhook(_) | Redrive::Webhooks => {
-                let dead = passable(select, view.state(WebhookId(id)), &id)?;
-                dead.map(|dead| redrive_webhook(view, WebhookId(id), dead, now)).transpose()?.flatten()
+                let Some(row) = passable(select, view.state(WebhookId(id)), &id)? else { continue };
+                redrive_webhook(view, WebhookId(id), row, now)?
             }
         });
     }
@@ -151,20 +153,6 @@ fn some(view: &View<'_>, prefix: &[u8], page: &Page, now: Time) -> Result<Letter
 /// When the first of the pages was read; `None`: this is the first.
 fn begun(page: &Page) -> Option<Time> {
     page.after.first_chunk::<TIME_BYTES>().map(|millis| Time::from_millis(u64::from_be_bytes(*millis)))
-}
-
-/// Makes another of a delivery that was made before a time: a later one may be of a redriven one, and among those of the
-/// same millisecond it may stand anywhere.
-fn redrive_delivery(
-    view: &mut View<'_>,
-    dead: DeliveryRow,
-    before: Time,
-    now: Time,
-) -> Result<Option<Again>, StoreError> {
-    if dead.delivery.created >= before {
-        return Ok(None);
-    }
-    Ok(Some(Again::Delivery(again(view, dead, None, now)?.1)))
 }
 
 /// Back to the pipeline, as the next run.

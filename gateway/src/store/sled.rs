@@ -15,10 +15,10 @@
 //! - `open`: the directory, the schema, what the journal has and the tree has not, the clean mark
 //! - `intake`, `refusing`, `dispatching`, `keeping`, `rerunning`, `hurrying`, `delivering`, `order`, `resending`,
 //!   `replaying`, `reading`: the verbs, pure over a view
-//! - `committer`, `syncer`, `settler`, `watchdog`: the threads that run them, make durable what they write, bring it into
-//!   the tree, and watch the others
+//! - `committer`, `syncer`, `settler` with `sweep`, `watchdog`: the threads that run them, make durable what they write,
+//!   bring it into the tree, and watch the others
 //! - `ready`, `by_endpoint`, `newest`: who works on what, what is open and what signs, what was taken last
-//! - `nouns`, `view`, `recent`, `journal`, `bundle`, `rows`, `pack`, `keys`: from nouns down to bytes
+//! - `nouns`, `view`, `recent`, `places`, `journal`, `bundle`, `rows`, `pack`, `keys`: from nouns down to bytes
 
 mod bundle;
 mod by_endpoint;
@@ -35,6 +35,7 @@ mod nouns;
 mod open;
 mod order;
 mod pack;
+mod places;
 mod reading;
 mod ready;
 mod recent;
@@ -44,6 +45,7 @@ mod rerunning;
 mod resending;
 mod rows;
 mod settler;
+mod sweep;
 mod syncer;
 mod view;
 mod watchdog;
@@ -264,7 +266,8 @@ impl Dispatching for SledStore {
     }
 
     fn entity(&self, source: &str, entity: &str) -> Answer<'_, Entity> {
-        // Asked for by every run: a read of the tree may wait for the disk, which would hold up a worker.
+        // Asked for by every run: a read of the tree may wait for the disk, which would hold up a worker. So would a look at
+        // what was committed lately, while a group is taken in: answering from there took a tenth more processor time.
         let (source, entity) = (source.to_owned(), entity.to_owned());
         let verb = move |view: &mut View<'_>| Ok(view.entity_row(&source, &entity)?.entity);
         Box::pin(self.commit(When::Read, None, verb, |_| ()))

@@ -2,7 +2,7 @@
 //!
 //! A leaf of sled has eight to sixteen rows, however small they are, and whether a leaf is in the cache or not, memory
 //! knows where its pieces are; so does the log, which is read when the store is opened. With bundles the tree has a tenth
-//! of the leaves. Rows in the order of a hash come and go each in another place, and stay alone.
+//! of the leaves. Rows in the order of a hash follow each other in time by their lots (see [`super::places`]).
 //!
 //! A bundle has the rows of one prefix from its own key on, up to and without the key of the bundle after it; its own
 //! key is that of its first row when it was made, and stays. Of each row it has: how many bytes of the key are those of
@@ -26,7 +26,7 @@ const BYTES_AT_ONCE: usize = 64 << 10;
 /// Bytes before the key of each row in a bundle.
 const HEADER: usize = 4;
 
-/// Whether the row of a key lies in a bundle: those in the order of time, which are short.
+/// Whether the row of a key lies in a bundle: those in the order of time, or of lots, which are short.
 pub(super) fn is_bundled(key: &[u8]) -> bool {
     matches!(
         key.first(),
@@ -35,12 +35,33 @@ pub(super) fn is_bundled(key: &[u8]) -> bool {
                 | prefix::UNDISPATCHED
                 | prefix::EVENT
                 | prefix::KIND
+                | prefix::LEDGER
+                | prefix::ENTITY
                 | prefix::DELIVERY
                 | prefix::DUE
                 | prefix::ATTEMPT
                 | prefix::LETTER)
         )
     )
+}
+
+/// Tells `to` the keys of all rows of a prefix, which are bundled, in order.
+pub(super) fn each_key(db: &sled::Db, prefix: u8, mut to: impl FnMut(&[u8])) -> Result<(), sled::Error> {
+    let mut key = Vec::new();
+    for entry in db.range([prefix].as_slice()..keys::end_of(&[prefix]).as_slice()) {
+        let (own, bundle) = entry?;
+        // sled lets go of what it has read only when others were asked for often enough: pages that are each read once
+        // would all stay, far beyond the size of its cache.
+        db.contains_key(&own)?;
+        for row in Rows::of(&own, &bundle) {
+            let row = row?;
+            key.clear();
+            key.extend_from_slice(row.shared);
+            key.extend_from_slice(row.rest);
+            to(&key);
+        }
+    }
+    Ok(())
 }
 
 /// A row of the tree.
@@ -73,22 +94,23 @@ fn damaged(why: &str) -> sled::Error {
 /// is bundled. Answers how many bytes they had.
 pub(super) fn write<'w>(
     db: &sled::Db,
-    writes: &mut Peekable<impl Iterator<Item = (&'w IVec, &'w Write)>>,
+    writes: &mut Peekable<impl Iterator<Item = (IVec, &'w Write)>>,
 ) -> Result<usize, sled::Error> {
-    let Some(&(first, _)) = writes.peek() else { return Ok(0) };
+    let Some((first, _)) = writes.peek() else { return Ok(0) };
+    let first = first.clone();
     let all = &first[..1];
-    let old = covering(db, first)?;
+    let old = covering(db, &first)?;
     let after = old.as_ref().map_or(Included(all), |(own, _)| Excluded(own.as_ref()));
     let next = db.range::<&[u8], _>((after, Excluded(keys::end_of(all).as_slice()))).next().transpose()?;
     let end = next.map_or_else(|| keys::end_of(all).into(), |(key, _)| key);
     let mut bytes = 0;
     let some = std::iter::from_fn(|| {
-        let (key, write) = writes.next_if(|(key, _)| **key < end && bytes < BYTES_AT_ONCE)?;
-        bytes += write.size(key);
+        let (key, write) = writes.next_if(|(key, _)| *key < end && bytes < BYTES_AT_ONCE)?;
+        bytes += write.size(&key);
         Some((key, write))
     });
     let merged = merged(old.as_ref(), some)?;
-    let own = old.as_ref().map_or(first, |(own, _)| own);
+    let own = old.as_ref().map_or(&first, |(own, _)| own);
     let is_last = end == keys::end_of(all);
     let bundles = bundles(own, &merged, is_last);
     if bundles.is_empty() {
@@ -115,16 +137,16 @@ fn moves(old: Option<&Entry>, bundles: &[Entry]) -> Result<bool, sled::Error> {
 /// The rows of a bundle with newer writes over them, in order.
 fn merged<'w>(
     old: Option<&Entry>,
-    writes: impl Iterator<Item = (&'w IVec, &'w Write)>,
+    writes: impl Iterator<Item = (IVec, &'w Write)>,
 ) -> Result<Vec<Entry>, sled::Error> {
     let mut merged = Vec::new();
     let mut rows = old.map(|(own, bundle)| Rows::of(own, bundle)).into_iter().flatten().peekable();
     for (key, write) in writes {
-        while let Some(row) = rows.next_if(|row| row.as_ref().is_ok_and(|row| row.cmp(key).is_lt())) {
+        while let Some(row) = rows.next_if(|row| row.as_ref().is_ok_and(|row| row.cmp(&key).is_lt())) {
             merged.push(row?.entry());
         }
-        let _replaced = rows.next_if(|row| row.as_ref().is_ok_and(|row| row.cmp(key).is_eq()));
-        merged.extend(write.row().map(|row| (key.clone(), row.clone())));
+        let _replaced = rows.next_if(|row| row.as_ref().is_ok_and(|row| row.cmp(&key).is_eq()));
+        merged.extend(write.row().map(|row| (key, row.clone())));
     }
     for row in rows {
         merged.push(row?.entry());
@@ -312,7 +334,7 @@ mod tests {
     }
 
     fn settle(db: &sled::Db, writes: &Writes) {
-        let mut writes = writes.iter().peekable();
+        let mut writes = writes.iter().map(|(key, write)| (key.clone(), write)).peekable();
         while writes.peek().is_some() {
             write(db, &mut writes).unwrap();
         }
@@ -400,7 +422,9 @@ mod tests {
         db.insert(own, &bundle[..bundle.len() - 1]).unwrap();
         let told = get(&db, &key(2)).unwrap_err().to_string();
         assert!(told.contains("a bundle of rows is cut short"), "{told}");
-        assert!(write(&db, &mut put(5..6, 1).iter().peekable()).is_err());
+        let more = put(5..6, 1);
+        let mut more = more.iter().map(|(key, write)| (key.clone(), write)).peekable();
+        assert!(write(&db, &mut more).is_err());
         let mut range = Range::new(&db, (Included(key(0)), Unbounded));
         assert!(range.next(false).unwrap().is_err());
     }

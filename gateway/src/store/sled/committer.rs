@@ -262,8 +262,9 @@ impl Line {
     /// Brings what is left into the tree, and says there that the store is closed.
     fn settle_all(&self, generation: u64) -> Result<(), sled::Error> {
         let layer = self.disk.recent.close();
-        self.disk.settle(generation, &layer.writes, |_| self.vitals.progress())?;
+        let worn = self.disk.settle(generation, &layer.writes, |_, _| self.vitals.progress())?;
         self.disk.recent.settled();
+        self.disk.remove(worn, || self.vitals.progress())?;
         self.disk.db.insert(keys::CLEAN, &[1])?;
         self.disk.sync()
     }

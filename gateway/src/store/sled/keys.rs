@@ -1,5 +1,6 @@
-//! Every key of the one tree: a prefix byte, then fields of fixed length, big endian, so that the order of keys is
-//! the order of time. Names of any length are hashed; the row behind the key holds the name itself.
+//! Every key: a prefix byte, then fields of fixed length, big endian, so that the order of keys is the order of time. In the
+//! tree some have one more, see [`places`](super::places). Names of any length are hashed; the row behind the key holds
+//! the name itself.
 
 use crate::model::id::{DeliveryId, EndpointId, EventId, JobId, RefusedId, WebhookId};
 use crate::model::kv::{Bucket, KvKey};
@@ -18,7 +19,7 @@ pub(super) mod prefix {
     pub(crate) const BODY: u8 = b'b';
     /// Due, webhook: waits for the pipeline.
     pub(crate) const UNDISPATCHED: u8 = b'u';
-    /// Hash of source and key: the ledger of what was seen.
+    /// Hash of source and key: the ledger of what was seen. In the tree its lot stands before the hash.
     pub(crate) const LEDGER: u8 = b'k';
     /// *Reserved*: expiry, hash: the ledger in the order of expiry.
     pub(crate) const EXPIRY: u8 = b'x';
@@ -28,7 +29,8 @@ pub(super) mod prefix {
     pub(crate) const KIND: u8 = b'y';
     /// *Reserved*: entity, event: events of one entity.
     pub(crate) const ENTITY_EVENT: u8 = b'n';
-    /// Hash of source and entity: what is remembered of it, and what endpoints have taken of it.
+    /// Hash of source and entity: what is remembered of it, and what endpoints have taken of it. In the tree its
+    /// lot stands before the hash.
     pub(crate) const ENTITY: u8 = b'o';
     /// *Reserved*: hash of subject, event: the events about one person.
     pub(crate) const SUBJECT: u8 = b's';

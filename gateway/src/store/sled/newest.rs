@@ -138,6 +138,7 @@ pub(super) fn taken(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sled::recent::Recent;
     use billhook_event::Time;
 
     #[test]
@@ -169,19 +170,19 @@ mod tests {
     #[test]
     fn what_was_forgotten_is_read_again() {
         let db = sled::Config::new().temporary(true).open().unwrap();
+        let recent = Recent::default();
+        let view = || View::with(&db, &recent);
         let (newest, app) = (Newest::default(), EndpointId::derive("app"));
         let about = |secs| AboutRow { topic: [1; 16], occurred_at: Time::from_secs(secs), place: None };
         let [first, later] = [1, 2].map(|n| EventId([n; 16]));
-        let known = newest.known(&View::of(&db), app, Some(&about(10))).unwrap();
-        let told = |known| newest.later(&View::of(&db), app, first, &about(10), known).unwrap();
+        let known = newest.known(&view(), app, Some(&about(10))).unwrap();
+        let told = |known| newest.later(&view(), app, first, &about(10), known).unwrap();
         assert_eq!(told(known), None);
 
-        let mut view = View::of(&db);
-        let row = taken(&mut view, app, &about(20), later).unwrap().unwrap();
-        assert_eq!(taken(&mut view, app, &about(10), first).unwrap(), None, "it is not the newest");
-        for (key, row) in view.into_writes() {
-            db.insert(key, row.row().unwrap()).unwrap();
-        }
+        let mut rows = view();
+        let row = taken(&mut rows, app, &about(20), later).unwrap().unwrap();
+        assert_eq!(taken(&mut rows, app, &about(10), first).unwrap(), None, "it is not the newest");
+        recent.take(rows.into_writes());
         newest.note(app, [1; 16], row);
         assert_eq!(told(known), Some(later));
         for n in 0..KEPT_MAX as u128 {
@@ -190,14 +191,14 @@ mod tests {
         assert!(newest.inner().kept.len() <= KEPT_MAX && !newest.inner().kept.contains_key(&(app, [1; 16])));
         assert_eq!(told(known), Some(later), "from its row");
         assert_eq!(
-            newest.later(&View::of(&db), app, first, &about(20), known).unwrap(),
+            newest.later(&view(), app, first, &about(20), known).unwrap(),
             None,
             "as old is not older"
         );
-        assert_eq!(newest.later(&View::of(&db), app, later, &about(10), known).unwrap(), None, "it itself");
-        let mut view = View::of(&db);
-        let row = taken(&mut view, app, &about(15), later).unwrap();
+        assert_eq!(newest.later(&view(), app, later, &about(10), known).unwrap(), None, "it itself");
+        let mut rows = view();
+        let row = taken(&mut rows, app, &about(15), later).unwrap();
         assert_eq!(row.map(|row| row.at), Some(Time::from_secs(15)), "its time was wrong");
-        assert_eq!(told(newest.known(&View::of(&db), app, Some(&about(10))).unwrap()), Some(later));
+        assert_eq!(told(newest.known(&view(), app, Some(&about(10))).unwrap()), Some(later));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::journal::Journal;
 use super::keys;
+use super::places::Places;
 use super::recent::Recent;
 use super::settler::{Disk, Settler};
 use super::view::{View, Writes};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The schema that we write.
-pub(super) const SCHEMA: u32 = 3;
+pub(super) const SCHEMA: u32 = 4;
 /// How often a lock that is held is asked for again, and the wait between: a process that is ending gets a second.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
@@ -83,8 +84,9 @@ fn open_here(
     let mut journal = Journal::open(&options.path).map_err(|error| failed(error.to_string()))?;
     let file = sync_files(&options.path).map_err(|error| failed(format!("cannot sync: {error}")))?;
 
-    let mut disk = Disk::new(db, Arc::default(), file);
     let unwritten = |error: sled::Error| failed(error.to_string());
+    let places = Places::read(&db).map_err(unwritten)?;
+    let disk = Disk::new(db, Arc::new(Recent::over(places)), file);
     // First of all rows: whoever finds others without it finds no store of ours.
     disk.db.insert(keys::SCHEMA, &SCHEMA.to_be_bytes()).map_err(unwritten)?;
     if !clean {
@@ -92,7 +94,7 @@ fn open_here(
     }
     let generation = bring_back(&disk, &journal, unwritten)?;
     crash_point(Point::InOpening);
-    disk.recent = Arc::new(Recent::over(&disk.db)?);
+    disk.recent.learn_last(&disk.db)?;
     disk.db.remove(keys::CLEAN).map_err(unwritten)?;
     disk.sync().map_err(unwritten)?;
     journal.begin(generation);
@@ -117,11 +119,12 @@ fn bring_back(
         for more in journal.writes(generation)? {
             writes.extend(more?);
         }
-        disk.settle(generation, &writes, |_| ()).map_err(&failed)?;
+        let worn = disk.settle(generation, &writes, |_, _| ()).map_err(&failed)?;
+        disk.remove(worn, || ()).map_err(&failed)?;
         settled = generation;
     }
     let over = settled + 1;
-    disk.settle(over, &Writes::new(), |_| ()).map_err(&failed)?;
+    disk.settle(over, &Writes::new(), |_, _| ()).map_err(&failed)?;
     Ok(over + 1)
 }
 
@@ -244,8 +247,8 @@ mod tests {
             opened.disk.db.insert(keys::SCHEMA, &found.to_be_bytes()).unwrap();
             drop(opened);
             let error = open(&options).err().unwrap();
-            assert_eq!(matches!(error, StoreError::Older { found: 2, known: 3 }), found < SCHEMA, "{error}");
-            assert_eq!(matches!(error, StoreError::Newer { found: 4, known: 3 }), found > SCHEMA, "{error}");
+            assert_eq!(matches!(error, StoreError::Older { found: 3, known: 4 }), found < SCHEMA, "{error}");
+            assert_eq!(matches!(error, StoreError::Newer { found: 5, known: 4 }), found > SCHEMA, "{error}");
         }
     }
 

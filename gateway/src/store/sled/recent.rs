@@ -4,9 +4,11 @@
 //! layer is closed when it is large enough and the one before it has settled. What a commit makes and a later one
 //! removes in the same layer, as most of what waits is, never reaches the tree at all.
 
-use super::keys::{self, prefix};
+use super::keys::{self, Part, prefix};
+use super::places::{self, Count, Places};
 use super::view::{View, Write, Writes};
 use crate::store::StoreError;
+use billhook_event::Time;
 use sled::IVec;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,6 +20,8 @@ pub(super) const LAYER_BYTES: usize = if cfg!(debug_assertions) { 32 << 10 } els
 pub(super) const LAYER_BYTES_MAX: usize = 2 * LAYER_BYTES;
 /// The closed layer goes into the tree in so many steps while the open one grows.
 const STEPS: usize = 32;
+/// Places of so many rows are noted at once, while nobody can look.
+const PLACES_AT_ONCE: usize = 256;
 
 /// The layers.
 #[derive(Debug, Default)]
@@ -36,6 +40,20 @@ struct Layers {
     settled: u64,
     /// The tree has no key of a webhook after this one, once it is known.
     last: Option<IVec>,
+    places: Places,
+}
+
+/// What is known of a row without the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was written lately.
+    Written(Write),
+    /// There is none.
+    Nothing,
+    /// The tree knows.
+    Tree,
+    /// The tree knows: in the first of these lots, but for others whose keys begin with the same bits.
+    Lots(Vec<u32>),
 }
 
 /// The rows of some commits.
@@ -56,26 +74,71 @@ impl Recent {
         self.layers.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With nothing in it, over a tree.
-    pub(super) fn over(db: &sled::Db) -> Result<Recent, StoreError> {
-        let all = [prefix::WEBHOOK];
-        let last = View::of(db).range_back(&all, &keys::end_of(&all)).next().transpose()?;
+    /// With nothing in it, over a tree in which rows with lots are at `places`.
+    pub(super) fn over(places: Places) -> Recent {
         let recent = Recent::default();
-        recent.write().last = Some(last.map_or(IVec::from(&[prefix::WEBHOOK]), |(key, _)| key));
-        Ok(recent)
+        recent.write().places = places;
+        recent
     }
 
-    /// What was written to a key last. `None`: the tree knows.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Write> {
+    /// Looks which webhook is the last in the tree.
+    pub(super) fn learn_last(&self, db: &sled::Db) -> Result<(), StoreError> {
+        let all = [prefix::WEBHOOK];
+        let last = View::of(db).range_back(&all, &keys::end_of(&all)).next().transpose()?;
+        self.write().last = Some(last.map_or(IVec::from(&[prefix::WEBHOOK]), |(key, _)| key));
+        Ok(())
+    }
+
+    /// What was written to a key last.
+    pub(super) fn get(&self, key: &[u8]) -> Known {
         let layers = self.read();
         let closed = || layers.closed.as_ref().and_then(|closed| closed.writes.get(key));
-        let written = layers.open.writes.get(key).or_else(closed).cloned();
+        if let Some(write) = layers.open.writes.get(key).or_else(closed) {
+            return Known::Written(write.clone());
+        }
+        if places::has_lots(key) {
+            let lots: Vec<u32> = layers.places.get(key).collect();
+            return if lots.is_empty() { Known::Nothing } else { Known::Lots(lots) };
+        }
         // New webhooks are looked for before they are there, and the tree would be asked in vain.
-        written.or_else(|| {
-            let is_after = key.first() == Some(&prefix::WEBHOOK)
-                && layers.last.as_ref().is_some_and(|last| key > last.as_ref());
-            is_after.then_some(Write::Remove)
-        })
+        let is_after = key.first() == Some(&prefix::WEBHOOK)
+            && layers.last.as_ref().is_some_and(|last| key > last.as_ref());
+        if is_after { Known::Nothing } else { Known::Tree }
+    }
+
+    /// The lot of what comes into the tree next, and whether it has no row yet.
+    pub(super) fn next_lot(&self) -> (u32, bool) {
+        self.read().places.next()
+    }
+
+    /// The first `n` lots of a prefix, the oldest first, that `which` takes.
+    pub(super) fn lots(&self, prefix: u8, n: usize, which: impl Fn(u32, &Count) -> bool) -> Vec<u32> {
+        let layers = self.read();
+        let lots = layers.places.lots(prefix).filter(|(lot, count)| which(*lot, count));
+        lots.map(|(lot, _)| lot).take(n).collect()
+    }
+
+    /// The lots after this one that may have the row of a key.
+    pub(super) fn later_lots(&self, key: &[u8], lot: u32) -> Vec<u32> {
+        self.read().places.get(key).take_while(|later| *later > lot).collect()
+    }
+
+    /// Notes that the tree has the rows of these keys in a lot. As long as they are in the closed layer they are found
+    /// there.
+    pub(super) fn placed(&self, keys: &[&IVec], lot: u32) {
+        for some in keys.chunks(PLACES_AT_ONCE) {
+            let mut layers = self.write();
+            some.iter().for_each(|key| layers.places.insert(key, lot));
+        }
+    }
+
+    /// Notes that the tree is about to lose a lot of a prefix, which has the rows of these keys.
+    pub(super) fn lost(&self, prefix: u8, lot: u32, keys: &[IVec]) {
+        for some in keys.chunks(PLACES_AT_ONCE) {
+            let mut layers = self.write();
+            some.iter().for_each(|key| layers.places.remove(key, lot));
+        }
+        self.write().places.remove_lot(prefix, lot);
     }
 
     /// The first `n` writes between two keys, or the last, and how many layers had settled by then: what settles later
@@ -183,6 +246,13 @@ impl Layer {
     }
 }
 
+/// When the last webhook arrived that these have the head of.
+pub(super) fn last_arrival(writes: &Writes) -> Option<Time> {
+    let all = writes.range(IVec::from(&[prefix::WEBHOOK])..IVec::from(keys::end_of(&[prefix::WEBHOOK])));
+    let mut heads = all.rev().filter(|(key, _)| key.last() == Some(&(Part::Head as u8)));
+    heads.next().and_then(|(key, _)| keys::arrived(key))
+}
+
 /// The last key of a webhook.
 pub(super) fn last_webhook(writes: &Writes) -> Option<&IVec> {
     let before = writes.range(..IVec::from(keys::end_of(&[prefix::WEBHOOK])));
@@ -243,9 +313,9 @@ mod tests {
         let left: Vec<_> = left.writes.iter().map(|(key, write)| (key[3], write.clone())).collect();
         assert_eq!(left, [(2, Write::Remove), (3, Write::Remove)]);
         commit(&recent, [(5, Write::New(row(1)))]);
-        assert_eq!(recent.get(&key(2)), Some(Write::Remove), "it is on its way");
+        assert_eq!(recent.get(&key(2)), Known::Written(Write::Remove), "it is on its way");
         recent.settled();
-        assert_eq!((recent.get(&key(2)), recent.get(&key(5))), (None, Some(Write::New(row(1)))));
+        assert_eq!([2, 5].map(|n| recent.get(&key(n))), [Known::Tree, Known::Written(Write::New(row(1)))]);
     }
 
     #[test]

@@ -58,8 +58,7 @@ impl StateRow {
     }
 }
 
-/// What the ledger keeps of a key. Its row has 22 bytes: so many sled keeps within a leaf, and longer ones are each an
-/// allocation whenever their leaf is read, which is at random.
+/// What the ledger keeps of a key, in 22 bytes: there is one for nearly every webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LedgerRow {
     /// The webhook that came first.

@@ -4,7 +4,8 @@
 use super::bundle;
 use super::keys;
 use super::pack::unpack;
-use super::recent::{self, Recent};
+use super::places;
+use super::recent::{self, Known, Recent};
 use super::rows::{self, Cut, Pieces, ROW_BYTES_MAX, Value};
 use crate::store::StoreError;
 use serde::Serialize;
@@ -68,7 +69,7 @@ pub(super) struct View<'a> {
 pub(super) type Entry = (IVec, IVec);
 
 impl<'a> View<'a> {
-    /// The tree alone, as it is now. Two reads may see two states of it.
+    /// The tree alone, as it is now, but for rows that have lots. Two reads may see two states of it.
     pub(super) fn of(db: &'a sled::Db) -> View<'a> {
         View { db, recent: None, group: None, own: Writes::new() }
     }
@@ -94,10 +95,31 @@ impl<'a> View<'a> {
         if let Some(write) = written {
             return Ok(write.row().cloned());
         }
-        match self.recent.and_then(|recent| recent.get(key)) {
-            Some(write) => Ok(write.into_row()),
-            None => bundle::get(self.db, key).map_err(unreadable),
+        match self.recent.map_or(Known::Tree, |recent| recent.get(key)) {
+            Known::Written(write) => Ok(write.into_row()),
+            Known::Nothing => Ok(None),
+            Known::Tree => bundle::get(self.db, key).map_err(unreadable),
+            Known::Lots(lots) => self.in_lots(key, &lots),
         }
+    }
+
+    /// A row that was in one of these lots at the last look, the newest first.
+    pub(super) fn in_lots(&self, key: &[u8], lots: &[u32]) -> Result<Option<IVec>, StoreError> {
+        let key = IVec::from(key);
+        for lot in lots {
+            let row = bundle::get(self.db, &places::key_in(*lot, &key)).map_err(unreadable)?;
+            if row.is_some() {
+                return Ok(row);
+            }
+            // It may have moved meanwhile. An older one must not be taken for it.
+            if self
+                .recent
+                .is_some_and(|recent| !matches!(recent.get(&key), Known::Lots(same) if same == lots))
+            {
+                return self.get(&key);
+            }
+        }
+        Ok(None)
     }
 
     /// Whether there is a row.
@@ -191,7 +213,9 @@ impl<'a> View<'a> {
 
     /// Removes a row.
     pub(super) fn remove(&mut self, key: impl Into<IVec>) {
-        recent::put(&mut self.own, key.into(), Write::Remove);
+        let key = key.into();
+        debug_assert!(!places::has_lots(&key), "older rows of {key:?} would be seen again");
+        recent::put(&mut self.own, key, Write::Remove);
     }
 
     /// Encodes a value and writes it, in pieces if it must be. It may replace another.

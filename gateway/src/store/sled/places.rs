@@ -54,9 +54,9 @@ pub(super) fn key_without_lot(key: &[u8]) -> IVec {
     [&key[..1], key.get(1 + LOT_BYTES..).unwrap_or_default()].concat().into()
 }
 
-/// The beginning of the hash in a key without its lot.
-fn hash_of(key: &[u8]) -> u64 {
-    key.get(1..).and_then(|hash| hash.first_chunk()).map_or(0, |hash| u64::from_be_bytes(*hash))
+/// The beginning of a hash.
+fn first_bits(hash: &[u8]) -> u64 {
+    hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// What is known of the rows of one prefix.
@@ -140,8 +140,8 @@ impl Places {
         let mut places = Places::default();
         for all in [prefix::LEDGER, prefix::ENTITY] {
             bundle::each_key(db, all, |key| {
-                if let Some(lot) = key.get(1..).and_then(|key| key.first_chunk()) {
-                    places.insert(&key_without_lot(key), u32::from_be_bytes(*lot));
+                if let Some((lot, hash)) = key[1..].split_first_chunk::<LOT_BYTES>() {
+                    places.of_mut(all).insert(first_bits(hash), u32::from_be_bytes(*lot));
                 }
             })?;
         }
@@ -158,17 +158,17 @@ impl Places {
 
     /// The lots that may have the row of a key, the newest first: nearly always it is there.
     pub(super) fn get(&self, key: &[u8]) -> impl Iterator<Item = u32> + use<'_> {
-        self.of(key[0]).get(hash_of(key))
+        self.of(key[0]).get(first_bits(&key[1..]))
     }
 
     /// The tree has the row of a key in this lot.
     pub(super) fn insert(&mut self, key: &[u8], lot: u32) {
-        self.of_mut(key[0]).insert(hash_of(key), lot);
+        self.of_mut(key[0]).insert(first_bits(&key[1..]), lot);
     }
 
     /// The tree is about to lose the row of a key in this lot, and the lot: [`Places::remove_lot`].
     pub(super) fn remove(&mut self, key: &[u8], lot: u32) {
-        self.of_mut(key[0]).remove(hash_of(key), lot);
+        self.of_mut(key[0]).remove(first_bits(&key[1..]), lot);
     }
 
     /// The tree is about to lose this lot.

@@ -248,15 +248,18 @@ impl Layer {
 
 /// When the last webhook arrived that these have the head of.
 pub(super) fn last_arrival(writes: &Writes) -> Option<Time> {
-    let all = writes.range(IVec::from(&[prefix::WEBHOOK])..IVec::from(keys::end_of(&[prefix::WEBHOOK])));
-    let mut heads = all.rev().filter(|(key, _)| key.last() == Some(&(Part::Head as u8)));
-    heads.next().and_then(|(key, _)| keys::arrived(key))
+    let head = webhooks(writes).rfind(|key| key.last() == Some(&(Part::Head as u8)));
+    head.and_then(|key| keys::arrived(key))
 }
 
 /// The last key of a webhook.
-pub(super) fn last_webhook(writes: &Writes) -> Option<&IVec> {
-    let before = writes.range(..IVec::from(keys::end_of(&[prefix::WEBHOOK])));
-    before.map(|(key, _)| key).next_back().filter(|key| key.first() == Some(&prefix::WEBHOOK))
+fn last_webhook(writes: &Writes) -> Option<&IVec> {
+    webhooks(writes).next_back()
+}
+
+fn webhooks(writes: &Writes) -> impl DoubleEndedIterator<Item = &IVec> {
+    let all = [prefix::WEBHOOK];
+    writes.range(IVec::from(&all)..IVec::from(keys::end_of(&all))).map(|(key, _)| key)
 }
 
 /// Bytes of keys and rows.

@@ -26,7 +26,7 @@ use crate::dispatch::rehearsal::Shadows;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::dispatch::waiting::{Place, Waiting};
 use crate::model::dispatch::{Dispatch, NewEvent};
-use crate::model::endpoint::{Endpoint, Ordering};
+use crate::model::endpoint::Endpoint;
 use crate::model::id::WebhookId;
 use crate::model::retry::PLUGIN_WAITS;
 use crate::plugins::{Failed, Plugin, Slot, WebhookInput};
@@ -139,8 +139,6 @@ struct Work {
     breakers: Arc<Breakers>,
     in_flight: Arc<InFlight>,
     turns: Turns,
-    /// Whether an endpoint takes events in order.
-    in_order: bool,
     shadows: Arc<Shadows>,
 }
 
@@ -155,9 +153,8 @@ impl Dispatcher {
         suspects: Vec<WebhookId>,
     ) -> Dispatcher {
         let (breakers, shadows) = (Arc::default(), Arc::default());
-        let in_order = |endpoint: &Endpoint| endpoint.terms.ordering == Ordering::Entity;
-        let (turns, in_order) = (Turns::default(), lines.endpoints.iter().any(in_order));
-        let work = Work { store, clock, lines, deliver, breakers, in_flight, turns, in_order, shadows };
+        let turns = Turns::default();
+        let work = Work { store, clock, lines, deliver, breakers, in_flight, turns, shadows };
         let work = Arc::new(work);
         let suspects = Mutex::new(suspects.into_iter().collect());
         Dispatcher { work, suspects, changed: Mutex::default(), runs: tokio::sync::Mutex::default() }
@@ -277,9 +274,7 @@ impl Dispatcher {
         }
         let ids: Vec<WebhookId> = leases.iter().map(|(lease, _)| lease.id).collect();
         for ((lease, place), slot) in leases.into_iter().zip(self.work.in_flight.enter(&ids)) {
-            // What a rerun finds of its entity is to be what those before it make of it now.
-            let takes_turns = self.work.in_order || lease.run > 0;
-            let turn = takes_turns.then(|| self.work.turns.take(&lease.head.source));
+            let turn = Some(self.work.turns.take(&lease.head.source));
             runs.running.spawn(Arc::clone(&self.work).dispatch(lease, Some(slot), turn, Some(place)));
         }
     }
@@ -292,11 +287,20 @@ impl Runs {
     }
 }
 
-/// The entities for which a run waits for those before it: all of a rerun, else those whose events somebody takes in order.
-fn in_order(lease: &WebhookLease, dispatch: &Dispatch) -> BTreeSet<String> {
-    let ordered =
-        |event: &&NewEvent| lease.run > 0 || event.endpoints.iter().any(|id| dispatch.ordered.contains(id));
-    dispatch.events.iter().filter(ordered).filter_map(|event| event.entity.clone()).collect()
+/// The entities that a run is about, and those for which it waits for the runs before it: of events that somebody takes
+/// in order or that are told by what came before them, and all of a rerun, which is to find what those before it make of
+/// them now.
+fn in_order(lease: &WebhookLease, dispatch: &Dispatch) -> (BTreeSet<String>, BTreeSet<String>) {
+    let waits = |event: &&NewEvent| {
+        lease.run > 0
+            || pipeline::rests_on_earlier(&event.kind)
+            || event.endpoints.iter().any(|id| dispatch.ordered.contains(id))
+    };
+    let entities = |events: &mut dyn Iterator<Item = &NewEvent>| {
+        events.filter_map(|event| event.entity.clone()).collect()
+    };
+    let events = &dispatch.events;
+    (entities(&mut events.iter()), entities(&mut events.iter().filter(waits)))
 }
 
 impl Work {
@@ -396,7 +400,8 @@ impl Work {
                 dispatch.run.shadow = Some(Box::pin(beside).await?);
             }
             if let Some(turn) = turn {
-                turn.comes(in_order(lease, &dispatch)).await;
+                let (about, waits) = in_order(lease, &dispatch);
+                turn.comes(about, &waits).await;
             }
             crash_point(Point::BeforeDispatchCommit);
             // A rerun may end what others waited for.

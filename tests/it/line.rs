@@ -193,6 +193,34 @@ async fn a_recovered_payment_names_the_failure_that_it_makes_good() {
     gateway.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_later_and_is_through_earlier_knows_what_came_before_it() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&windback(&receiver)).await;
+    let url = gateway.url("/api/v1/webhooks/custom/pub_test");
+    let item =
+        |kind: &str, n| format!(r#"{{"customer_email":"{n}@example.com","event_type":"payment_{kind}"}}"#);
+    let batch: Vec<_> = (0..400).map(|n| item("failed", n)).collect();
+    post(&url, &[], format!("[{}]", batch.join(","))).await;
+    for n in [399, 398] {
+        post(&url, &[], item("recovered", n)).await;
+    }
+    gateway.settle().await;
+    let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
+    assert_eq!(received.len(), 402);
+    for n in [399, 398] {
+        let of = |kind: &str| {
+            let email = format!("{n}@example.com");
+            received
+                .iter()
+                .find(|event| event["type"] == kind && event["customer"]["email"] == *email)
+                .unwrap()
+        };
+        assert_eq!(of("payment.recovered")["recovers"], of("payment.failed")["id"], "{n}");
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_reprocess_finds_what_was_mended_before_it() {
     let receiver = Receiver::start().await;

@@ -178,6 +178,12 @@ fn recovered(event: &Event, last: &Remembered) -> Option<String> {
     (!before).then(|| failed.to_string())
 }
 
+/// Whether what is told of an event of this kind may rest on what came of its entity before: those that [`recovered`] and
+/// [`is_withdrawal`] look at.
+pub(super) fn rests_on_earlier(kind: &str) -> bool {
+    matches!(kind, "payment.recovered" | "subscription.updated" | CANCEL_UNSCHEDULED)
+}
+
 /// Whether an update takes a planned end back, for which not every provider has an event: the subscription lives, it
 /// says that no end is planned, and the last that was told of it is that one is.
 fn is_withdrawal(event: &Event, entity: &Entity) -> bool {

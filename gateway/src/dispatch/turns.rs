@@ -1,9 +1,10 @@
-//! Which runs wait for which with their commits, where an endpoint takes the events of an entity in order, and in reruns:
-//! webhooks run side by side, and the one that came first may be the last to be through.
+//! Which runs wait for which with their commits: webhooks run side by side, and the one that came first may be the last to
+//! be through.
 //!
 //! Runs of one source take turns in the order in which their webhooks were leased, which is that of their arrival. A
-//! run that is through says which entities it is about and waits for the runs before it: until they have said so too,
-//! and are done if they are about the same. That is as long as a run may take, which asks plugins once for each event; a
+//! run that is through says which entities it is about. Where the order matters, it waits for the runs before it: until
+//! they have said so too, and are done if they are about the same. What it read of them is then old, so its commit is
+//! refused and it is made again. That is as long as a run may take, which asks plugins once for each event; a
 //! run that failed is done, and its webhook comes later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -63,15 +64,18 @@ impl Source {
 }
 
 impl Turn {
-    /// Says what the run is about, and returns once it may be committed. Dropping the future is safe.
-    pub(super) async fn comes(&self, about: BTreeSet<String>) {
-        self.source.runs().about.insert(self.n, Some(about.clone()));
+    /// Says what the run is about, and returns once nothing before it can be about any of `waits`, so that it may be
+    /// committed. Dropping the future is safe.
+    pub(super) async fn comes(&self, about: BTreeSet<String>, waits: &BTreeSet<String>) {
+        self.source.runs().about.insert(self.n, Some(about));
         self.source.changed.send_replace(());
+        if waits.is_empty() {
+            return;
+        }
         let free = |_: &()| {
             let runs = self.source.runs();
             let mut before = runs.about.range(..self.n).map(|(_, theirs)| theirs);
-            about.is_empty()
-                || before.all(|theirs| theirs.as_ref().is_some_and(|theirs| theirs.is_disjoint(&about)))
+            before.all(|theirs| theirs.as_ref().is_some_and(|theirs| theirs.is_disjoint(waits)))
         };
         // The sender is ours: it cannot be gone.
         let _ = self.source.changed.subscribe().wait_for(free).await;
@@ -95,7 +99,7 @@ mod tests {
     }
 
     fn may(turn: &Turn, entities: &[&str]) -> bool {
-        turn.comes(about(entities)).now_or_never().is_some()
+        turn.comes(about(entities), &about(entities)).now_or_never().is_some()
     }
 
     #[test]
@@ -110,6 +114,7 @@ mod tests {
         assert!(!may(&second, &["a"]));
         assert!(may(&first, &["a", "c"]));
         assert!(may(&third, &["b"]), "all have said so");
+        assert!(third.comes(about(&["a"]), &about(&[])).now_or_never().is_some(), "it waits for nobody");
         assert!(!may(&second, &["a"]), "the first is under way");
         assert!(!may(&third, &["a"]));
         drop(first);
@@ -122,7 +127,7 @@ mod tests {
     async fn whoever_waits_is_woken() {
         let turns = Turns::default();
         let [first, second] = [(); 2].map(|()| turns.take("shop"));
-        let waits = tokio::spawn(async move { second.comes(about(&["a"])).await });
+        let waits = tokio::spawn(async move { second.comes(about(&["a"]), &about(&["a"])).await });
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());
         drop(first);

@@ -437,6 +437,8 @@ impl Work {
             return self.fail(lease, why, AfterFailure::Defer(now)).await;
         }
         if error.is_final() {
+            // It has answered: nothing is wrong with it.
+            self.breakers.forget(&error.plugin.name);
             return self.fail(lease, why, AfterFailure::Dead).await;
         }
         // What a large body costs is no fault of the plugin, and anybody may send one where anybody may send.

@@ -6,7 +6,7 @@ use crate::line::{FLEXPRICE, canceled};
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{post, post_signed};
 use billhook_tests::{Gateway, START_SECS};
-use gateway::model::rest::{FAILED_TO_REST, REST_MAX};
+use gateway::model::rest::{FAILED_TO_REST, REST_MAX, TRIAL_WAIT};
 use gateway::model::retry::PLUGIN_WAITS;
 use gateway::model::webhook::WebhookState;
 use std::time::Duration;
@@ -115,6 +115,37 @@ async fn an_invalid_webhook_is_dead_at_once_and_unavailable_is_patient() {
     assert!(matches!(gateway.story(invalid.id()).await.webhook.state, WebhookState::Dead { .. }));
     let state = gateway.story(unavailable.id()).await.webhook.state;
     assert!(matches!(state, WebhookState::Undispatched { failures: 1, .. }), "{state:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_of_invalid_ends_a_rest() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(&config(&receiver)).await;
+    let url = gateway.url("/in/bad");
+    for n in 0..FAILED_TO_REST {
+        post(&url, &[], format!(r#"{{"do":"panic","n":{n}}}"#)).await;
+    }
+    gateway.settle().await;
+    let mut invalid = Vec::new();
+    for n in 0..20 {
+        invalid.push(post(&url, &[], format!(r#"{{"do":"invalid","n":{n}}}"#)).await.id().to_owned());
+    }
+    let well = post(&url, &[], r#"{"do":"draft"}"#).await;
+    gateway.settle().await;
+    let is_over =
+        async |id: &str| !matches!(gateway.story(id).await.webhook.state, WebhookState::Undispatched { .. });
+    assert!(!is_over(well.id()).await, "the plugin rests");
+    // One that fails may be drawn as the trial: then it rests for a minute, two, four and five.
+    for _ in 0..FAILED_TO_REST {
+        if !is_over(well.id()).await {
+            gateway.advance(REST_MAX).await;
+            gateway.advance(TRIAL_WAIT).await;
+        }
+    }
+    for id in invalid.iter().map(String::as_str).chain([well.id()]) {
+        assert!(is_over(id).await, "{id}");
+    }
     gateway.stop().await;
 }
 

@@ -5,7 +5,7 @@ use crate::model::id::WebhookId;
 use crate::model::rest::Rest;
 use billhook_event::Time;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// One breaker per plugin, by name.
 #[derive(Debug, Default)]
@@ -27,25 +27,32 @@ pub struct Rests {
 }
 
 /// What one webhook is let through to. It asks where a plugin is come to, so that what never comes to one that rests does
-/// not wait for it, and once for each, so that a trial is not over with its first event.
+/// not wait for it, and once for each, so that a trial is not over with its first event. To be dropped after its run has
+/// reported.
 #[derive(Debug)]
 pub struct Admission<'a> {
     breakers: &'a Breakers,
     admitted: Vec<&'a str>,
+    /// Those of them that it tries after their rest.
+    tries: Vec<&'a str>,
 }
 
 impl<'a> Admission<'a> {
     /// Whether `plugin` may be asked.
     ///
     /// # Errors
-    /// When it rests. When a rest is over, one webhook is let through; until it reports, others are told to wait as long
-    /// again.
+    /// When it rests. When a rest is over, one webhook is let through; until it reports, others are told to ask again
+    /// soon, and if it never does, another is let through when it has been as long again.
     pub fn admit(&mut self, plugin: &'a str, now: Time) -> Result<(), Rests> {
         if self.admitted.contains(&plugin) {
             return Ok(());
         }
-        if let Some((since, until)) = self.breakers.open(plugin, now) {
-            return Err(Rests { plugin: plugin.to_owned(), since, until });
+        match self.breakers.open(plugin, now) {
+            Some(Open::Rests { since, until }) => {
+                return Err(Rests { plugin: plugin.to_owned(), since, until });
+            }
+            Some(Open::Trial) => self.tries.push(plugin),
+            None => {}
         }
         self.admitted.push(plugin);
         Ok(())
@@ -57,22 +64,45 @@ impl<'a> Admission<'a> {
     }
 }
 
+impl Drop for Admission<'_> {
+    /// A run may end before or after a plugin that it tried has answered, by another's fault: then nothing is decided.
+    fn drop(&mut self) {
+        if self.tries.is_empty() {
+            return;
+        }
+        // Not to panic while panicking: what is behind the lock is whole after each call.
+        let mut breakers = self.breakers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for plugin in &self.tries {
+            if let Some(breaker) = breakers.get_mut(*plugin) {
+                breaker.undecided();
+            }
+        }
+    }
+}
+
+/// What a webhook meets at a plugin that has rested since its last success.
+enum Open {
+    /// It rests.
+    Rests { since: Time, until: Time },
+    /// Its rest is over: the webhook is the one that tries it.
+    Trial,
+}
+
 impl Breakers {
     /// For the runs of one webhook.
     pub fn admission(&self) -> Admission<'_> {
-        Admission { breakers: self, admitted: Vec::new() }
+        Admission { breakers: self, admitted: Vec::new(), tries: Vec::new() }
     }
 
-    /// Since when and until when `plugin` rests at `now`, if it does; else this is the trial if its rest is over.
-    fn open(&self, plugin: &str, now: Time) -> Option<(Time, Time)> {
+    /// What whoever comes to `plugin` at `now` meets; `None`: nothing is known against it.
+    fn open(&self, plugin: &str, now: Time) -> Option<Open> {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
         let breaker = breakers.get_mut(plugin)?;
-        let (since, until) = (breaker.since()?, breaker.until()?);
-        if now < until {
-            return Some((since, until));
+        if now < breaker.until()? {
+            return Some(Open::Rests { since: breaker.since()?, until: breaker.ask_again(now)? });
         }
         breaker.tries(now);
-        None
+        Some(Open::Trial)
     }
 
     /// The plugins that rest, or have rested and not succeeded since, and until when.
@@ -81,7 +111,7 @@ impl Breakers {
         breakers.iter().filter_map(|(name, breaker)| Some((name.clone(), breaker.until()?))).collect()
     }
 
-    /// Forgets what is known against `plugin`: it begins closed.
+    /// Forgets what is known against `plugin`, which has another version, or gave an answer that no repetition changes.
     pub fn forget(&self, plugin: &str) {
         self.0.lock().expect("no holder of this lock panics").remove(plugin);
     }
@@ -112,6 +142,7 @@ impl Breakers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::rest::TRIAL_WAIT;
     use billhook_event::PluginRef;
 
     #[test]
@@ -137,7 +168,14 @@ mod tests {
         assert_eq!(breakers.admission().admit("p", now), rests(until));
         let mut trial = breakers.admission();
         assert_eq!([trial.admit("p", until), trial.admit("p", until)], [Ok(()), Ok(())]);
-        assert_eq!(breakers.admission().admit("p", until), rests(until.plus(until.since(now))));
+        let soon = until.plus(TRIAL_WAIT);
+        assert_eq!(breakers.admission().admit("p", until), rests(soon), "one is being tried");
+        drop(trial);
+        let mut trial = breakers.admission();
+        assert_eq!(trial.admit("p", until), Ok(()), "the first decided nothing");
+        let until = breakers.failed("p", failed(9), soon).unwrap();
+        drop(trial);
+        assert_eq!(breakers.admission().admit("p", soon), rests(until), "this one did");
     }
 
     #[test]

@@ -115,7 +115,9 @@ impl Shadows {
                     Compared::Failed(format!("not asked: it keeps failing and rests until {until}"))
                 }
                 Err(Ended::Failed(failed)) => {
-                    if failed.plugin.name == plugin.name {
+                    if failed.is_final() {
+                        self.breakers.forget(&failed.plugin.name);
+                    } else if failed.plugin.name == plugin.name {
                         self.breakers.failed(&plugin.name, lease.id, now);
                     }
                     Compared::Failed(failed.to_string())

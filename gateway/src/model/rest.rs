@@ -14,6 +14,8 @@ pub const FAILED_TO_REST: usize = 5;
 pub const REST_MIN: Duration = Duration::from_secs(30);
 /// The longest rest. Each is twice as long as the one before.
 pub const REST_MAX: Duration = Duration::from_secs(300);
+/// For how long others wait for what is being tried, before they ask again.
+pub const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
 /// What is known against a plugin since it last succeeded.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ struct Rests {
     since: Time,
     until: Time,
     lasts: Duration,
+    /// When a trial was let through that has not reported.
+    tried: Option<Time>,
 }
 
 impl<T> Default for Rest<T> {
@@ -42,14 +46,28 @@ impl<T: Eq + Hash> Rest<T> {
         self.rests.map(|rests| rests.until)
     }
 
+    /// When to ask again whether it rests: soon, where one is being tried.
+    pub fn ask_again(&self, now: Time) -> Option<Time> {
+        let soon = |rests: Rests| rests.tried.map_or(rests.until, |_| rests.until.min(now.plus(TRIAL_WAIT)));
+        self.rests.map(soon)
+    }
+
     /// When it first rested since its last success. `None`: it has not.
     pub fn since(&self) -> Option<Time> {
         self.rests.map(|rests| rests.since)
     }
 
-    /// It is as long again until another may be tried.
+    /// One is tried: if it never reports, it is as long again until another may be.
     pub fn tries(&mut self, now: Time) {
-        self.rests = self.rests.map(|rests| Rests { until: now.plus(rests.lasts), ..rests });
+        let tries = |rests: Rests| Rests { until: now.plus(rests.lasts), tried: Some(now), ..rests };
+        self.rests = self.rests.map(tries);
+    }
+
+    /// The trial is over and has decided nothing: another may be tried at once. Nothing, if it has reported.
+    pub fn undecided(&mut self) {
+        let undecided =
+            |rests: Rests| Rests { until: rests.tried.unwrap_or(rests.until), tried: None, ..rests };
+        self.rests = self.rests.map(undecided);
     }
 
     /// It failed on `what`: until when it rests, if it does.
@@ -62,7 +80,7 @@ impl<T: Eq + Hash> Rest<T> {
         }
         let lasts = self.rests.map_or(REST_MIN, |rests| (rests.lasts * 2).min(REST_MAX));
         let (since, until) = (self.since().unwrap_or(now), now.plus(lasts));
-        self.rests = Some(Rests { since, until, lasts });
+        self.rests = Some(Rests { since, until, lasts, tried: None });
         Some(until)
     }
 }
@@ -83,7 +101,16 @@ mod tests {
         assert!((1..5).all(|n| rest.failed(n, now).is_none()));
         let rests: Vec<_> = (5..11).map(|n| rest.failed(n, now).unwrap().since(now).as_secs()).collect();
         assert_eq!(rests, [30, 60, 120, 240, 300, 300]);
-        rest.tries(Time::from_secs(1000));
-        assert_eq!((rest.since(), rest.until()), (Some(now), Some(Time::from_secs(1300))));
+        let at = Time::from_secs;
+        assert_eq!(rest.ask_again(at(110)), Some(at(400)));
+        rest.tries(at(1000));
+        assert_eq!((rest.since(), rest.until()), (Some(now), Some(at(1300))));
+        assert_eq!([1000, 1299].map(|now| rest.ask_again(at(now))), [1001, 1300].map(|soon| Some(at(soon))));
+        rest.undecided();
+        assert_eq!((rest.until(), rest.ask_again(at(900))), (Some(at(1000)), Some(at(1000))));
+        rest.tries(at(1000));
+        rest.failed(12, at(1001));
+        rest.undecided();
+        assert_eq!(rest.until(), Some(at(1301)), "it has reported");
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::cli::{ask, text};
 use crate::ingest::holds;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use billhook_event::Verified;
 use billhook_tests::receiver::Receiver;
 use billhook_tests::sender::{SECRET, post, post_signed, sign};
@@ -84,7 +86,14 @@ async fn what_a_wrong_secret_refused_is_delivered_once_the_secret_is_mended() {
     let got = receiver.got(1).await;
     assert_eq!(got[0].json()["type"], "customer.created");
     let story = gateway.story(&taken.webhook.to_string()).await;
-    assert_eq!(story.webhook.head.received_at, gateway.clock.now(), "as if it had just come");
+    let head = &story.webhook.head;
+    assert_eq!(
+        (head.received_at, head.taken_at),
+        (entry.at, Some(gateway.clock.now())),
+        "as of when it came"
+    );
+    let shown = text(&ask(&gateway, &["event", "show", &taken.webhook.to_string()]).await.stdout);
+    assert!(shown.contains("when it came; taken at "), "{shown}");
     assert_eq!(story.webhook.head.delivery_id.as_deref(), Some("msg_1"));
     assert!(refused(&gateway, None).await.is_empty());
     assert_eq!(told(gateway.client().retry_refused(entry.id).await.unwrap_err()).0, 404);
@@ -128,7 +137,7 @@ async fn a_static_secret_is_compared_by_its_hash_and_is_nowhere_on_disk() {
     ] {
         let entries = refused(&gateway, Some(source)).await;
         let [right, guess] = &entries[..] else { panic!("{entries:?}") };
-        assert!(right.at > guess.at && right.cause.contains("none of the secrets"), "{right:?}");
+        assert!(right.at > guess.at && right.cause.contains("of the secrets"), "{right:?}");
         let taken = gateway.client().retry_refused(right.id).await.unwrap();
         let story = gateway.story(&taken.webhook.to_string()).await;
         assert_eq!((story.webhook.head.source.as_str(), story.webhook.head.verified), (source, verified));
@@ -136,6 +145,46 @@ async fn a_static_secret_is_compared_by_its_hash_and_is_nowhere_on_disk() {
         assert_eq!(still.1, "still_refused", "{}", still.2);
     }
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_stood_elsewhere_is_compared_where_the_source_looks_now_and_in_the_order_in_which_it_came() {
+    let receiver = Receiver::start().await;
+    let source = |auth: &str| {
+        format!(
+            "[[source]]\nname = \"windback\"\nprovider = \"windback\"\nauth = {{ {auth}, secret = \"n0t-to-be-kept\" }}\n{}",
+            receiver.endpoint("app")
+        )
+    };
+    let body = |kind: &str| format!(r#"{{"customer_email":"a@example.com","event_type":"payment_{kind}"}}"#);
+    let credentials = format!("Basic {}", STANDARD.encode("u:n0t-to-be-kept"));
+    for (headers, query, right) in [
+        (&[("x-proof", "n0t-to-be-kept")][..], "", "scheme = \"header\", header = \"x-proof\""),
+        (&[], "?token=n0t-to-be-kept", "scheme = \"query\", name = \"token\""),
+        (&[("authorization", credentials.as_str())], "", "scheme = \"basic\", user = \"u\""),
+    ] {
+        let gateway = Gateway::start(&source("scheme = \"header\", header = \"x-typo\"")).await;
+        for kind in ["failed", "recovered"] {
+            post(&gateway.url(&format!("/in/windback{query}")), headers, body(kind)).await;
+            gateway.advance(SECOND).await;
+        }
+        let (dir, _, clock) = gateway.stop().await;
+        assert!(!holds(&dir.path().join("data"), b"n0t-to-be-kept"), "{right}");
+        let gateway = Gateway::start_in(dir, &source(right), clock).await;
+        let entries = refused(&gateway, Some("windback")).await;
+        let shown = text(&ask(&gateway, &["refused", "show", &entries[0].id.to_string()]).await.stdout);
+        assert!(shown.contains("(kept as a hash)"), "{shown}");
+        let mut retry = vec!["refused", "retry"];
+        let ids: Vec<_> = entries.iter().map(|entry| entry.id.to_string()).collect();
+        retry.extend(ids.iter().map(String::as_str));
+        let taken = ask(&gateway, &retry).await;
+        assert!(taken.status.success(), "{right}: {}", text(&taken.stderr));
+        gateway.settle().await;
+        let received: Vec<_> = receiver.received().iter().map(|r| r.json()["data"].clone()).collect();
+        let [.., failed, recovered] = &received[..] else { panic!("{received:?}") };
+        assert_eq!(recovered["recovers"], failed["id"], "{right}");
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]

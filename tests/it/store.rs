@@ -1516,7 +1516,7 @@ fn refusal(n: u64, source: &str, body: usize) -> RefusedRequest {
         path: format!("/in/{source}"),
         query: "tenant=1".into(),
         headers: vec![("x-long".into(), vec![b'h'; body / 4])],
-        presented: n.is_multiple_of(2).then(|| Presented::new(place, "hush", [7; 16])),
+        presented: (0..n % 2).map(|_| Presented::new(place.clone(), "hush", [7; 16])).collect(),
         sha256: [9; 32],
         body_len: body as u64,
         whole: true,

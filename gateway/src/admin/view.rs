@@ -17,7 +17,7 @@ use crate::model::refused::RefusedHead;
 use crate::model::{Time, delivery, dispatch, endpoint, webhook};
 use crate::store::{self, StoreError, StoredEvent, StoredWebhook};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::time::Duration;
 
 /// What holds deliveries back besides their time.
@@ -184,6 +184,7 @@ pub(crate) fn webhook(row: StoredWebhook) -> Webhook {
         source: head.source,
         provider: head.provider,
         received_at: head.received_at,
+        taken_at: head.taken_at,
         remote: head.remote,
         path: head.path,
         query: head.query,
@@ -207,6 +208,9 @@ pub(crate) fn webhook(row: StoredWebhook) -> Webhook {
 
 /// A refused request without its body.
 pub(crate) fn refused(id: RefusedId, head: RefusedHead) -> Refused {
+    // Credentials stand under their header twice: as they came, and decoded.
+    let hidden: BTreeSet<String> =
+        head.presented.into_iter().map(|presented| presented.place.into()).collect();
     Refused {
         id,
         source: head.source,
@@ -216,6 +220,7 @@ pub(crate) fn refused(id: RefusedId, head: RefusedHead) -> Refused {
         path: head.path,
         query: head.query,
         headers: headers(head.headers),
+        hidden: hidden.into_iter().collect(),
         body_bytes: head.body_len,
         whole: head.whole,
     }

@@ -43,6 +43,9 @@ pub struct Refused {
     pub query: String,
     /// The headers without those that carry secrets.
     pub headers: Vec<Header>,
+    /// Where in headers and query something stood that is kept as a hash alone: `header:NAME`, `query:NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
     /// How many bytes of its body are kept.
     pub body_bytes: u64,
     /// Whether that is all of it: only then can it be retried.

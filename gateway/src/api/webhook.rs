@@ -34,8 +34,11 @@ pub struct Webhook {
     pub source: String,
     /// The provider of the source at that time.
     pub provider: String,
-    /// When it was accepted.
+    /// When it came.
     pub received_at: Time,
+    /// When an operator had it taken, if it was refused when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Time>,
     /// Where the sender's connection came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<IpAddr>,

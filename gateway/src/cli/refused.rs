@@ -88,6 +88,9 @@ fn render(detail: &RefusedDetail, style: Style) -> String {
     for header in &refused.headers {
         root.push(Node::fact("header", [plain(format!("{}: {}", header.name, text(&header.value)))]));
     }
+    for place in &refused.hidden {
+        root.push(Node::fact("hidden", [plain(place), faint(" (kept as a hash)")]));
+    }
     root.push(Node::fact("body", [plain(text(&detail.body))]));
     let next = match refused.whole {
         false if refused.body_bytes == 0 => care("its body was not kept: it cannot be retried"),
@@ -98,10 +101,12 @@ fn render(detail: &RefusedDetail, style: Style) -> String {
     root.draw(style)
 }
 
-/// Retries each; one that is still refused is told at the end and does not stop the others.
+/// Retries each, the first that came first; one that is still refused is told at the end and does not stop the others.
 async fn retry(ids: &[RefusedId], client: &Client) -> anyhow::Result<()> {
     let mut failures = Vec::new();
-    for id in ids {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    for id in &ids {
         match client.retry_refused(*id).await {
             Ok(taken) if taken.duplicate => print(&format!("{id}: was here before, as {}\n", taken.webhook))?,
             Ok(taken) => print(&format!("{id}: taken as {}\n", taken.webhook))?,

@@ -58,6 +58,9 @@ fn arrival(webhook: &Webhook, body: Option<&Content>) -> Node {
     let from = webhook.remote.map_or_else(String::new, |ip| format!(" from {ip}"));
     let line = format!("{}{from}, {}", webhook.received_at, bytes(webhook.body_bytes));
     let mut node = Node::fact("arrived", [plain(line)]);
+    if let Some(at) = webhook.taken_at {
+        node.push(Node::fact("refused", [care(format!("when it came; taken at {at} by `refused retry`"))]));
+    }
     let provider =
         if webhook.provider == webhook.source { String::new() } else { format!(" ({})", webhook.provider) };
     node.push(Node::fact("source", [strong(webhook.source.clone()), plain(provider)]));

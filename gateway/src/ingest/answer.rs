@@ -7,7 +7,7 @@ use crate::plugins::Failed;
 use crate::plugins::verify::Reply;
 use crate::store::StoreError;
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use std::time::Duration;
@@ -17,6 +17,9 @@ const RETRY_AFTER_BUSY: u64 = 1;
 
 /// When to come back after the disk was full or the store closed, in seconds.
 const RETRY_AFTER_DOWN: u64 = 30;
+
+/// What asks for basic authentication (RFC 7617, section 2).
+const CHALLENGE: &str = r#"Basic realm="billhook", charset="UTF-8""#;
 
 /// How a request went.
 #[derive(Debug)]
@@ -161,8 +164,15 @@ impl Outcome {
 fn refusal(refused: &Refused) -> Response<Full<Bytes>> {
     let (status, error, message) = refused.public();
     let mut response = json(status, serde_json::json!({ "error": error, "message": message }).to_string());
-    if let Refused::Method = refused {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    match refused {
+        Refused::Method => {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        // Some clients send their credentials only when they are asked to (RFC 9110, section 11.6.1).
+        Refused::NotAuthentic(refusal) if refusal.asks_for_credentials() => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        _ => {}
     }
     if let Some(seconds) = refused.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -23,8 +23,8 @@ pub(super) struct Arrival {
     pub(super) headers: HeaderMap,
     /// The body, byte for byte.
     pub(super) body: Bytes,
-    /// What stood where the source looks for a secret, of a request that came earlier and is judged again.
-    pub(super) presented: Option<Presented>,
+    /// What was left out of a request that came earlier and is judged again.
+    pub(super) presented: Vec<Presented>,
     /// Whether the body is JSON: found out at most once, and only if somebody asks.
     is_json: OnceLock<bool>,
 }
@@ -38,7 +38,7 @@ impl Arrival {
         headers: HeaderMap,
         body: Bytes,
     ) -> Arrival {
-        Arrival { key, tail, query, headers, body, presented: None, is_json: OnceLock::new() }
+        Arrival { key, tail, query, headers, body, presented: Vec::new(), is_json: OnceLock::new() }
     }
 
     /// The body, if it is JSON that plugins can read too. Nothing is looked up in what is not: a guess could make two

@@ -120,26 +120,31 @@ impl Static<'_> {
     }
 }
 
-/// What `arrival` has where a scheme of static secrets looks for one.
-pub(super) fn presented(auth: &Auth, arrival: &Arrival, salt: [u8; 16]) -> Option<Presented> {
-    let (secret, value) = Static::of(auth, arrival)?;
-    Some(Presented::new(secret.place, &value.ok()?, salt))
-}
-
 /// Compares hashes, so that the time it takes tells neither length nor content, and all of them.
 fn static_secret(auth: &Auth, arrival: &Arrival) -> Result<Proof, Refusal> {
     let Some((secret, value)) = Static::of(auth, arrival) else { return Ok(unsigned(Verified::None)) };
-    let presented = match &arrival.presented {
-        Some(earlier) if earlier.place == secret.place => earlier.clone(),
+    let mut presented: Vec<Presented> =
+        arrival.presented.iter().filter(|earlier| earlier.place == secret.place).cloned().collect();
+    if presented.is_empty() {
         // This hash is not kept: it needs no salt.
-        Some(_) | None => Presented::new(secret.place.clone(), &value?, [0; 16]),
-    };
-    let found = secret.known.iter().fold(Choice::from(0), |found, known| found | presented.fits(known));
-    if found.into() { Ok(unsigned(secret.proves)) } else { Err(Refusal::WrongSecret(told(&secret.place))) }
+        presented.push(Presented::new(secret.place.clone(), &value?, [0; 16]));
+    }
+    let pairs =
+        presented.iter().flat_map(|presented| secret.known.iter().map(move |known| presented.fits(known)));
+    let found = pairs.fold(Choice::from(0), |found, fits| found | fits);
+    if found.into() { Ok(unsigned(secret.proves)) } else { Err(wrong(auth, &secret.place)) }
+}
+
+/// What is told of a secret that is none of those that are taken.
+fn wrong(auth: &Auth, place: &Place) -> Refusal {
+    match auth {
+        Auth::Basic { user, .. } => Refusal::WrongCredentials(user.clone()),
+        _ => Refusal::WrongSecret(told(place)),
+    }
 }
 
 /// The user name and the password of basic authentication, with `:` between.
-fn credentials(arrival: &Arrival) -> Result<String, Refusal> {
+pub(super) fn credentials(arrival: &Arrival) -> Result<String, Refusal> {
     let value = arrival.only_header(AUTHORIZATION.as_str())?;
     let malformed = || Refusal::Malformed {
         header: AUTHORIZATION.as_str().to_owned(),
@@ -325,7 +330,7 @@ mod tests {
         }
         for wrong in ["billing:", "billing", ":one", "other:one", "billing:onee", "Billing:one", "", ":"] {
             let refused = check(&basic(wrong));
-            assert!(matches!(refused, Err(Refusal::WrongSecret(_))), "{wrong:?}: {refused:?}");
+            assert!(matches!(refused, Err(Refusal::WrongCredentials(_))), "{wrong:?}: {refused:?}");
         }
         let digest = basic("billing:one").replace("Basic", "Digest");
         for malformed in ["", "Basic", "Basic !", "billing:one", "Basic /w==", &digest] {

@@ -13,7 +13,7 @@ use tracing::info;
 
 impl Ingest {
     /// Judges a refused request again, at the time when it came: a signature is as old as it was then. Is it
-    /// authentic now, it is accepted as if it had just come, and is no longer among the refused. Its webhook has the
+    /// authentic now, it is accepted as of that time, and is no longer among the refused. Its webhook has the
     /// bytes of its id, so that a repeat after a crash between the two stores nothing twice. The source's rate does
     /// not count: an operator asked for it.
     ///
@@ -47,7 +47,8 @@ impl Ingest {
             Err(cause) => return Ok(Readmission::StillRefused(cause.to_string())),
         };
         let now = self.clock.now();
-        let webhook = webhook(&inlet, arrival, &proof, sha256, remote, (WebhookId(id.0), now));
+        let mut webhook = webhook(&inlet, arrival, &proof, sha256, remote, (WebhookId(id.0), now));
+        (webhook.head.received_at, webhook.head.taken_at) = (at, Some(now));
         let accepted = self.store.accept(webhook, now).await?;
         let readmission = match accepted {
             Accepted::New => {

@@ -3,11 +3,14 @@
 use crate::ingest::Inlet;
 use crate::ingest::arrival::Arrival;
 use crate::model::pointer;
+use crate::model::refused::Presented;
 use crate::model::secret::Secret;
-use crate::model::source::Auth;
+use crate::model::source::{Auth, Place};
 use crate::model::webhook::Header;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use std::collections::BTreeSet;
+use subtle::{Choice, ConstantTimeEq};
 use url::form_urlencoded;
 
 /// Headers that carry secrets whatever the source says.
@@ -49,6 +52,42 @@ pub(super) fn query(inlet: &Inlet, query: &str) -> String {
     query.split('&').filter(|pair| !secret(pair)).collect::<Vec<_>>().join("&")
 }
 
+/// The headers and the query that are kept of a refused request, and what is left out of them. Its secret may stand where
+/// the source does not look for it, which may be what is wrong: so a value that is one of the source's is left out too.
+pub(super) fn refused(inlet: &Inlet, arrival: &Arrival) -> (Vec<Header>, String, Vec<Presented>) {
+    let is_secret = |value: &[u8]| {
+        // Alone, or behind the word for its kind, as in `Bearer`.
+        let found = inlet.source.auth.secrets().iter().fold(Choice::from(0), |found, secret| {
+            let (before, last) = value.split_at(value.len().saturating_sub(secret.reveal().len()));
+            let begins = before.is_empty() || before.ends_with(b" ");
+            found | (last.ct_eq(secret.reveal().as_bytes()) & Choice::from(u8::from(begins)))
+        });
+        bool::from(found)
+    };
+    let mut headers = headers(inlet, &arrival.headers);
+    headers.retain(|(_, value)| !is_secret(value));
+    let harmless =
+        |pair: &&str| !form_urlencoded::parse(pair.as_bytes()).any(|(_, value)| is_secret(value.as_bytes()));
+    let query = query(inlet, &arrival.query).split('&').filter(harmless).collect::<Vec<_>>().join("&");
+
+    let names = |query: &str| -> BTreeSet<String> {
+        form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect()
+    };
+    let hidden = arrival.headers.keys().map(HeaderName::as_str);
+    let hidden = hidden.filter(|name| !headers.iter().any(|(kept, _)| kept == name));
+    let hidden = hidden.map(|name| Place::Header(name.to_owned()));
+    let cut = names(&arrival.query);
+    let cut = cut.difference(&names(&query)).cloned().map(Place::Query).collect::<Vec<_>>();
+    // What stands twice proves nothing wherever it stands.
+    let value = |place: &Place| match place {
+        Place::Header(name) => arrival.only_header(name).map(str::to_owned).ok(),
+        _ => arrival.text(place),
+    };
+    let presented = |place: Place| Some(Presented::new(place.clone(), &value(&place)?, rand::random()));
+    let hidden = hidden.chain(cut).filter_map(presented).collect();
+    (headers, query, hidden)
+}
+
 /// The body that is stored: with its secret values replaced in place. Where it cannot be read as JSON these are the
 /// secrets of the source that it may repeat.
 pub(super) fn body(inlet: &Inlet, arrival: &Arrival) -> Bytes {
@@ -56,7 +95,7 @@ pub(super) fn body(inlet: &Inlet, arrival: &Arrival) -> Bytes {
         return arrival.body.clone();
     }
     if arrival.json().is_none() && !is_deep_json(&arrival.body) {
-        let spelt = repeated(&inlet.source.auth).iter().flat_map(spellings);
+        let spelt = inlet.source.auth.secrets().iter().flat_map(spellings);
         return spelt.fold(arrival.body.clone(), |body, secret| without(&body, secret.as_bytes()));
     }
     // One value put in the place of another leaves JSON what it is.
@@ -96,15 +135,6 @@ fn may_have(json: &str, path: &str) -> bool {
 /// Whether it is JSON that is too deep to be asked for values: plugins may read it all the same.
 fn is_deep_json(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| pointer::json_however_deep(text).is_ok())
-}
-
-/// The secrets of a source that a sender has, and may repeat in a body.
-fn repeated(auth: &Auth) -> &[Secret] {
-    match auth {
-        Auth::Query { secrets, .. } | Auth::Header { secrets, .. } => secrets,
-        Auth::StandardWebhooks { .. } | Auth::Hmac(_) | Auth::Basic { .. } => &[],
-        Auth::PathKey | Auth::Plugin { .. } | Auth::None => &[],
-    }
 }
 
 /// How a secret may be written: as it is, and as in a query.

@@ -4,14 +4,14 @@
 use crate::ingest::arrival::Arrival;
 use crate::ingest::{Ingest, Inlet, authenticate, redact};
 use crate::model::id::RefusedId;
-use crate::model::refused::{BODY_BYTES_MAX, KEPT_MAX, RefusedHead, RefusedRequest};
-use crate::model::source::Auth;
+use crate::model::refused::{BODY_BYTES_MAX, KEPT_MAX, Presented, RefusedHead, RefusedRequest};
+use crate::model::source::{Auth, Place};
 use crate::model::webhook::Header;
 use crate::worker::{Stop, Wake, Woken};
 use billhook_event::Time;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -80,7 +80,8 @@ fn take_body(request: &mut RefusedRequest) -> usize {
 fn size(request: &RefusedRequest) -> usize {
     let head = &request.head;
     let headers: usize = head.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    request.body.len() + headers + head.path.len() + head.query.len() + head.cause.len()
+    let presented = head.presented.len() * size_of::<Presented>();
+    request.body.len() + headers + presented + head.path.len() + head.query.len() + head.cause.len()
 }
 
 impl Refusals {
@@ -180,15 +181,21 @@ pub(super) fn refused(
         _ => Bytes::new(),
     };
     let whole = read && arrival.body.len() <= BODY_BYTES_MAX && body.len() <= BODY_BYTES_MAX;
+    let (headers, query, mut presented) = redact::refused(inlet, arrival);
+    if let Ok(credentials) = authenticate::credentials(arrival) {
+        // As basic authentication looks at them.
+        let place = Place::Header(AUTHORIZATION.as_str().to_owned());
+        presented.push(Presented::new(place, &credentials, rand::random()));
+    }
     let head = RefusedHead {
         at: now,
         source: inlet.source.name.clone(),
         cause,
         remote,
         path: path.to_owned(),
-        query: redact::query(inlet, &arrival.query),
-        headers: redact::headers(inlet, &arrival.headers),
-        presented: authenticate::presented(&inlet.source.auth, arrival, rand::random()),
+        query,
+        headers,
+        presented,
         sha256: if whole { Sha256::digest(&arrival.body).into() } else { [0; 32] },
         body_len: 0,
         whole,
@@ -220,7 +227,7 @@ pub(super) fn without_source(
         path: path.to_owned(),
         query: String::new(),
         headers: headers.collect::<Vec<Header>>(),
-        presented: None,
+        presented: Vec::new(),
         sha256: body.filter(|_| whole).map_or([0; 32], |body| Sha256::digest(body).into()),
         body_len: 0,
         whole,
@@ -241,7 +248,6 @@ mod tests {
     use crate::ingest::arrival::tests::arrival;
     use crate::ingest::tests::inlet;
     use crate::model::secret::Secret;
-    use crate::model::source::Place;
 
     const NOW: Time = Time::from_secs(1_700_000_000);
     const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -276,6 +282,24 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_left_out_wherever_it_stands() {
+        let auth = |place| match place {
+            "header" => Auth::Header { name: "x-typo".to_owned(), secrets: vec![Secret::new("to ken+")] },
+            _ => Auth::Query { name: "typo".to_owned(), secrets: vec![Secret::new("to ken+")] },
+        };
+        for place in ["header", "query"] {
+            let mut came = arrival(&[("x-real", "Bearer to ken+"), ("x-other", "to ken")], "");
+            came.query = "real=to+ken%2B&a=%41".to_owned();
+            let kept = refused(&inlet("a", auth(place)), "/in/a", &came, true, REMOTE, NOW, "why".to_owned());
+            assert_eq!(kept.head.headers, [("x-other".to_owned(), b"to ken".to_vec())]);
+            assert_eq!(kept.head.query, "a=%41");
+            let hidden: Vec<_> =
+                kept.head.presented.iter().map(|presented| String::from(presented.place.clone())).collect();
+            assert_eq!(hidden, ["header:x-real", "query:real"]);
+        }
+    }
+
+    #[test]
     fn a_static_secret_is_kept_as_a_hash_and_a_signature_as_it_is() {
         let header = Auth::Header { name: "x-secret".to_owned(), secrets: vec![Secret::new("right")] };
         let came = [("x-secret", "hush"), ("webhook-signature", "v1,abc"), ("authorization", "hush")];
@@ -284,9 +308,13 @@ mod tests {
         };
         let with_header = Inlet { secret_pointers: vec!["/key".to_owned()], ..inlet("a", header) };
         let kept = request(&with_header, r#"{"key":"hush"}"#);
-        let presented = kept.head.presented.clone().unwrap();
-        assert_eq!(presented.place, Place::Header("x-secret".to_owned()));
-        assert!(bool::from(presented.fits("hush")) && !bool::from(presented.fits("right")));
+        let places = ["authorization", "x-secret"].map(|name| Place::Header(name.to_owned()));
+        let mut presented = kept.head.presented.clone();
+        presented.sort_by_key(|presented| String::from(presented.place.clone()));
+        assert_eq!(presented.iter().map(|presented| &presented.place).collect::<Vec<_>>(), places.each_ref());
+        for presented in presented {
+            assert!(bool::from(presented.fits("hush")) && !bool::from(presented.fits("right")));
+        }
         assert_eq!(kept.head.headers, [("webhook-signature".to_owned(), b"v1,abc".to_vec())]);
         assert_eq!((kept.body.as_ref(), kept.head.whole), (br#"{"key":"***"}"#.as_slice(), true));
         assert!(!format!("{kept:?}").contains("hush"));
@@ -299,7 +327,7 @@ mod tests {
         let signed = Auth::StandardWebhooks { secrets, public_keys: Vec::new(), tolerance };
         let signed = Inlet { secret_pointers: vec!["/key".to_owned()], ..inlet("a", signed) };
         let kept = request(&signed, r#"{"key":1}"#);
-        assert_eq!((kept.body.as_ref(), kept.head.presented), (br#"{"key":1}"#.as_slice(), None));
+        assert_eq!(kept.body.as_ref(), br#"{"key":1}"#);
         let kept = request(&signed, &long);
         assert_eq!((kept.body.len(), kept.head.body_len, kept.head.whole), (BODY_BYTES_MAX, 65_536, false));
     }

@@ -243,6 +243,7 @@ pub(super) fn webhook(
         source: inlet.source.name.clone(),
         provider: inlet.source.provider.clone(),
         received_at: now,
+        taken_at: None,
         path: arrival.tail,
         query: redact::query(inlet, &arrival.query),
         headers: redact::headers(inlet, &arrival.headers),

@@ -363,6 +363,8 @@ async fn what_is_refused_says_what_to_do_and_is_not_stored() {
         assert_eq!((answer.status, answer.json()["error"].as_str()), (status, Some(error)), "{what}");
         assert!(answer.json()["message"].as_str().is_some_and(|message| !message.is_empty()), "{what}");
         assert_eq!(answer.head.contains("\r\nallow: post"), status == 405, "{what}: {answer:?}");
+        let is_asked = answer.head.contains("www-authenticate: basic ");
+        assert_eq!(is_asked, what.ends_with(" password"), "{what}: {answer:?}");
         if status == 401 {
             let told =
                 r#"{"error":"not_authentic","message":"not authentic: check the secret on both sides"}"#;

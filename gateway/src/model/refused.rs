@@ -52,8 +52,8 @@ pub struct RefusedHead {
     pub query: String,
     /// The headers without those that carry secrets. A signature is no secret and stays.
     pub headers: Vec<Header>,
-    /// What stood where the source looks for a secret, if it looks for one.
-    pub presented: Option<Presented>,
+    /// What was left out of query and headers: where it stood, and enough to compare it with a secret.
+    pub presented: Vec<Presented>,
     /// SHA-256 of the body as it arrived; of one that is not whole, zeros.
     pub sha256: [u8; 32],
     /// How many bytes of the body are kept.
@@ -62,7 +62,7 @@ pub struct RefusedHead {
     pub whole: bool,
 }
 
-/// What stood where a source looks for a secret: enough to compare it with another secret, not the thing itself.
+/// What stood where a secret may be: enough to compare it with another secret, not the thing itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presented {
     /// Where it stood.
@@ -92,7 +92,7 @@ fn hash(salt: [u8; 16], value: &str) -> [u8; 32] {
 /// What came of authenticating a refused request again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readmission {
-    /// It is stored, as if it had just come, and is no longer among the refused.
+    /// It is stored, as of when it came, and is no longer among the refused.
     Accepted(WebhookId),
     /// The same webhook was stored before, as this; the request is no longer among the refused.
     Duplicate(WebhookId),

@@ -86,6 +86,9 @@ pub enum Refusal {
     /// The value is none of the secrets.
     #[error("the value of {0} is none of the secrets")]
     WrongSecret(String),
+    /// The user name is not this one, or the password none of the secrets.
+    #[error("the header `authorization` has not the user `{0}` with one of the secrets")]
+    WrongCredentials(String),
     /// The path holds none of the source's public keys.
     #[error("the path holds none of the source's public keys")]
     WrongPathKey,
@@ -95,6 +98,17 @@ pub enum Refusal {
     /// The source has a secret that is no key.
     #[error("the source's own secret cannot be used: {0}")]
     BadSecret(#[from] BadSecret),
+}
+
+impl Refusal {
+    /// Whether it is credentials that are missing, or others that are wanted.
+    pub fn asks_for_credentials(&self) -> bool {
+        match self {
+            Refusal::WrongCredentials(_) => true,
+            Refusal::MissingHeader(header) | Refusal::Malformed { header, .. } => header == "authorization",
+            _ => false,
+        }
+    }
 }
 
 /// Compares all with all, without a short cut.

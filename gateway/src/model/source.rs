@@ -193,6 +193,17 @@ pub struct Hmac {
 pub const FAMILIES: [&str; 2] = ["webhook", "svix"];
 
 impl Auth {
+    /// The secrets that are taken, as they are configured; of schemes with no secret, none.
+    pub fn secrets(&self) -> &[Secret] {
+        match self {
+            Auth::StandardWebhooks { secrets, .. } | Auth::Hmac(Hmac { secrets, .. }) => secrets,
+            Auth::Basic { secrets, .. } | Auth::Header { secrets, .. } | Auth::Query { secrets, .. } => {
+                secrets
+            }
+            Auth::PathKey | Auth::Plugin { .. } | Auth::None => &[],
+        }
+    }
+
     /// Whether the scheme may ever cover the header `name`, in lower case: only then can it name a duplicate.
     pub fn may_cover(&self, name: &str) -> bool {
         match self {

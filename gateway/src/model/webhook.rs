@@ -44,8 +44,10 @@ pub struct WebhookHead {
     pub source: String,
     /// The provider of the source at that time.
     pub provider: String,
-    /// When it was accepted.
+    /// When it came.
     pub received_at: Time,
+    /// When an operator had it taken, if it was refused when it came.
+    pub taken_at: Option<Time>,
     /// What followed `/in/{source}` in the path, without the leading `/`.
     pub path: String,
     /// The query without its secrets, as sent.
@@ -73,6 +75,7 @@ impl WebhookHead {
             source: source.to_owned(),
             provider: provider.to_owned(),
             received_at,
+            taken_at: None,
             path: String::new(),
             query: String::new(),
             headers: Vec::new(),

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 /// The schema that we write.
-pub(super) const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 5;
 /// How often a lock that is held is asked for again, and the wait between: a process that is ending gets a second.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
@@ -247,8 +247,8 @@ mod tests {
             opened.disk.db.insert(keys::SCHEMA, &found.to_be_bytes()).unwrap();
             drop(opened);
             let error = open(&options).err().unwrap();
-            assert_eq!(matches!(error, StoreError::Older { found: 3, known: 4 }), found < SCHEMA, "{error}");
-            assert_eq!(matches!(error, StoreError::Newer { found: 5, known: 4 }), found > SCHEMA, "{error}");
+            assert_eq!(matches!(error, StoreError::Older { found: 4, known: 5 }), found < SCHEMA, "{error}");
+            assert_eq!(matches!(error, StoreError::Newer { found: 6, known: 5 }), found > SCHEMA, "{error}");
         }
     }
 

@@ -111,7 +111,7 @@ mod tests {
             path: "/in/acme".into(),
             query: String::new(),
             headers: vec![("x".into(), vec![b'x'; header])],
-            presented: Some(Presented::new(Place::Header("x-secret".into()), "hush", [7; 16])),
+            presented: vec![Presented::new(Place::Header("x-secret".into()), "hush", [7; 16])],
             sha256: [7; 32],
             body_len: body as u64,
             whole: true,

@@ -21,6 +21,7 @@ fn head(received_at: Time) -> WebhookHead {
         source: "s".into(),
         provider: "p".into(),
         received_at,
+        taken_at: Some(received_at),
         path: String::new(),
         query: "a=1".into(),
         headers: vec![("x".into(), vec![0, 255])],
@@ -33,7 +34,7 @@ fn head(received_at: Time) -> WebhookHead {
     }
 }
 
-fn refused(at: Time, presented: Option<Presented>) -> RefusedHead {
+fn refused(at: Time, presented: Vec<Presented>) -> RefusedHead {
     RefusedHead {
         at,
         source: "s".into(),
@@ -52,7 +53,7 @@ fn refused(at: Time, presented: Option<Presented>) -> RefusedHead {
 #[test]
 fn rows_round_trip_even_at_the_epoch() {
     round_trip(&head(Time::ZERO));
-    round_trip(&refused(Time::ZERO, None));
+    round_trip(&refused(Time::ZERO, Vec::new()));
     round_trip(&Run::default());
     let id = EventId([1; 16]);
     let entity = Entity { version: 3, last: [("a".to_owned(), (Time::ZERO, id))].into() };
@@ -158,7 +159,7 @@ fn the_bytes_of_a_row_stay_as_they_are() {
         (
             "head",
             encode(&head(at)),
-            "0101730170aa84addcfe330003613d310101780200ff000101310007070707070707070707070707070707070707\
+            "0101730170aa84addcfe3301aa84addcfe330003613d310101780200ff000101310007070707070707070707070707070707070707\
              0707070707070707070707070709010100000000000000000000000000000001",
         ),
         ("due", encode(&state(due)), "01020001aa84addcfe3301026e6f0000"),
@@ -227,7 +228,7 @@ fn the_bytes_of_a_row_stay_as_they_are() {
         ),
         (
             "refused",
-            encode(&refused(at, Some(presented))),
+            encode(&refused(at, vec![presented])),
             "01aa84addcfe3301730163007f000001012f000101780200ff01086865616465723a780101010101010101010101\
              01010101010202020202020202020202020202020202020202020202020202020202020202070707070707070707\
              0707070707070707070707070707070707070707070707ac0201",

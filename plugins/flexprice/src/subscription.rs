@@ -211,22 +211,24 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase) -> Cancellation {
     }
 }
 
-/// The canonical code that a reason names, if it is a code or tells of a payment that failed. What else people
-/// write is left to the plugins after this one.
+/// The canonical code that a reason names, if it is a code or tells of a payment that failed, which systems write as
+/// they please. What else people write is left to the plugins after this one.
 fn reason_code(reason: &str) -> Option<&'static str> {
     if let Some(code) = subscription::reason_code(reason) {
         return Some(code);
     }
+    match reason.trim().to_ascii_lowercase().as_str() {
+        "technical_issues" => return Some("low_quality"),
+        "not_using_enough" => return Some("unused"),
+        "dont_need_anymore" => return Some("no_longer_needed"),
+        "switching_competitor" => return Some("switched_service"),
+        "poor_support" => return Some("customer_service"),
+        _ => {}
+    }
     let word = subscription::reason_word(reason)?;
     Some(match word.as_str() {
-        "technical_issues" => "low_quality",
-        "not_using_enough" => "unused",
-        "dont_need_anymore" => "no_longer_needed",
-        "switching_competitor" => "switched_service",
-        "poor_support" => "customer_service",
-        "payment_failure" | "non_payment" | "nonpayment" | "unpaid" | "past_due" | "dunning" => {
-            "payment_failed"
-        }
+        "payment_failed" | "payment_failure" | "non_payment" | "nonpayment" | "unpaid" | "past_due"
+        | "dunning" => "payment_failed",
         "unpaid_invoice" | "unpaid_invoices" | "grace_period_expired" | "overdue_invoices" => {
             "payment_failed"
         }
@@ -242,9 +244,13 @@ mod tests {
     fn codes_are_recognised_and_sentences_are_not() {
         let cases = [
             ("too_expensive", Some("too_expensive")),
-            ("Too Expensive", Some("too_expensive")),
-            ("switching-competitor", Some("switched_service")),
+            ("Too_Expensive", Some("too_expensive")),
+            ("TOO EXPENSIVE", None),
+            ("Missing features", None),
+            ("switching_competitor", Some("switched_service")),
+            ("switching-competitor", None),
             ("non-payment", Some("payment_failed")),
+            ("Payment failed", Some("payment_failed")),
             ("Too expensive for our team size", None),
             ("", None),
         ];

@@ -72,7 +72,8 @@ fn event_type(event: &Event) -> Option<&'static str> {
 /// finds its keywords once it is spelled with spaces.
 fn reason(cancellation: &Cancellation) -> Option<String> {
     let Cancellation { comment, provider_reason, reason_code, .. } = cancellation;
-    let words = reason_code.as_ref().map(|code| code.replace('_', " "));
+    let told = reason_code.as_ref().filter(|code| *code != "unspecified");
+    let words = told.map(|code| code.replace('_', " "));
     [comment.clone(), provider_reason.clone(), words]
         .into_iter()
         .flatten()
@@ -116,6 +117,11 @@ mod tests {
     fn only_what_is_known_is_told() {
         let cases = [
             ("subscription.canceled", ADA.to_owned(), r#""event_type":"cancellation""#),
+            (
+                "subscription.canceled",
+                cancellation("voluntary", r#","reason_code":"unspecified""#),
+                r#""event_type":"cancellation""#,
+            ),
             ("payment.failed", ADA.to_owned(), r#""event_type":"payment_failed""#),
             ("payment.recovered", ADA.to_owned(), r#""event_type":"payment_recovered""#),
             (

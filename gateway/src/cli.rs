@@ -2,7 +2,7 @@
 //! its admin API.
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration (`EX_USAGE`), 70 the gateway broke while it ran
-//! (`EX_SOFTWARE`), 130 and 143 ended at once by a second SIGINT or SIGTERM.
+//! (`EX_SOFTWARE`), 129, 130 and 143 ended at once by SIGHUP, SIGINT or SIGTERM (`serve` by a second one).
 
 pub mod check;
 pub mod comparison;
@@ -18,6 +18,7 @@ pub mod replay;
 pub mod secret;
 pub mod serve;
 pub mod shadow;
+pub mod signals;
 pub mod story;
 pub mod table;
 pub mod terminal;
@@ -186,7 +187,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => return serve::run(config).await,
         Command::Demo(args) => {
             telemetry::start(&quiet());
-            demo::run(args).await?;
+            return demo::run(args).await;
         }
         Command::Check => check::run(config).await?,
         Command::Secret(command) => secret::run(command)?,

@@ -8,6 +8,7 @@ pub mod receiver;
 use crate::api::Story;
 use crate::api::delivery::DeliveryState;
 use crate::api::webhook::WebhookQuery;
+use crate::cli::signals::{Ending, HANGUP, INTERRUPT, Signals, TERMINATE};
 use crate::cli::story;
 use crate::cli::terminal::{self, Style};
 use crate::client::Client;
@@ -22,11 +23,18 @@ use crate::plugins::Compiler;
 use crate::server::{self, Listeners, Running};
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How long the demo waits for its gateway to stop.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// How often the demo tries to remove its data while its gateway may still write.
+const REMOVALS_MAX: usize = 10;
 
 /// How often the demo looks whether an endpoint that was down has its event, and how long it waits between.
 const RECOVERY_LOOKS: usize = 100;
@@ -40,39 +48,45 @@ pub struct Args {
     pub once: bool,
 }
 
-/// Runs the demo.
+/// Runs the demo. However it ends, its data is removed.
 ///
 /// # Errors
 /// Whatever kept it from running; with `once` also whatever was expected and did not happen.
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir().context("cannot create a directory for the demo's data")?;
-    let stage = Stage::set(dir.path()).await?;
-    let style = Style::detect();
-    terminal::print(&stage.opening())?;
-    let mut missed = Vec::new();
-    let mut events = 0;
-    for (number, act) in (1..).zip(ACTS) {
-        terminal::print(&format!("\n{}\n", style.heading(&format!("{number}. {}", act.title))))?;
-        match stage.play(act, style).await {
-            Ok(shown) => terminal::print(&shown)?,
-            Err(error) => {
-                terminal::print(&format!("   not as expected: {error:#}\n"))?;
-                missed.push(format!("{number}. {}: {error:#}", act.title));
-            }
-        }
-        events += usize::from(matches!(act.expect, Expect::Event { .. } | Expect::Recovery { .. }));
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // There are secrets in it: it is nobody else's to read.
+    umask(Mode::RWXG | Mode::RWXO);
+    let endings = [HANGUP, INTERRUPT, TERMINATE];
+    let mut signals = Signals::listen(&endings).context("cannot listen for signals")?;
+    let dir = tempfile::Builder::new().prefix("billhook-demo-").tempdir();
+    let dir = dir.context("cannot create a directory for the demo's data")?;
+    let stage = tokio::select! {
+        stage = Stage::set(dir.path()) => stage?,
+        ending = signals.next() => end_at_once(dir, ending),
+    };
+    let ended = tokio::select! {
+        shown = stage.show(args.once) => shown.map(|()| None),
+        ending = signals.next() => Ok(Some(ending)),
+    };
+    if !args.once && matches!(ended, Ok(None)) {
+        signals.next().await;
     }
-    missed.extend(stage.audit(events));
-    if !missed.is_empty() {
-        stage.running.stop(STOP_WAIT).await?;
-        bail!("{} of what the demo expected did not happen:\n  {}", missed.len(), missed.join("\n  "));
+    let stopped = tokio::select! {
+        stopped = stage.running.stop(STOP_WAIT) => stopped,
+        ending = signals.next() => end_at_once(dir, ending),
+    };
+    let code = ended?.map_or(ExitCode::SUCCESS, Ending::exit_code);
+    stopped?;
+    dir.close().context("cannot remove the demo's data")?;
+    Ok(code)
+}
+
+/// Ends the process without its data, into which the gateway may still write.
+fn end_at_once(dir: TempDir, ending: Ending) -> ! {
+    let path = dir.keep();
+    if !(0..REMOVALS_MAX).any(|_| std::fs::remove_dir_all(&path).is_ok()) {
+        tracing::warn!(path = %path.display(), "the demo's data could not be removed");
     }
-    terminal::print(&stage.summary(style).await?)?;
-    if !args.once {
-        terminal::print(&stage.encore())?;
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
-    }
-    stage.running.stop(STOP_WAIT).await
+    ending.at_once()
 }
 
 /// The gateway, its receiver and the senders' secret.
@@ -105,6 +119,34 @@ impl Stage {
         let client = Client::new(&url, Secret::new(token.clone()))?;
         let http = crate::client::http()?;
         Ok(Stage { running, receiver, client, http, begun: clock.now(), secret, token })
+    }
+
+    /// Plays every act, and says what came of them all.
+    async fn show(&self, once: bool) -> anyhow::Result<()> {
+        let style = Style::detect();
+        terminal::print(&self.opening())?;
+        let mut missed = Vec::new();
+        let mut events = 0;
+        for (number, act) in (1..).zip(ACTS) {
+            terminal::print(&format!("\n{}\n", style.heading(&format!("{number}. {}", act.title))))?;
+            match self.play(act, style).await {
+                Ok(shown) => terminal::print(&shown)?,
+                Err(error) => {
+                    terminal::print(&format!("   not as expected: {error:#}\n"))?;
+                    missed.push(format!("{number}. {}: {error:#}", act.title));
+                }
+            }
+            events += usize::from(matches!(act.expect, Expect::Event { .. } | Expect::Recovery { .. }));
+        }
+        missed.extend(self.audit(events));
+        if !missed.is_empty() {
+            bail!("{} of what the demo expected did not happen:\n  {}", missed.len(), missed.join("\n  "));
+        }
+        terminal::print(&self.summary(style).await?)?;
+        if !once {
+            terminal::print(&self.encore())?;
+        }
+        Ok(())
     }
 
     fn opening(&self) -> String {

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 fn billhook(arguments: &[&str]) -> Command {
@@ -40,6 +40,32 @@ async fn the_demo_shows_what_it_promises_and_ends_well() {
         ["Flexprice", "Windback", "Wingback", "duplicate", "401", "discount", "pause_option", "delivered"]
     {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_demo_that_is_ended_early_leaves_nothing_behind() {
+    for (signal, seen, code) in [
+        ("INT", "1. ", 130),
+        ("TERM", "2. ", 143),
+        ("HUP", "1. ", 129),
+        ("TERM", "Try it", 0),
+        ("HUP", "Try it", 0),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut demo = billhook(&["demo"]).env("TMPDIR", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        while !lines.next_line().await.unwrap().expect("it goes on").starts_with(seen) {}
+        let data = fs::read_dir(&dir).unwrap().next().unwrap().unwrap();
+        assert!(data.file_name().to_str().unwrap().starts_with("billhook-demo-"), "{data:?}");
+        for (path, mode) in [(data.path(), 0o700), (data.path().join("billhook.toml"), 0o600)] {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        }
+        let pid = demo.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().await.unwrap().success());
+        let ended = demo.wait().await.unwrap();
+        assert_eq!(ended.code(), Some(code), "SIG{signal} at {seen:?}: {ended}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "SIG{signal} at {seen:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `billhook serve`: runs the gateway until a signal says stop.
 
+use crate::cli::signals::{INTERRUPT, Signals, TERMINATE};
 use crate::cli::{EX_SOFTWARE, compiler};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -13,7 +14,6 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 /// How long what is in flight may take to end after a signal.
@@ -40,7 +40,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     descriptors::raise();
     // What is kept is nobody else's to read.
     umask(Mode::RWXG | Mode::RWXO);
-    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let mut signals = Signals::listen(&[INTERRUPT, TERMINATE]).context("cannot listen for signals")?;
     for line in config.summary() {
         info!("{line}");
     }
@@ -71,41 +71,4 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     info!("stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// The signals that end a gateway.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-/// A signal that came.
-struct Ending {
-    name: &'static str,
-    /// 128 and its number, as shells have it.
-    code: u8,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The next signal. Dropping the future loses none.
-    async fn next(&mut self) -> Ending {
-        tokio::select! {
-            _ = self.terminate.recv() => Ending { name: "SIGTERM", code: 143 },
-            _ = self.interrupt.recv() => Ending { name: "SIGINT", code: 130 },
-        }
-    }
-}
-
-impl Ending {
-    /// Ends the process without dropping the runtime, which would wait for what blocks.
-    fn at_once(&self) -> ! {
-        std::process::exit(self.code.into())
-    }
 }

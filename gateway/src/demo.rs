@@ -2,19 +2,22 @@
 //! endpoint that verifies what comes out. Everything goes over real sockets, through the shipped plugins and the
 //! admin API, as in production.
 
+pub mod encore;
 pub mod payloads;
 pub mod receiver;
 
 use crate::api::Story;
 use crate::api::delivery::DeliveryState;
+use crate::api::event::EventQuery;
 use crate::api::webhook::WebhookQuery;
 use crate::cli::signals::{Ending, HANGUP, INTERRUPT, Signals, TERMINATE};
 use crate::cli::story;
-use crate::cli::terminal::{self, Style};
+use crate::cli::terminal::{self, Style, WIDTH_USUAL};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::environment::Environment;
+use crate::demo::encore::Encore;
 use crate::demo::payloads::{ABOWIRE, ACTS, Act, Expect, WINDBACK_KEY, WINGBACK_HEADER, WINGSPAN};
 use crate::demo::receiver::{FLAKY, Receiver, STEADY};
 use crate::model::Time;
@@ -144,7 +147,7 @@ impl Stage {
         }
         terminal::print(&self.summary(style).await?)?;
         if !once {
-            terminal::print(&self.encore())?;
+            terminal::print(&self.encore().await?)?;
         }
         Ok(())
     }
@@ -169,6 +172,7 @@ impl Stage {
         let answer = request.header("content-type", "application/json").body(sent).send().await?;
         let status = answer.status().as_u16();
         let body: serde_json::Value = answer.json().await?;
+        let width = terminal::width().unwrap_or(WIDTH_USUAL);
         let mut shown = format!("   POST {}  ->  {status} {body}\n", act.path);
         match act.expect {
             Expect::Refused if status == 401 => shown.push_str("   refused: nothing was stored\n"),
@@ -180,14 +184,14 @@ impl Stage {
             Expect::Event { kind, strategy } => {
                 let story = self.story(&body).await?;
                 check(&story, kind, strategy)?;
-                writeln!(shown, "{}", story::render(&story, style))?;
+                writeln!(shown, "{}", story::render(&story, style, Some(width)))?;
             }
             Expect::Recovery { kind } => {
                 let story = self.recovery(&body).await?;
                 if story.events.first().is_none_or(|event| event.summary.kind != kind) {
                     bail!("no event of type {kind}");
                 }
-                writeln!(shown, "{}", story::render(&story, style))?;
+                writeln!(shown, "{}", story::render(&story, style, Some(width)))?;
             }
             Expect::Dropped => {
                 let story = self.story(&body).await?;
@@ -195,7 +199,7 @@ impl Stage {
                 {
                     bail!("the filter did not drop the event");
                 }
-                writeln!(shown, "{}", story::render(&story, style))?;
+                writeln!(shown, "{}", story::render(&story, style, Some(width)))?;
             }
         }
         Ok(shown)
@@ -235,26 +239,18 @@ impl Stage {
         bail!("the endpoint that was down did not get its event")
     }
 
-    /// What happened, on one screen.
+    /// What happened, short enough to leave room for the encore on one screen.
     async fn summary(&self, style: Style) -> anyhow::Result<String> {
         let stats = self.client.stats().await?;
         let arrivals = self.receiver.arrivals();
         let mut text = format!("\n{}\n", style.heading("In short"));
         for (what, n, rest) in [
-            ("webhooks stored", stats.webhooks, "from five providers, each synced before it was answered"),
+            ("webhooks stored", stats.webhooks, "of five providers, each synced before its answer"),
             ("duplicate", stats.duplicates, "recognised in the commit that would have stored it"),
             ("forgery", 1, "refused, nothing stored"),
-            (
-                "events",
-                stats.events,
-                "in one canonical form; one was dropped by a filter, and is kept with its reason",
-            ),
-            ("deliveries", stats.delivered, "signed, and every signature was verified by the receiver"),
-            (
-                "failed attempt",
-                u64::from(arrivals.failed),
-                "retried on schedule, delivered under the same webhook-id",
-            ),
+            ("events", stats.events, "in one canonical form; one dropped, with its reason"),
+            ("deliveries", stats.delivered, "signed; the receiver verified every signature"),
+            ("failed attempt", u64::from(arrivals.failed), "retried on schedule, under the same webhook-id"),
             ("waiting or dead", stats.waiting + stats.dead + stats.webhooks_dead, "nothing is left"),
         ] {
             writeln!(text, "  {n:>3}  {what:<16} {rest}")?;
@@ -279,35 +275,13 @@ impl Stage {
     }
 
     /// What to try by hand.
-    fn encore(&self) -> String {
+    async fn encore(&self) -> anyhow::Result<String> {
+        let kind = Some("subscription.canceled".to_owned());
+        let events =
+            self.client.events(&EventQuery { kind, limit: Some(1), ..EventQuery::default() }).await?;
+        let event = events.items.first().context("no subscription was canceled")?.id.to_string();
         let (ingest, admin) = (self.running.ingest_addr(), self.running.admin_addr());
-        let (header, value) = WINGBACK_HEADER;
-        let key = self.secret.trim_start_matches("whsec_");
-        format!(
-            r#"
-Try it yourself (Ctrl-C ends the demo and removes its data):
-
-  # a cancellation, as Windback documents it
-  curl -s http://{ingest}/api/v1/webhooks/custom/{WINDBACK_KEY} -H 'content-type: application/json' \
-    -d '{{"customer_email":"you@example.com","event_type":"cancellation","cancel_reason":"too many bugs","mrr":4999,"tenure_days":400}}'
-
-  # Wingback: the id in the body, the event in the path
-  curl -s http://{ingest}/in/wingback/v1.payment.failed -H '{header}: {value}' -d '{{"id":"Cust_5b1d"}}'
-
-  # Flexprice, signed by Standard Webhooks
-  body='{{"event_type":"subscription.cancelled","subscription":{{"id":"subs_you","customer_id":"cust_you","metadata":{{"cancellation_reason":"not using it"}}}}}}'
-  id=msg_$RANDOM; ts=$(date +%s); key=$(printf %s '{key}' | base64 -d | od -An -tx1 | tr -d ' \n')
-  sig=$(printf %s "$id.$ts.$body" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
-  curl -s http://{ingest}/in/flexprice -H "webhook-id: $id" -H "webhook-timestamp: $ts" -H "webhook-signature: v1,$sig" -d "$body"
-
-  # what became of it
-  export BILLHOOK_ADMIN_TOKEN={token}
-  billhook --url http://{admin} event ls
-  billhook --url http://{admin} event show EVENT_ID
-  curl -s http://{admin}/api/v1/events -H "authorization: Bearer $BILLHOOK_ADMIN_TOKEN"
-"#,
-            token = self.token,
-        )
+        Ok(Encore { ingest, admin, token: &self.token, event: &event }.text())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The binary as a person uses it.
 
 use crate::line::{FLEXPRICE, canceled};
+use crate::receivers::skipped;
 use billhook_tests::process::Process;
 use billhook_tests::receiver::{Answer, Receiver};
 use billhook_tests::sender::{post, post_signed};
@@ -40,6 +41,44 @@ async fn the_demo_shows_what_it_promises_and_ends_well() {
         ["Flexprice", "Windback", "Wingback", "duplicate", "401", "discount", "pause_option", "delivered"]
     {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
+    }
+}
+
+/// Rows and columns of a terminal that nobody changed.
+const SCREEN: (usize, usize) = (24, 80);
+
+#[tokio::test]
+async fn the_end_of_the_demo_fits_on_a_screen_and_what_it_says_to_try_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = billhook(&["demo"]).env("TMPDIR", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let (mut bodies, mut last) = (Vec::new(), Vec::new());
+    while !last.last().is_some_and(|line: &String| line.contains("event show")) {
+        let line = lines.next_line().await.unwrap().expect("it goes on");
+        match line.as_str() {
+            "In short" => last.push(line),
+            body if body.contains("─ body  ") => bodies.push(line),
+            _ if last.is_empty() => {}
+            _ => last.push(line),
+        }
+    }
+    assert!(bodies.len() > 5 && last.len() < SCREEN.0, "{bodies:?}\n{last:?}");
+    for line in bodies.iter().chain(&last) {
+        assert!(line.chars().count() <= SCREEN.1, "{line}");
+    }
+    let encore = last.iter().skip_while(|line| !line.starts_with("Try it")).skip(1);
+    let encore: String = encore.map(|line| format!("{line}\n")).collect();
+    if Command::new("curl").arg("--version").output().await.is_err() {
+        skipped("`curl` is not on this machine, so what the demo says to try was not tried");
+        return;
+    }
+    let mut shell = Command::new("sh");
+    let tried = shell.args(["-ec", &encore]).env("no_proxy", "127.0.0.1").output().await.unwrap();
+    let (told, said) = (text(&tried.stdout), text(&tried.stderr));
+    assert!(tried.status.success(), "{encore}\n{told}\n{said}");
+    assert_eq!(told.matches(r#""status":"ok""#).count(), 2, "{told}");
+    for expected in ["OCCURRED", "subscription.cancel_scheduled", "verified", "attempt 1"] {
+        assert!(told.contains(expected), "no {expected:?} in:\n{told}");
     }
 }
 

@@ -4,7 +4,7 @@ use crate::api::Story;
 use crate::api::event::{Event, EventQuery};
 use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::terminal::{Span, care, plain, show, strong};
+use crate::cli::terminal::{self, Span, care, plain, show, strong};
 use crate::client::Client;
 use crate::model::id::{EventId, WebhookId};
 use anyhow::Context;
@@ -44,7 +44,9 @@ pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
         Command::Ls { kind, source, limit, json } => {
             ls(EventQuery { kind, source, ..EventQuery::default() }, limit, json, client).await
         }
-        Command::Show { id, json } => show(&found(&id, client).await?, json, story::render),
+        Command::Show { id, json } => show(&found(&id, client).await?, json, |story, style| {
+            story::render(story, style, terminal::width())
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tells the whole story of a webhook in the terminal: what arrived, what each plugin said, the events it gave, and
 //! every attempt to deliver them, with times counted from its arrival.
 //!
-//! Pure: a story and a style give a text. Everything in it may come from outside and is made harmless where it is
+//! Pure: a story, a style and a width give a text. Everything in it may come from outside and is made harmless where it is
 //! drawn, in [`crate::cli::terminal`].
 
 mod facts;
@@ -16,20 +16,26 @@ use crate::cli::comparison;
 use crate::cli::terminal::{Span, Style, bad, care, faint, good, plain, strong};
 use crate::cli::tree::Node;
 use crate::model::Time;
+use crate::model::text::is_harmful;
 use billhook_event::{Patch, PluginRef, Verified};
 use std::time::Duration;
 
-/// How much of a body is shown, in characters.
+/// How much of a body is shown where it has no end of line to fit in, and on the narrowest terminal, in characters.
 const BODY_CHARS_MAX: usize = 240;
+const BODY_CHARS_MIN: usize = 40;
+/// The columns before a fact of a fact: its branch and its label.
+const FACT_INDENT: usize = 19;
 /// How much of an endpoint's answer is shown, in characters.
 const ANSWER_CHARS_MAX: usize = 120;
 /// How many headers are shown.
 const HEADERS_MAX: usize = 8;
 
-/// The whole story as text for a terminal, each line ended by `\n`.
-pub fn render(story: &Story, style: Style) -> String {
+/// The whole story as text for a terminal, each line ended by `\n`. The body is cut to a terminal of `width` columns.
+pub fn render(story: &Story, style: Style, width: Option<usize>) -> String {
     let mut root = Node::new([strong(story.webhook.id.to_string())]);
-    root.push(arrival(&story.webhook, story.body.as_ref()));
+    let body_chars =
+        width.map_or(BODY_CHARS_MAX, |width| width.saturating_sub(FACT_INDENT).max(BODY_CHARS_MIN));
+    root.push(arrival(&story.webhook, story.body.as_ref(), body_chars));
     if let Some(run) = &story.run {
         root.push(pipeline(run, story.events.len()));
     }
@@ -54,7 +60,7 @@ pub fn render_delivery(story: &DeliveryStory, style: Style) -> String {
     head.with(facts).with([node]).draw(style)
 }
 
-fn arrival(webhook: &Webhook, body: Option<&Content>) -> Node {
+fn arrival(webhook: &Webhook, body: Option<&Content>, body_chars: usize) -> Node {
     let from = webhook.remote.map_or_else(String::new, |ip| format!(" from {ip}"));
     let line = format!("{}{from}, {}", webhook.received_at, bytes(webhook.body_bytes));
     let mut node = Node::fact("arrived", [plain(line)]);
@@ -80,7 +86,7 @@ fn arrival(webhook: &Webhook, body: Option<&Content>) -> Node {
         node.push(Node::fact("header", [faint(format!("{}: ", header.name)), plain(text(&header.value))]));
     }
     node.push(match body {
-        Some(body) => Node::fact("body", [plain(cut(&text(body), BODY_CHARS_MAX))]),
+        Some(body) => Node::fact("body", [plain(cut(&text(body), body_chars))]),
         None => Node::fact("body", [faint("aged out")]),
     });
     if webhook.duplicates > 0 {
@@ -333,12 +339,22 @@ pub(crate) fn text(content: &Content) -> String {
     }
 }
 
-/// The first `max` characters, and whether there are more.
+/// The whole text if it is drawn in `max` characters, else as much of it as leaves room to say how much more there is.
 fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}… ({} more)", &text[..end], bytes((text.len() - end) as u64)),
-        None => text.to_owned(),
+    let width = |c: char| if is_harmful(c) { c.escape_default().count() } else { 1 };
+    let fits = |max: usize| {
+        let mut drawn = 0;
+        text.find(|c| {
+            drawn += width(c);
+            drawn > max
+        })
+    };
+    if fits(max).is_none() {
+        return text.to_owned();
     }
+    let more = |end: usize| format!("… ({} more)", bytes((text.len() - end) as u64));
+    let end = fits(max.saturating_sub(more(0).chars().count())).unwrap_or(text.len());
+    format!("{}{}", &text[..end], more(end))
 }
 
 #[cfg(test)]
@@ -483,12 +499,12 @@ mod tests {
 
     #[test]
     fn the_story_of_a_cancellation_is_told_whole_and_harmless() {
-        assert_eq!(render(&whole(), Style::Plain), include_str!("story/whole.txt"));
+        assert_eq!(render(&whole(), Style::Plain, None), include_str!("story/whole.txt"));
     }
 
     #[test]
     fn colours_change_nothing_but_the_colours() {
-        let coloured = render(&whole(), Style::Colour);
+        let coloured = render(&whole(), Style::Colour, None);
         let mut plain = String::new();
         let mut parts = coloured.split("\x1b[");
         plain.push_str(parts.next().unwrap());
@@ -498,7 +514,7 @@ mod tests {
             plain.push_str(text);
         }
         let lines = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
-        assert_eq!(lines(&plain), lines(&render(&whole(), Style::Plain)));
+        assert_eq!(lines(&plain), lines(&render(&whole(), Style::Plain, None)));
     }
 
     #[test]
@@ -525,7 +541,7 @@ mod tests {
             let story = story(
                 json!({"read_at": "2026-08-10T12:00:30.042Z", "webhook": webhook(state), "events": []}),
             );
-            let shown = render(&story, Style::Plain);
+            let shown = render(&story, Style::Plain, None);
             assert!(shown.ends_with(end), "{shown}");
         }
     }
@@ -539,7 +555,7 @@ mod tests {
         let at = story.read_at;
         story.events[0].deliveries[0].delivery.state =
             DeliveryState::Dead { at, why: "all 10 attempts failed".to_owned() };
-        let shown = render(&story, Style::Plain);
+        let shown = render(&story, Style::Plain, None);
         assert!(shown.contains("dropped      by only-live: test data\n"), "{shown}");
         assert!(shown.contains("to           app: dead +30.0 s: all 10 attempts failed\n"), "{shown}");
     }
@@ -561,6 +577,24 @@ mod tests {
             waits,
             ", but the endpoint is not configured, behind dlv_01K2A3B4C5D6E7F8G9HAJBKCMJ of the same entity",
         );
+    }
+
+    #[test]
+    fn a_body_is_cut_to_the_width_of_the_terminal() {
+        let long = format!("{{\"a\":\"\u{1b}{}\"}}", "é".repeat(200));
+        let shown =
+            |chars: usize, more| format!("{{\"a\":\"\\u{{1b}}{}… ({more} bytes more)", "é".repeat(chars));
+        let short = "{\"event\":\"sub.cancel\"}";
+        for (body, width, expected) in
+            [(&*long, 80, shown(31, 340)), (&*long, 1, shown(10, 382)), (short, 80, short.to_owned())]
+        {
+            let mut story = whole();
+            story.body = Some(Content::Text(body.to_owned()));
+            let shown = render(&story, Style::Plain, Some(width));
+            let line = shown.lines().find(|line| line.contains("─ body ")).unwrap();
+            assert_eq!(line, format!("│  ├─ body         {expected}"));
+            assert!(line.chars().count() <= width.max(BODY_CHARS_MIN + FACT_INDENT));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What goes to the terminal: text that came from outside is made harmless, colours only where they are wanted.
 
 use crate::model::text::is_harmful;
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -29,6 +30,15 @@ impl Style {
         strong(text).draw(self, &mut out);
         out
     }
+}
+
+/// How many columns a terminal has if nobody changed it.
+pub const WIDTH_USUAL: usize = 80;
+
+/// How many columns the terminal has that standard output is, if it is one.
+pub fn width() -> Option<usize> {
+    let columns = tcgetwinsize(io::stdout()).ok()?.ws_col;
+    (columns > 0).then_some(columns.into())
 }
 
 /// What a piece of text is, which decides its colour.

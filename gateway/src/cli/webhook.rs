@@ -3,7 +3,7 @@
 use crate::api::webhook::{Webhook, WebhookQuery, WebhookState};
 use crate::cli::listing::list;
 use crate::cli::story;
-use crate::cli::terminal::{Span, Tone, plain, show};
+use crate::cli::terminal::{self, Span, Tone, plain, show};
 use crate::client::Client;
 use crate::model::id::WebhookId;
 use clap::Subcommand;
@@ -37,7 +37,9 @@ pub enum Command {
 pub async fn run(command: Command, client: &Client) -> anyhow::Result<()> {
     match command {
         Command::Ls { dead, limit, json } => ls(dead, limit, json, client).await,
-        Command::Show { id, json } => show(&client.webhook(id).await?, json, story::render),
+        Command::Show { id, json } => show(&client.webhook(id).await?, json, |story, style| {
+            story::render(story, style, terminal::width())
+        }),
     }
 }
 

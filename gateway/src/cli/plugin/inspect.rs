@@ -67,7 +67,7 @@ pub(super) fn summary(found: &Inspection, first: impl IntoIterator<Item = Node>)
     ])
     .with(first);
     if let Some(description) = &manifest.description {
-        root.push(fact("says", description));
+        root.push(fact("says", &flowing(description)));
     }
     root.push(fact("size", &format!("{} ({} bytes)", figure::bytes(found.bytes), found.bytes)));
     root.push(fact("sha256", &found.sha256));
@@ -110,6 +110,11 @@ fn trial(smoke: &Smoke) -> String {
     }
 }
 
+/// A text without the ends of its lines.
+fn flowing(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn fact(label: &str, text: &str) -> Node {
     Node::fact(label, [plain(text)])
 }
@@ -133,7 +138,7 @@ fn configuration(schema: Option<&Value>) -> Node {
         let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).collect();
         let kind = if kinds.is_empty() { String::new() } else { format!("  {}", kinds.join(" or ")) };
         let must = if is_required(key) { ", required" } else { "" };
-        let says = of["description"].as_str().map(|text| format!("  {text}")).unwrap_or_default();
+        let says = of["description"].as_str().map(|text| format!("  {}", flowing(text))).unwrap_or_default();
         Node::new([strong(key.clone()), faint(format!("{kind}{must}")), plain(says)])
     };
     let more = schema.as_object().into_iter().flatten();
@@ -157,9 +162,10 @@ fn facts_of(provider: &Provider) -> Node {
     let secrets = [&provider.secret_headers, &provider.secret_query, &provider.secret_pointers]
         .map(|names| names.join(", "));
     let [headers, query, pointers] = secrets;
-    let auth = provider.auth.as_ref().and_then(|auth| auth.get("scheme")).and_then(toml::Value::as_str);
+    // As an operator writes it, but for the secret.
+    let auth = provider.auth.clone().map(toml::Value::Table);
     let facts = [
-        ("auth", auth.unwrap_or_default().to_owned()),
+        ("auth", auth.map_or_else(String::new, |auth| auth.to_string())),
         ("dedupe", places(&provider.dedupe)),
         ("body window", humantime::format_duration(provider.body_window).to_string()),
         ("event name", places(&provider.event_name)),
@@ -193,11 +199,11 @@ mod tests {
         assert!(told(None).contains("takes none"));
         let keys = told(Some(json!({
             "title": "Config",
-            "properties": { "a": { "type": ["string", "null"], "description": "What." }, "b": { "type": "integer" } },
+            "properties": { "a": { "type": ["string", "null"], "description": "What,\nand why." }, "b": { "type": "integer" } },
             "required": ["b"],
             "additionalProperties": false,
         })));
-        for expected in ["2 keys", "a  string or null  What.", "b  integer, required"] {
+        for expected in ["2 keys", "a  string or null  What, and why.", "b  integer, required"] {
             assert!(keys.contains(expected), "no {expected:?} in:\n{keys}");
         }
         assert_eq!(keys.lines().count(), 3, "{keys}");
@@ -207,5 +213,14 @@ mod tests {
         }
         let map = told(Some(json!({ "type": "object", "additionalProperties": { "type": "string" } })));
         assert!(map.contains("additionalProperties") && map.contains(r#"{"type":"string"}"#), "{map}");
+    }
+
+    #[test]
+    fn the_way_in_is_shown_as_an_operator_writes_it() {
+        let stripe = inspect("stripe", &component("stripe").unwrap()).unwrap();
+        let shown = facts_of(&stripe.manifest.providers[0]).draw(Style::Plain);
+        let (_, auth) = shown.lines().find_map(|line| line.split_once("─ auth ")).unwrap();
+        let written: toml::Table = format!("auth = {auth}").parse().unwrap();
+        assert_eq!(written["auth"].as_table(), stripe.manifest.providers[0].auth.as_ref());
     }
 }

@@ -39,6 +39,7 @@ use anyhow::{Context, ensure};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +49,12 @@ use url::{Host, Url};
 pub const EX_USAGE: u8 = 64;
 /// The gateway broke while it ran, as `sysexits.h` has it.
 pub const EX_SOFTWARE: u8 = 70;
+
+/// What `check` tells the shell.
+const CHECK_CODES: &str = "Exit codes:
+   0  nothing is wrong
+   1  a plugin does not load, or a directory cannot be used
+  64  the configuration has mistakes";
 
 /// A WebAssembly-extensible gateway for billing webhooks.
 #[derive(Debug, Parser)]
@@ -69,6 +76,7 @@ enum Command {
     /// See a whole gateway at work: providers, plugins, verified deliveries
     Demo(demo::Args),
     /// Read the configuration and load its plugins, and tell every mistake
+    #[command(after_help = CHECK_CODES)]
     Check,
     /// Make secrets
     #[command(subcommand)]
@@ -132,12 +140,12 @@ fn token(text: &str) -> Result<Secret, Infallible> {
 }
 
 impl Cli {
-    /// Reads the command line of this process.
+    /// Reads a command line, the program's name first.
     ///
     /// # Errors
     /// Wrong usage; also when help or the version was asked for, which is for the caller to print.
-    pub fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::env::args_os()).and_then(Cli::checked)
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(words).and_then(Cli::checked)
     }
 
     /// Refuses what would be ignored: somebody may think that `serve --token` sets the token.
@@ -157,6 +165,10 @@ impl Cli {
                     | Command::Refused(_)
             ),
         };
+        if self.config.is_some() && matches!(self.command, Command::Demo(_)) {
+            let why = "`demo` makes a configuration of its own: `--config` is not for it";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, why));
+        }
         if asks || self.remote.url.is_none() && self.remote.token.is_none() {
             return Ok(self);
         }
@@ -327,10 +339,11 @@ mod tests {
         ];
         for line in lines {
             let words = std::iter::once("billhook").chain(line.split(' '));
-            assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_ok(), "{line}");
+            assert!(Cli::read(words).is_ok(), "{line}");
         }
         for line in [
             "serve --token t",
+            "demo --config x.toml",
             "--url http://127.0.0.1:1 check",
             "secret new --bytes 23",
             "plugin new acme --sdk s",
@@ -343,7 +356,7 @@ mod tests {
             "serv",
         ] {
             let words = std::iter::once("billhook").chain(line.split(' '));
-            assert!(Cli::try_parse_from(words).and_then(Cli::checked).is_err(), "{line}");
+            assert!(Cli::read(words).is_err(), "{line}");
         }
     }
 

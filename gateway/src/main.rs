@@ -41,7 +41,7 @@ fn set_up_allocator() {
 
 fn main() -> ExitCode {
     set_up_allocator();
-    let cli = match Cli::read() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(shown) => {
             // Help and version are no errors. A closed output leaves nobody to tell.

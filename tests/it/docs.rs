@@ -1,5 +1,6 @@
 //! What the documents show must work.
 
+use gateway::cli::Cli;
 use gateway::config::Config;
 use gateway::config::environment::Environment;
 use gateway::server::load::shipped;
@@ -38,23 +39,97 @@ fn every_configuration_that_is_shown_is_right() {
     assert_eq!(seen, 3);
 }
 
+/// The pages that people read.
+const PAGES: [&str; 13] = [
+    "README.md",
+    "docs/operators.md",
+    "docs/integrators.md",
+    "docs/plugins/README.md",
+    "docs/plugins/first.md",
+    "docs/plugins/kinds.md",
+    "docs/plugins/manifest.md",
+    "docs/plugins/capabilities.md",
+    "docs/plugins/limits.md",
+    "docs/plugins/testing.md",
+    "docs/plugins/versioning.md",
+    "docs/architecture.md",
+    "docs/benchmarks.md",
+];
+
+/// The words of a command of ours in a line for a shell, if there is one: to its end, a comment, or what the shell does
+/// with what goes in and comes out. What is left out of an id is made up.
+fn command(line: &str) -> Option<Vec<String>> {
+    let at =
+        line.find("billhook ").filter(|at| line[..*at].trim().is_empty() || line[..*at].ends_with("$("))?;
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in line[at..].chars().chain([' ']) {
+        match (c, quote) {
+            (_, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => quote = Some(c),
+            ('#' | '<' | '>' | '|' | ')', None) => break,
+            (' ', None) if word.is_empty() => {}
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            _ => word.push(c),
+        }
+    }
+    words.extend((!word.is_empty()).then_some(word));
+    let whole = |word: String| word.replace("_...", "_01M7Y73WK0JQSE5WP88DQ66Z7V");
+    Some(words.into_iter().map(whole).collect())
+}
+
+#[test]
+fn every_command_that_is_shown_is_one() {
+    let mut seen = 0;
+    for name in PAGES {
+        for words in blocks(&page(name), "sh").into_iter().flat_map(str::lines).filter_map(command) {
+            if let Err(error) = Cli::read(&words) {
+                panic!("{name}: {}: {error}", words.join(" "));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
+    let line = "export A=$(billhook plugin swap a 'b c' --why \"x #\")  # y";
+    assert_eq!(command(line).unwrap(), ["billhook", "plugin", "swap", "a", "b c", "--why", "x #"]);
+}
+
+/// The routes that the admin API's router is given, such as `GET /events/{id}`.
+fn routed() -> BTreeSet<String> {
+    let mut routes = BTreeSet::new();
+    for file in ["admin.rs", "admin/plugins.rs", "admin/rehearsals.rs"] {
+        let text = page(&format!("gateway/src/{file}"));
+        for route in text.split(".route(\"").skip(1) {
+            let (path, rest) = route.split_once('"').unwrap();
+            let handlers = rest.split_once("))").map_or(rest, |(handlers, _)| handlers);
+            for (method, call) in [("GET", "get("), ("POST", "post(")] {
+                if handlers.contains(call) {
+                    routes.insert(format!("{method} {path}"));
+                }
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_of_the_admin_api_is_in_its_list_and_no_other() {
+    let page = page("docs/operators.md");
+    let list = blocks(&page, "text").into_iter().find(|block| block.contains("/api/v1/events")).unwrap();
+    let mut listed = BTreeSet::new();
+    for line in list.lines() {
+        let (method, rest) = line.split_once(' ').unwrap();
+        for path in rest.split("  ").map(str::trim).filter(|word| word.starts_with('/')) {
+            let path = path.trim_start_matches("/api/v1");
+            let (above, last) = path.rsplit_once('/').unwrap();
+            listed.extend(last.split('|').map(|last| format!("{method} {above}/{last}")));
+        }
+    }
+    assert_eq!(listed, routed());
+}
+
 #[test]
 fn every_file_that_is_linked_is_there() {
-    for name in [
-        "README.md",
-        "docs/operators.md",
-        "docs/integrators.md",
-        "docs/plugins/README.md",
-        "docs/plugins/first.md",
-        "docs/plugins/kinds.md",
-        "docs/plugins/manifest.md",
-        "docs/plugins/capabilities.md",
-        "docs/plugins/limits.md",
-        "docs/plugins/testing.md",
-        "docs/plugins/versioning.md",
-        "docs/architecture.md",
-        "docs/benchmarks.md",
-    ] {
+    for name in PAGES {
         let text = page(name);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(name);
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {

@@ -131,7 +131,13 @@ async fn an_endpoint_that_answered_410_is_back_once_it_is_enabled() {
 #[tokio::test]
 async fn a_test_event_goes_the_way_of_all_others_and_tells_what_came_of_it() {
     let receiver = Receiver::start().await;
-    let config = format!("{FLEXPRICE}{}events = [\"invoice.paid\"]\n", receiver.endpoint("app"));
+    let config = format!(
+        "{FLEXPRICE}{}events = [\"invoice.paid\"]\n{}schedule = []\n\
+         [[endpoint]]\nname = \"offers\"\nurl = \"{}\"\nprofile = \"windback\"\n",
+        receiver.endpoint("app"),
+        receiver.endpoint("once"),
+        receiver.url()
+    );
     let gateway = Gateway::start(&config).await;
     let told = ask(&gateway, &["endpoint", "test", "app"]).await;
     let shown = text(&told.stdout);
@@ -151,6 +157,17 @@ async fn a_test_event_goes_the_way_of_all_others_and_tells_what_came_of_it() {
     gateway.client().pause("app", &Turn::default()).await.unwrap();
     let held = ask(&gateway, &["endpoint", "test", "app"]).await;
     assert!(held.status.success() && text(&held.stdout).contains("is not open"));
+
+    // What has ended does not go on.
+    receiver.then([Answer::Status(500)]);
+    for (name, end) in [
+        ("offers", "offers is not sent test events: "),
+        ("once", "once has not taken it, and is not asked again: the only attempt failed: HTTP 500"),
+    ] {
+        let told = ask(&gateway, &["endpoint", "test", name]).await;
+        let said = text(&told.stderr);
+        assert!(!told.status.success() && said.contains(end) && !said.contains("goes on"), "{said}");
+    }
     gateway.stop().await;
 }
 

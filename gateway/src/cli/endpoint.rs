@@ -161,9 +161,11 @@ async fn test(name: &str, client: &Client) -> anyhow::Result<()> {
     print(&story::render_delivery(&story, Style::detect()))?;
     match story.delivery.state {
         DeliveryState::Delivered { .. } => Ok(()),
-        DeliveryState::Waiting { .. } | DeliveryState::Skipped { .. } | DeliveryState::Dead { .. } => {
+        DeliveryState::Waiting { .. } => {
             bail!("{name} has not taken it; how it goes on: billhook event show {}", tested.event)
         }
+        DeliveryState::Skipped { why, .. } => bail!("{name} is not sent test events: {why}"),
+        DeliveryState::Dead { why, .. } => bail!("{name} has not taken it, and is not asked again: {why}"),
     }
 }
 

@@ -63,10 +63,10 @@ pub fn next(
     random: f64,
 ) -> Next {
     let Some(wait) = schedule.waits.get(nth.saturating_sub(1) as usize) else {
-        return Next::GiveUp(format!(
-            "all {} attempts failed, the last: {failure}",
-            schedule.waits.len() + 1
-        ));
+        return Next::GiveUp(match schedule.waits.len() {
+            0 => format!("the only attempt failed: {failure}"),
+            retries => format!("all {} attempts failed, the last: {failure}", retries + 1),
+        });
     };
     let wait = if schedule.jitter { wait.mul_f64(0.8 + 0.4 * random.clamp(0.0, 1.0)) } else { *wait };
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);

@@ -47,7 +47,21 @@ pub struct Variant {
 pub struct Matched {
     /// `code`, `keyword` or `fallback`.
     pub by: String,
-    /// The code or the words that matched.
-    #[serde(default)]
+    /// The code or the words that matched; a fallback matched nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_not_there() {
+        let matched = Matched { by: "fallback".to_owned(), value: None };
+        assert_eq!(serde_json::to_string(&matched).unwrap(), r#"{"by":"fallback"}"#);
+        let dunning = r#"{"kind":"dunning"}"#;
+        let read: Retention = serde_json::from_str(dunning).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), dunning);
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn read(
 ) -> Result<Config, Vec<Mistake>> {
     let reader = Reader::new(text, base, environment);
     let (tree, errors) = DeTable::parse_recoverable(text);
-    note_syntax(&reader, text, &errors);
+    let broken = note_syntax(&reader, text, &errors);
     let texts: Vec<_> = shipped.presets.iter().map(|(name, table)| (name, table.to_string())).collect();
     let presets: Presets<'_> = texts
         .iter()
@@ -43,9 +43,7 @@ pub(super) fn read(
     let config = sections(reader.root(tree.get_ref()), shipped, &presets);
     reader.refuse_unknown_variables();
     let mut mistakes = reader.into_mistakes();
-    if !errors.is_empty() {
-        keep_what_is_certain(&mut mistakes);
-    }
+    keep_what_is_certain(&mut mistakes, &broken);
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
@@ -59,14 +57,12 @@ pub(super) fn read_for_client(
 ) -> Result<Config, Vec<Mistake>> {
     let reader = Reader::new(text, base, environment);
     let (tree, errors) = DeTable::parse_recoverable(text);
-    note_syntax(&reader, text, &errors);
+    let broken = note_syntax(&reader, text, &errors);
     let (mut config, mut root) = (Config::default(), reader.root(tree.get_ref()));
     data_dir(&mut root, &mut config);
     listeners(&mut root, &mut config);
     let mut mistakes = reader.into_mistakes();
-    if !errors.is_empty() {
-        keep_what_is_certain(&mut mistakes);
-    }
+    keep_what_is_certain(&mut mistakes, &broken);
     mistakes.retain(|mistake| match mistake.key.as_str() {
         "" | "data_dir" => true,
         "admin.token" => wants_token,
@@ -75,17 +71,37 @@ pub(super) fn read_for_client(
     if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
-/// Notes what is not TOML.
-fn note_syntax(reader: &Reader<'_>, text: &str, errors: &[toml::de::Error]) {
-    for error in errors {
-        // Only the parser's own words: the lines it would show may hold secrets.
-        let at = error.span().map_or(At::File, |span| reader.at(span));
-        let message = error.message();
+/// Notes the first thing that is not TOML, since it may be why what follows seems to be none, and tells which lines are
+/// not. Only the parser's own words are told: a line may hold a secret.
+fn note_syntax(reader: &Reader<'_>, text: &str, errors: &[toml::de::Error]) -> Vec<At> {
+    let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
+        let message = first.message();
         // The one message that needs its word, which is a key.
-        let word = error.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
+        let word = first.span().filter(|_| message == "duplicate key").and_then(|span| text.get(span));
         let word = word.map(|word| format!(" {}", quote(word))).unwrap_or_default();
-        reader.note(at, "", format!("not TOML: {message}{word}"), "mend the syntax");
+        let line = text.get(..start(first)).and_then(|before| before.rsplit('\n').next());
+        let column = line.map_or(1, |line| line.chars().count() + 1);
+        let wrong = format!("not TOML at column {column}: {message}{word}");
+        reader.note(reader.at(start(first)..start(first)), "", wrong, syntax_remedy(message));
     }
+    errors.iter().map(|error| reader.at(start(error)..start(error))).collect()
+}
+
+/// What to do about what a parser of TOML says.
+fn syntax_remedy(message: &str) -> &'static str {
+    let remedies = [
+        ("duplicate", "take one of them out"),
+        ("unclosed", "close it there, or where a line before left it open"),
+        ("missing value", "write a value after the `=`"),
+        ("missing comma", "write a comma there, or close what a line before left open"),
+        ("must be quoted", "write it in quotes"),
+        ("quote", "close the string, on the line on which it begins"),
+        ("extra", "take it out"),
+        ("unexpected", "take it out"),
+    ];
+    let known = remedies.iter().find(|(words, _)| message.contains(words));
+    known.map_or("write it as `key = \"value\"`, or as `[table]`", |(_, remedy)| remedy)
 }
 
 fn data_dir(root: &mut Table<'_>, config: &mut Config) {
@@ -216,7 +232,7 @@ fn network(mut table: Table<'_>, config: &mut Config) {
 }
 
 fn log(mut table: Table<'_>, config: &mut Config) {
-    let remedy = "write `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,gateway::deliver=debug`";
+    let remedy = "write `off`, `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,gateway::deliver=debug`";
     if let Some(item) = table.item("level")
         && let Some(options) = item.parsed("a level", remedy, telemetry::Options::parse)
     {
@@ -308,11 +324,12 @@ fn add_undeclared(config: &mut Config) {
     }
 }
 
-/// Where the text is not TOML, part of it was not understood: what seems to be missing may be there, and a name or key
-/// may not be what it seems. Such mistakes are left for the next run.
-fn keep_what_is_certain(mistakes: &mut Vec<Mistake>) {
-    let broken: Vec<At> =
-        mistakes.iter().filter(|mistake| mistake.key.is_empty()).map(|mistake| mistake.at.clone()).collect();
+/// Where the text is not TOML, on `broken` lines, part of it was not understood: what seems to be missing may be there, and
+/// a name or key may not be what it seems. Such mistakes are left for the next run.
+fn keep_what_is_certain(mistakes: &mut Vec<Mistake>, broken: &[At]) {
+    if broken.is_empty() {
+        return;
+    }
     let guess = |mistake: &Mistake| match mistake.wrong.as_str() {
         UNKNOWN => broken.iter().any(|at| *at < mistake.at),
         wrong => {

@@ -9,8 +9,9 @@ use crate::model::id::EndpointId;
 use crate::model::route;
 use crate::outbound::address::{Forbidden, literal};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// What lets an endpoint be where nothing is sent.
 pub(super) const ALLOW: &str = "name its network in `network.allow` to deliver there";
@@ -104,10 +105,16 @@ fn url(item: &Item<'_>, names: &Names<'_>) -> Option<Url> {
         item.wrong("what follows `#` is never sent", "take it out");
         return None;
     }
-    // A name is looked at when it is resolved.
-    let ip = url.host().and_then(|host| literal(&host));
+    // Another name is looked at when it is resolved.
+    let ips = url.host().map(|host| match literal(&host) {
+        Some(ip) => vec![ip],
+        None if is_of_this_machine(&host) => vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()],
+        None => Vec::new(),
+    });
     let port = url.port_or_known_default().unwrap_or_default();
-    match ip.map_or(Ok(()), |ip| names.policy.check(ip, port)) {
+    // Of several addresses one that is open is enough: which of them a name has is not known yet.
+    let checks = ips.unwrap_or_default().into_iter().map(|ip| names.policy.check(ip, port));
+    match checks.reduce(Result::or).unwrap_or(Ok(())) {
         Ok(()) => Some(url),
         Err(Forbidden::Net { ip, what, net }) => {
             item.wrong(format!("nothing is sent to {ip}, which is {what} ({net})"), ALLOW);
@@ -118,6 +125,13 @@ fn url(item: &Item<'_>, names: &Names<'_>) -> Option<Url> {
             None
         }
     }
+}
+
+/// Whether a name is this machine's wherever it is looked up (RFC 6761, 6.3).
+fn is_of_this_machine(host: &Host<&str>) -> bool {
+    let Host::Domain(name) = host else { return false };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn pattern(item: &Item<'_>, names: &Names<'_>) -> Option<String> {

@@ -13,6 +13,7 @@ mod auth;
 mod endpoint;
 mod file;
 mod headers;
+mod parts;
 pub mod plugin;
 mod profile;
 mod reader;
@@ -24,11 +25,13 @@ mod value;
 
 use crate::config::environment::Environment;
 use crate::config::mistake::{At, Mistake, Mistakes, quote};
+use crate::config::parts::Parts;
 use crate::model::endpoint::Endpoint;
 use crate::model::secret::Secret;
 use crate::model::source::Source;
 use crate::outbound::address::Policy;
 use crate::plugins::Limits;
+use crate::plugins::facts::Facts;
 use crate::telemetry;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +39,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::de::DeTable;
 
 /// The file that is read when none is named, if it exists in the working directory.
@@ -158,6 +162,8 @@ pub struct Shipped {
     pub providers: Vec<String>,
     /// How providers prove themselves, by name: an `auth` table without its secret. Not every provider has one.
     pub presets: BTreeMap<String, toml::Table>,
+    /// What the components of plugins say of themselves, by name. What is not there is not held against anything.
+    pub facts: BTreeMap<String, Arc<Facts>>,
 }
 
 /// `auth` tables by the name of their provider.
@@ -177,8 +183,7 @@ struct Names<'a> {
     policy: Policy,
     /// [`Shipped::presets`], as the reader reads tables.
     presets: &'a Presets<'a>,
-    /// Whether a plugin is declared with a component of its own.
-    own_components: bool,
+    parts: &'a Parts<'a>,
 }
 
 impl Config {

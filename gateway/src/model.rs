@@ -24,5 +24,6 @@ pub mod source;
 pub mod stats;
 pub mod text;
 pub mod webhook;
+pub mod words;
 
 pub use billhook_event::Time;

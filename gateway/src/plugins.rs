@@ -21,6 +21,7 @@ mod component;
 mod config;
 mod cpu;
 mod engine;
+pub mod facts;
 mod failed;
 mod grants;
 mod imports;
@@ -28,6 +29,7 @@ pub mod inspect;
 pub mod kv;
 mod link;
 pub mod manifest;
+mod misfit;
 mod output;
 pub mod roster;
 mod schema;
@@ -60,6 +62,7 @@ use crate::plugins::engine::Host;
 use crate::plugins::grants::{Capability, Grants};
 use crate::plugins::link::Linked;
 use crate::plugins::manifest::{Kind, Manifest};
+pub use crate::plugins::misfit::Misfit;
 pub use crate::plugins::slot::Slot;
 pub use crate::plugins::tally::Tallied;
 use crate::plugins::tally::Tally;
@@ -465,12 +468,12 @@ pub enum LoadError {
         why: String,
     },
     /// Its configuration does not fit its schema.
-    #[error("plugin `{plugin}`: {}", .mistakes.join("; "))]
+    #[error("plugin `{plugin}`: {}", .misfits.iter().map(Misfit::to_string).collect::<Vec<_>>().join("; "))]
     Config {
         /// The plugin.
         plugin: String,
         /// Each with its key; values are not shown.
-        mistakes: Vec<String>,
+        misfits: Vec<Misfit>,
     },
     /// It wants what it cannot have.
     #[error("plugin `{plugin}`: {why}")]

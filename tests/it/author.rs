@@ -220,7 +220,7 @@ fn what_a_failure_costs_is_measured_only_where_it_is_expected() {
 #[test]
 fn what_keeps_a_fixture_from_being_played_is_told() {
     let cases = [
-        (PAID, "dorp = []", "`config.dorp`: there is no such key: there are "),
+        (PAID, "dorp = []", "`config.dorp`: there is no such key: did you mean `drop`?"),
         (r#"{"kind": "map", "event": {}}"#, RULES, "it is for `map`, which `event-filter` does not export"),
     ];
     for (input, config, expected) in cases {

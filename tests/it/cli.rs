@@ -404,9 +404,9 @@ async fn check_finds_the_directories_that_a_start_could_not_use() {
     }
     std::os::unix::fs::symlink("nowhere", path("link")).unwrap();
     let cases = [
-        ("data_dir = \"file\"", "`data_dir`: nothing can be kept in ", "not a directory"),
-        ("data_dir = \"file/in\"", "`data_dir`: nothing can be kept in ", "ot a directory"),
-        ("data_dir = \"link\"", "`data_dir`: nothing can be kept in ", "No such file"),
+        ("data_dir = \"file\"", "data_dir: nothing can be kept in ", "not a directory"),
+        ("data_dir = \"file/in\"", "data_dir: nothing can be kept in ", "ot a directory"),
+        ("data_dir = \"link\"", "data_dir: nothing can be kept in ", "No such file"),
         ("data_dir = \"fixed\"", "", "by the user who checks: Permission denied"),
         ("data_dir = \"fixed/new/er\"", "", "by the user who checks: Permission denied"),
         (

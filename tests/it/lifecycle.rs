@@ -173,7 +173,7 @@ async fn a_version_that_is_not_good_enough_is_refused_by_name_and_the_old_one_se
             second_with("\"tone\": { \"type\": \"string\" }", "\"tone\":{\"type\":\"integer\"}"),
             422,
             "plugin_does_not_load",
-            "`config.tone`: the value is not of type \"integer\"",
+            "`config.tone`: a string stands where a whole number belongs",
         ),
         (second_with("dedupe = [\"body\"]", "always_ok = true"), 200, "", ""),
         (
@@ -355,7 +355,7 @@ async fn a_configuration_that_a_plugin_refuses_is_told_by_check_and_keeps_a_gate
         assert!(told.contains("; its `config` begins on line "), "{told}");
     }
     let told = checked(data.path(), &with(word));
-    assert!(told.contains("`config.currency`") && told.contains("; its `config` begins on line "), "{told}");
+    assert!(told.contains("config.currency: "), "{told}");
 }
 
 /// What `billhook check` says of a configuration, which it refuses.
@@ -391,7 +391,7 @@ async fn a_start_that_fails_leaves_what_was_swapped_in_as_it_is() {
     let (data, _, clock) = gateway.stop().await;
     for command in ["check", "serve"] {
         let told = refused(command, data.path(), &with_junk);
-        assert!(told.contains("plugin `junk`"), "{told}");
+        assert!(told.contains("junk.wasm` is not a WebAssembly component"), "{told}");
     }
 
     std::fs::write(&path, first()).unwrap();

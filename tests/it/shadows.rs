@@ -140,7 +140,7 @@ async fn a_provider_is_not_normalized_by_a_shadow_nor_by_what_merely_lies_there(
         (
             plugin("aaa") + &plugin("bbb"),
             "",
-            "`aaa`, `bbb` all normalize `flexprice`: name one with `normalizer`",
+            "source[0].provider: `aaa` and `bbb` all normalize `flexprice`; name one with `normalizer`",
         ),
         (plugin("aaa") + &plugin("bbb"), "normalizer = \"bbb\"\n", "is normalized by `bbb`"),
     ];
@@ -150,9 +150,10 @@ async fn a_provider_is_not_normalized_by_a_shadow_nor_by_what_merely_lies_there(
              }}\n{of_source}",
             dir.path().join("data")
         );
-        let config = Config::parse(&text, dir.path(), &Environment::default(), &load::shipped()).unwrap();
-        let told = load::check(&config, Compiler::InProcess).await;
-        let told = told.map_or_else(|error| format!("{error:#}"), |lines| lines.join("\n"));
+        let told = match Config::parse(&text, dir.path(), &Environment::default(), &load::shipped()) {
+            Ok(config) => load::check(&config, Compiler::InProcess).await.unwrap().join("\n"),
+            Err(mistakes) => mistakes.to_string(),
+        };
         assert!(told.contains(expected), "{expected}: {told}");
     }
 }

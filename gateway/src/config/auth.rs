@@ -1,12 +1,14 @@
 //! `auth` of a source: how a sender proves itself.
 
-use crate::config::mistake::{all_of, any_of, did_you_mean, quote};
+use crate::config::mistake::quote;
+use crate::config::plugin::VERIFIER;
 use crate::config::reader::{Item, Table};
 use crate::config::value::inbound_problem;
 use crate::config::{Names, source};
 use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, SCHEMES, TimestampUnit};
+use crate::model::words::{all_of, any_of, did_you_mean};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
@@ -51,7 +53,8 @@ pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
         "path-key" => Some(Auth::PathKey),
         "plugin" => {
             let name = table.required("plugin", "name the plugin that judges");
-            name.and_then(|item| source::plugin(&item, names)).map(|plugin| Auth::Plugin { plugin })
+            name.and_then(|item| source::plugin(&item, &VERIFIER, names))
+                .map(|plugin| Auth::Plugin { plugin })
         }
         "none" => Some(Auth::None),
         _ if preset.is_some() => {

@@ -1,12 +1,14 @@
 //! `[[endpoint]]`: the ways out.
 
-use crate::config::mistake::{all_of, did_you_mean, nearest, quote};
+use crate::config::mistake::quote;
+use crate::config::plugin::ENDPOINT_STEP;
 use crate::config::reader::{Item, Table};
 use crate::config::source::plugin;
 use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
 use crate::model::route;
+use crate::model::words::{all_of, did_you_mean, nearest};
 use crate::outbound::address::{Forbidden, literal};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -39,7 +41,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
     let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
     let sources = sources.iter().filter_map(|item| source(item, names)).collect();
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
-    let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
+    let plugins = plugins.iter().filter_map(|item| plugin(item, &ENDPOINT_STEP, names)).collect();
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
     let disable_after =

@@ -2,6 +2,7 @@
 
 use crate::config::environment::Environment;
 use crate::config::mistake::{At, Mistake, quote};
+use crate::config::parts::Parts;
 use crate::config::reader::{Item, MISSING, Reader, Table, UNKNOWN};
 use crate::config::{
     Config, Names, OnFailure, PluginSpec, Presets, Shipped, StoreUrl, endpoint, plugin, source,
@@ -13,6 +14,8 @@ use crate::outbound::address::Policy;
 use crate::plugins::Limits;
 use crate::telemetry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use toml::de::DeTable;
@@ -34,13 +37,17 @@ pub(super) fn read(
     let reader = Reader::new(text, base, environment);
     let (tree, errors) = DeTable::parse_recoverable(text);
     let broken = note_syntax(&reader, text, &errors);
+    let (mut config, tables) = top(reader.root(tree.get_ref()));
+    let lying = plugin::lying(&config);
+    let shadows = named(&tables.sources, "shadow");
+    let parts = Parts::read(&tables.plugins, &config, &lying, shipped, shadows);
     let texts: Vec<_> = shipped.presets.iter().map(|(name, table)| (name, table.to_string())).collect();
     let presets: Presets<'_> = texts
         .iter()
         // What was written as TOML is read as TOML.
         .filter_map(|(name, text)| Some((name.as_str(), DeTable::parse(text).ok()?.into_inner())))
         .collect();
-    let config = sections(reader.root(tree.get_ref()), shipped, &presets);
+    named_tables(&mut config, tables, &lying, &parts, shipped, &presets);
     reader.refuse_unknown_variables();
     let mut mistakes = reader.into_mistakes();
     keep_what_is_certain(&mut mistakes, &broken);
@@ -114,23 +121,60 @@ fn data_dir(root: &mut Table<'_>, config: &mut Config) {
     }
 }
 
-fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Config {
+/// Whether a path is a directory, or can become one; who may use it is told elsewhere.
+fn can_be_dir(dir: &Path) -> io::Result<()> {
+    let is_missing = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
+    // The last of a relative path is empty, and means the working directory.
+    let is_there = |dir: &&Path| !matches!(fs::symlink_metadata(dir), Err(why) if is_missing(&why));
+    let there = dir.ancestors().find(is_there).unwrap_or(Path::new("."));
+    match fs::metadata(there) {
+        Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Err(why) if why.kind() != io::ErrorKind::PermissionDenied => Err(why),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The tables that may name each other.
+struct Tables<'a> {
+    plugins: Vec<Table<'a>>,
+    sources: Vec<Table<'a>>,
+    endpoints: Vec<Table<'a>>,
+}
+
+/// Reads what nobody names, and finds what may be named.
+fn top<'a>(mut root: Table<'a>) -> (Config, Tables<'a>) {
     let mut config = Config::default();
     data_dir(&mut root, &mut config);
+    if let Err(why) = can_be_dir(&config.data_dir) {
+        let at = root.item("data_dir").map_or(At::File, |item| item.at);
+        let wrong =
+            format!("nothing can be kept in {}: {why}", quote(&config.data_dir.display().to_string()));
+        root.reader.note(at, "data_dir", wrong, "name a directory, or one that can be made");
+    }
     store(root.table("store"), &mut config);
     listeners(&mut root, &mut config);
     network(root.table("network"), &mut config);
     log(root.table("log"), &mut config);
     config.secrets = secrets(root.table("secrets"));
     plugin::read_watch(root.table("plugins"), &mut config);
-    let lying = plugin::lying(&config);
-
     let (plugins, sources, endpoints) =
         (root.tables("plugin"), root.tables("source"), root.tables("endpoint"));
     root.finish();
+    (config, Tables { plugins, sources, endpoints })
+}
+
+fn named_tables<'a>(
+    config: &mut Config,
+    tables: Tables<'a>,
+    lying: &'a BTreeSet<String>,
+    parts: &'a Parts<'a>,
+    shipped: &'a Shipped,
+    presets: &'a Presets<'a>,
+) {
+    let Tables { plugins, sources, endpoints } = tables;
     let names = Names {
         plugins: named(&plugins, "name").into_iter().chain(lying.iter().cloned()).collect(),
-        lying: &lying,
+        lying,
         sources: named(&sources, "name"),
         providers: named(&sources, "provider"),
         secrets: config.secrets.keys().cloned().collect(),
@@ -140,7 +184,7 @@ fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Co
             own: vec![config.ingest.listen, config.admin.listen],
         },
         presets,
-        own_components: !lying.is_empty() || plugins.iter().any(|table| table.has("component")),
+        parts,
     };
     for tables in [&plugins, &sources, &endpoints] {
         refuse_duplicates(tables);
@@ -149,8 +193,7 @@ fn sections(mut root: Table<'_>, shipped: &Shipped, presets: &Presets<'_>) -> Co
     config.plugins = plugins.into_iter().filter_map(|table| plugin::read(table, &names)).collect();
     config.sources = sources.into_iter().filter_map(|table| source::read(table, &names)).collect();
     config.endpoints = endpoints.into_iter().filter_map(|table| endpoint::read(table, &names)).collect();
-    add_undeclared(&mut config);
-    config
+    add_undeclared(config);
 }
 
 fn store(mut table: Table<'_>, config: &mut Config) {
@@ -333,7 +376,10 @@ fn keep_what_is_certain(mistakes: &mut Vec<Mistake>, broken: &[At]) {
     let guess = |mistake: &Mistake| match mistake.wrong.as_str() {
         UNKNOWN => broken.iter().any(|at| *at < mistake.at),
         wrong => {
-            let unsure = wrong == MISSING || wrong.starts_with("no ") || wrong.contains("has no");
+            let unsure = wrong == MISSING
+                || wrong.starts_with("no ")
+                || wrong.contains("has no")
+                || wrong.contains("is not granted");
             unsure || mistake.remedy == endpoint::ALLOW
         }
     };

@@ -1,16 +1,78 @@
 //! `[[plugin]]`: which components run, and what they may do.
 
-use crate::config::mistake::{At, all_of, did_you_mean, quote};
+use crate::config::mistake::{At, quote};
+use crate::config::parts::Part;
 use crate::config::reader::{Item, Table};
 use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec};
 use crate::model::name::is_name;
+use crate::model::words::{all_of, did_you_mean};
 use crate::plugins::Limits;
+use crate::plugins::manifest::Kind;
 use crate::plugins::roster::Kept;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
+
+/// What somebody uses a plugin for.
+pub struct Role {
+    /// What it must be, one of them.
+    pub kinds: &'static [Kind],
+    /// What is said of one that is none of them.
+    pub lacks: &'static str,
+    /// What to name instead.
+    wants: &'static str,
+}
+
+/// `normalizer` of a source.
+pub const NORMALIZER: Role =
+    Role { kinds: &[Kind::Normalize], lacks: "is no normalizer", wants: "name a normalizer" };
+/// `auth.plugin` of a source.
+pub const VERIFIER: Role =
+    Role { kinds: &[Kind::Verify], lacks: "does not judge requests", wants: "name a verifier" };
+/// `plugins` of a source.
+pub const STEP: Role = Role {
+    kinds: &[Kind::Filter, Kind::Map],
+    lacks: "is neither a filter nor a map",
+    wants: "name filters and maps here",
+};
+/// `shadow` of a source.
+pub const SHADOW: Role = Role {
+    kinds: &[Kind::Normalize, Kind::Filter, Kind::Map],
+    lacks: "is neither a normalizer nor a filter or map",
+    wants: "name a normalizer, filter or map",
+};
+/// `plugins` of an endpoint.
+pub const ENDPOINT_STEP: Role = Role {
+    kinds: &[Kind::Filter, Kind::Transform],
+    lacks: "is neither a filter nor a transform",
+    wants: "name filters and transforms here",
+};
+
+impl Role {
+    /// Notes where a plugin stands that cannot be what it is used for, as far as that is known.
+    pub(super) fn hold(&self, item: &Item<'_>, name: &str, names: &Names<'_>) {
+        let versions = names.parts.versions(name);
+        let fits = |kinds: &[Kind]| kinds.iter().any(|kind| self.kinds.contains(kind));
+        let Some(first) = versions.first() else { return };
+        if !versions.iter().any(|facts| fits(&facts.manifest.kinds)) {
+            let is = first.manifest.kinds.iter().map(|kind| noun(*kind)).collect::<Vec<_>>().join(" and ");
+            let wrong = format!("the plugin {} {}", quote(name), self.lacks);
+            item.wrong(wrong, format!("it is {is}: {}", self.wants));
+        }
+    }
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Verify => "a verifier",
+        Kind::Normalize => "a normalizer",
+        Kind::Filter => "a filter",
+        Kind::Map => "a map",
+        Kind::Transform => "a transform",
+    }
+}
 
 /// What a grant may begin with.
 const GRANTS: [&str; 4] = ["secret", "reveal", "kv", "http"];
@@ -47,13 +109,45 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
             hex::decode_to_slice(text, &mut digest).map(|()| digest)
         })
     };
-    let sha256 = sha256.iter().filter_map(digest).collect();
+    let digests: Vec<[u8; 32]> = sha256.iter().filter_map(digest).collect();
     let config_item = table.item("config");
     let config_line = config_item.as_ref().and_then(|item| item.at.line());
-    let config = config_item.and_then(|item| item.table().and_then(|_| json(&item)));
+    let config = match &config_item {
+        Some(item) => item.table().and_then(|_| json(item)),
+        None => Some(Value::Object(serde_json::Map::new())),
+    };
     let component = component_item.as_ref().and_then(component);
-    let grants = table.item("grants").map(|item| item.items()).unwrap_or_default();
-    let grants: Vec<String> = grants.iter().filter_map(|item| grant(item, names)).collect();
+    let grants_item = table.item("grants");
+    let grant_items = grants_item.as_ref().map(Item::items).unwrap_or_default();
+    let grants: Vec<String> = grant_items.iter().filter_map(|item| grant(item, names)).collect();
+    if let Some(name) = &name
+        && let Some(part) = names.parts.declared(name)
+    {
+        if let (Some((wrong, remedy)), Some(item)) =
+            (part.unread(), component_item.as_ref().or(name_item.as_ref()))
+        {
+            item.wrong(wrong, remedy);
+        }
+        if let Some(item) = sha256.first().filter(|_| digests.len() == sha256.len()) {
+            hold_digest(item, part, &digests);
+        }
+        // One that an operator loaded has the terms of then where the file says nothing.
+        let has_terms = |is_empty: bool| is_empty && names.lying.contains(name);
+        if let Some(config) = config.as_ref().filter(|config| !has_terms(**config == serde_json::json!({}))) {
+            for misfit in part.problems(&digests, |facts| facts.misfits(config)) {
+                match &config_item {
+                    Some(item) => item.wrong_below(&misfit.path, &misfit.wrong, &misfit.remedy),
+                    None => {
+                        let key = format!("{}.config.{}", table.key, misfit.path.join("."));
+                        table.reader.note(table.at.clone(), &key, misfit.wrong, misfit.remedy);
+                    }
+                }
+            }
+        }
+        if grants.len() == grant_items.len() && !has_terms(grants.is_empty()) {
+            hold_grants(&table, &grant_items, part, &grants, &digests);
+        }
+    }
     let ways =
         [("reject", OnFailure::Reject), ("skip", OnFailure::Skip), ("send-untransformed", OnFailure::Skip)];
     let on_failure = table.item("on_failure").and_then(|item| item.one_of("a way to fail", &ways));
@@ -62,13 +156,50 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     Some(PluginSpec {
         name: name?,
         component,
-        sha256,
+        sha256: digests,
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         config_line,
         grants,
         on_failure: on_failure.unwrap_or_default(),
         limits,
     })
+}
+
+/// Notes a component that is not the one that is meant.
+fn hold_digest(item: &Item<'_>, part: &Part, allowed: &[[u8; 32]]) {
+    if let Some(Ok(given)) = &part.given
+        && !allowed.contains(&given.digest)
+    {
+        let expected = allowed.iter().map(hex::encode).collect::<Vec<_>>().join(" or ");
+        let found = hex::encode(given.digest);
+        item.wrong(
+            format!("the component's SHA-256 is {found}, but `sha256` says {expected}"),
+            "bring the component that is meant, or write its digest",
+        );
+    }
+}
+
+/// Notes where a plugin asks for other grants than it has.
+fn hold_grants(table: &Table<'_>, items: &[Item<'_>], part: &Part, grants: &[String], pinned: &[[u8; 32]]) {
+    let apart = part.problems(pinned, |facts| {
+        let (missing, idle) = facts.grants_apart(grants);
+        let missing = missing.into_iter().map(|grant| (grant.to_owned(), true));
+        missing.chain(idle.into_iter().map(|grant| (grant.to_owned(), false))).collect()
+    });
+    for (grant, is_missing) in apart {
+        let item = items.iter().find(|item| item.as_text() == Some(&grant));
+        match item {
+            Some(item) if !is_missing => {
+                item.wrong(format!("the plugin does not ask for {}", quote(&grant)), "take it out");
+            }
+            _ => {
+                let wrong = format!("the plugin asks for {}, which it is not granted", quote(&grant));
+                let at = table.peek("grants").map_or(table.at.clone(), |item| item.at);
+                let key = format!("{}.grants", table.key);
+                table.reader.note(at, &key, wrong, "add it if the plugin may have it");
+            }
+        }
+    }
 }
 
 /// Reads `limits`: what is not written is as it is by default.
@@ -185,12 +316,15 @@ fn json(item: &Item<'_>) -> Option<Value> {
             }
             value
         }
-        DeValue::Array(_) => Some(item.items().iter().filter_map(json).collect()),
+        DeValue::Array(_) => {
+            // Each is read, so that no mistake hides another.
+            let values: Vec<_> = item.items().iter().map(json).collect();
+            values.into_iter().collect()
+        }
         DeValue::Table(_) => {
             let entries = item.table()?.all();
-            Some(Value::Object(
-                entries.iter().filter_map(|(key, item)| Some((key.clone(), json(item)?))).collect(),
-            ))
+            let values: Vec<_> = entries.iter().map(|(key, item)| Some((key.clone(), json(item)?))).collect();
+            values.into_iter().collect::<Option<_>>().map(Value::Object)
         }
     }
 }

@@ -2,7 +2,8 @@
 //! line and a remedy, and the reader answers `None`. Nothing noted is lost, so one run reports all.
 
 use crate::config::environment::{DOCUMENTED, Environment};
-use crate::config::mistake::{At, Mistake, all_of, any_of, did_you_mean, nearest, quote};
+use crate::config::mistake::{At, Mistake, quote};
+use crate::model::words::{all_of, any_of, did_you_mean, nearest};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -210,11 +211,6 @@ impl<'a> Table<'a> {
         self.in_file(name)
     }
 
-    /// Whether the file has `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.in_file(name).is_some()
-    }
-
     fn in_file(&self, name: &str) -> Option<Item<'a>> {
         let written = self.entries.and_then(|entries| entries.get(name));
         let (value, at) = match written {
@@ -242,6 +238,32 @@ impl<'a> Item<'a> {
     /// Notes a mistake in this value.
     pub(super) fn wrong(&self, wrong: impl Into<String>, remedy: impl Into<String>) {
         self.reader.note(self.at.clone(), &self.key, wrong, remedy);
+    }
+
+    /// Notes a mistake of what stands `path` below this value, at the line of as much of it as is there.
+    pub(super) fn wrong_below(&self, path: &[String], wrong: &str, remedy: &str) {
+        let (mut key, mut at, mut there) = (self.key.clone(), self.at.clone(), self.tree());
+        for step in path {
+            let found = match there {
+                Some(DeValue::Array(array)) => {
+                    key = format!("{key}[{step}]");
+                    step.parse::<usize>().ok().and_then(|n| array.get(n))
+                }
+                Some(DeValue::Table(entries)) => {
+                    key = join(&key, step);
+                    entries.get(step.as_str())
+                }
+                _ => {
+                    key = join(&key, step);
+                    None
+                }
+            };
+            if let Some(value) = found {
+                at = self.reader.at(value.span());
+            }
+            there = found.map(|value| value.get_ref());
+        }
+        self.reader.note(at, &key, wrong, remedy);
     }
 
     /// The value as a string.

@@ -1,10 +1,12 @@
 //! `[[source]]`: the ways in.
 
-use crate::config::mistake::{all_of, did_you_mean, quote};
+use crate::config::mistake::quote;
+use crate::config::plugin::{NORMALIZER, Role, SHADOW, STEP};
 use crate::config::reader::{Item, Table};
 use crate::config::{Names, auth};
 use crate::model::refused::NO_SOURCE;
 use crate::model::source::{Auth, Place, Source};
+use crate::model::words::{all_of, did_you_mean};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -21,7 +23,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
         }
         Some(name)
     });
-    let normalizer = table.item("normalizer").and_then(|item| plugin(&item, names));
+    let normalizer = table.item("normalizer").and_then(|item| plugin(&item, &NORMALIZER, names));
     let provider_item = table.required("provider", "name the provider, which picks the normalizer");
     let provider = provider_item.as_ref().and_then(Item::name);
     if let (Some(item), Some(provider)) = (&provider_item, &provider)
@@ -38,8 +40,8 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
     });
     let dedupe = table.item("dedupe").map(|item| dedupe(item, auth.as_ref()));
     let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
-    let plugins = plugins.iter().filter_map(|item| plugin(item, names)).collect();
-    let shadow = table.item("shadow").and_then(|item| plugin(&item, names));
+    let plugins = plugins.iter().filter_map(|item| plugin(item, &STEP, names)).collect();
+    let shadow = table.item("shadow").and_then(|item| plugin(&item, &SHADOW, names));
     let public_keys = table.item("public_keys").map(|item| item.items()).unwrap_or_default();
     let public_keys: Vec<String> = public_keys.iter().filter_map(public_key).collect();
     if let (Some(Auth::PathKey), true) = (&auth, public_keys.is_empty()) {
@@ -84,7 +86,7 @@ fn allow_from(item: Item<'_>) -> Vec<IpNet> {
 }
 
 /// The name of a plugin that is declared or shipped.
-pub(super) fn plugin(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
+pub(super) fn plugin(item: &Item<'_>, role: &Role, names: &Names<'_>) -> Option<String> {
     let name = item.name()?;
     let known = || names.plugins.iter().chain(&names.shipped.plugins).map(String::as_str);
     if !known().any(|known| known == name) {
@@ -97,15 +99,24 @@ pub(super) fn plugin(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
         item.wrong(format!("no plugin is called {}", quote(&name)), remedy);
         return None;
     }
+    role.hold(item, &name, names);
     Some(name)
 }
 
-/// Where the operator declares a component of their own, its manifest may name any provider: that is seen when it is
-/// loaded.
+/// Notes a provider that picks no normalizer, or several. A component of which nothing is known may name any provider:
+/// that is seen when it is loaded.
 fn known_provider(item: &Item<'_>, provider: &str, names: &Names<'_>) {
     let shipped = || names.shipped.providers.iter().map(String::as_str);
-    if names.own_components || shipped().any(|known| known == provider) {
-        return;
+    match names.parts.picked(provider)[..] {
+        [] if names.parts.are_unknown() || shipped().any(|known| known == provider) => return,
+        [] => {}
+        [_] => return,
+        ref several if several.contains(&provider) => return,
+        ref several => {
+            let wrong = format!("{} all normalize {}", all_of(several.iter().copied()), quote(provider));
+            item.wrong(wrong, "name one with `normalizer`");
+            return;
+        }
     }
     let remedy = did_you_mean(provider, shipped(), || {
         format!(

@@ -91,6 +91,7 @@ fn shipped() -> Shipped {
         plugins: names(&["cancel-strategy", "acme-normalizer"]),
         providers: names(&["acme", "globex"]),
         presets: presets.map(|(name, table)| (name.to_owned(), table.parse().unwrap())).into(),
+        facts: [].into(),
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) struct Grants(BTreeSet<(Capability, String)>);
 impl Grants {
     /// What is asked for and granted, if these are the same; else a sentence that names every difference.
     pub(super) fn settle(asked: &[String], granted: &[String]) -> Result<Grants, String> {
-        let missing = list(asked.iter().filter(|grant| !granted.contains(grant)));
-        let idle = list(granted.iter().filter(|grant| !asked.contains(grant)));
+        let (missing, idle) = apart(asked, granted);
+        let (missing, idle) = (list(&missing), list(&idle));
         let missing = missing.map(|list| {
             format!("asks for {list}, which it is not granted: add it to its `grants` if it may have it")
         });
@@ -113,8 +113,16 @@ fn parse(grant: &str) -> Option<(Capability, String)> {
     is_name.then(|| (*capability, name.to_owned()))
 }
 
-fn list<'a>(grants: impl Iterator<Item = &'a String>) -> Option<String> {
-    let quoted: Vec<String> = grants.map(|grant| format!("`{grant}`")).collect();
+/// What is asked for and not granted, and what is granted and not asked for.
+pub(super) fn apart<'a>(asked: &'a [String], granted: &'a [String]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let without = |these: &'a [String], those: &[String]| {
+        these.iter().filter(|grant| !those.contains(grant)).map(String::as_str).collect()
+    };
+    (without(asked, granted), without(granted, asked))
+}
+
+fn list(grants: &[&str]) -> Option<String> {
+    let quoted: Vec<String> = grants.iter().map(|grant| format!("`{grant}`")).collect();
     (!quoted.is_empty()).then(|| quoted.join(", "))
 }
 

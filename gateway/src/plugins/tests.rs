@@ -444,11 +444,11 @@ fn a_load_is_refused_with_its_cause() {
             Box::new(|spec| spec.grants = vec!["kv:seen".to_owned()]),
         ),
         (
-            "`config.days`: the value is not of type \"integer\"",
+            "`config.days`: a string stands where a whole number belongs",
             Box::new(|spec| spec.config = json!({ "days": "hush", "currency": "USD" })),
         ),
         (
-            "`config.currency`: the value is shorter than 3 characters; `config.days`: the value is not of type",
+            "`config.currency`: it is too short: write at least 3 characters; `config.days`: a string stands",
             Box::new(|spec| spec.config = json!({ "days": "hush", "currency": "U" })),
         ),
     ];

@@ -2,7 +2,7 @@
 
 use crate::api::plugin::Origin;
 use crate::clock::Clock;
-use crate::config::plugin::lying;
+use crate::config::plugin::{ENDPOINT_STEP, NORMALIZER, Role, SHADOW, STEP, VERIFIER, lying};
 use crate::config::{Config, KEPT_DIR, OnFailure, PluginSpec, Shipped};
 use crate::deliver;
 use crate::dispatch::{Line, Step};
@@ -10,7 +10,8 @@ use crate::ingest::{Inlet, Inlets};
 use crate::model::endpoint::Endpoint;
 use crate::model::source::{Auth, Source};
 use crate::outbound::Outbound;
-use crate::plugins::manifest::{Kind, Manifest, Provider};
+use crate::plugins::facts::Facts;
+use crate::plugins::manifest::{Manifest, Provider};
 use crate::plugins::roster::{Enlisted, Kept, Roster, User};
 use crate::plugins::{self, Compiler, Component, Limits, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, bail, ensure};
@@ -27,14 +28,17 @@ const BODY_WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// What the binary brings, for reading a configuration.
 pub fn shipped() -> Shipped {
-    let providers: Vec<Provider> = shipped::names()
-        .filter_map(|name| Manifest::of(name, &shipped::component(name)?).ok())
-        .flat_map(|manifest| manifest.providers)
+    let facts: BTreeMap<String, Arc<Facts>> = shipped::names()
+        .filter_map(|name| Some((name.to_owned(), Facts::of(name, &shipped::component(name)?).ok()?.into())))
         .collect();
+    let providers = || facts.values().flat_map(|facts| &facts.manifest.providers);
     Shipped {
         plugins: shipped::names().map(str::to_owned).collect(),
-        providers: providers.iter().map(|provider| provider.name.clone()).collect(),
-        presets: providers.into_iter().filter_map(|provider| Some((provider.name, provider.auth?))).collect(),
+        providers: providers().map(|provider| provider.name.clone()).collect(),
+        presets: providers()
+            .filter_map(|provider| Some((provider.name.clone(), provider.auth.clone()?)))
+            .collect(),
+        facts,
     }
 }
 
@@ -227,38 +231,17 @@ impl Loading<'_> {
     /// Who is asked beside the plugins of a source.
     fn shadow(&mut self, source: &Source) -> anyhow::Result<Option<Slot>> {
         let Some(name) = &source.shadow else { return Ok(None) };
-        let plugin = self.plugin(name)?;
-        let kinds = [Kind::Normalize, Kind::Filter, Kind::Map];
-        ensure!(
-            plugin.now().kinds().iter().any(|kind| kinds.contains(kind)),
-            "source `{}`: the shadow `{name}` is neither a normalizer nor a filter or map",
-            source.name
-        );
-        self.rely(name, format!("the shadow of source {}", source.name), &kinds, None);
-        Ok(Some(plugin))
+        Ok(Some(self.used(name, &SHADOW, format!("the shadow of source {}", source.name), None)?))
     }
 
     /// Who judges the requests of a source whose scheme is a plugin.
     fn verifier(&mut self, source: &Source) -> anyhow::Result<Option<Slot>> {
         let Auth::Plugin { plugin: name } = &source.auth else { return Ok(None) };
-        let plugin = self.plugin(name)?;
-        ensure!(
-            plugin.now().kinds().contains(&Kind::Verify),
-            "source `{}`: the plugin `{name}` does not judge requests: it exports no `verify`",
-            source.name
-        );
-        self.rely(name, format!("source {}", source.name), &[Kind::Verify], None);
-        Ok(Some(plugin))
+        Ok(Some(self.used(name, &VERIFIER, format!("source {}", source.name), None)?))
     }
 
     fn endpoint_step(&mut self, endpoint: &Endpoint, name: &str) -> anyhow::Result<deliver::Step> {
-        let plugin = self.plugin(name)?;
-        ensure!(
-            plugin.now().kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Transform)),
-            "endpoint `{}`: the plugin `{name}` is neither a filter nor a transform",
-            endpoint.name
-        );
-        self.rely(name, format!("endpoint {}", endpoint.name), &[Kind::Filter, Kind::Transform], None);
+        let plugin = self.used(name, &ENDPOINT_STEP, format!("endpoint {}", endpoint.name), None)?;
         Ok(deliver::Step { plugin, skip_on_failure: self.skips(name) })
     }
 
@@ -274,14 +257,7 @@ impl Loading<'_> {
             Some(name) => name.clone(),
             None => self.provided(&source.provider).with_context(|| format!("source `{}`", source.name))?,
         };
-        let plugin = self.plugin(&name)?;
-        ensure!(
-            plugin.now().kinds().contains(&Kind::Normalize),
-            "source `{}`: the plugin `{name}` is no normalizer",
-            source.name
-        );
-        self.rely(&name, format!("source {}", source.name), &[Kind::Normalize], Some(&source.provider));
-        Ok(plugin)
+        self.used(&name, &NORMALIZER, format!("source {}", source.name), Some(&source.provider))
     }
 
     /// The plugin whose manifest names `provider`: a declared one, else a shipped one, else one that merely lies there.
@@ -314,19 +290,18 @@ impl Loading<'_> {
     }
 
     fn step(&mut self, source: &Source, name: &str) -> anyhow::Result<Step<Slot>> {
-        let plugin = self.plugin(name)?;
-        ensure!(
-            plugin.now().kinds().iter().any(|kind| matches!(kind, Kind::Filter | Kind::Map)),
-            "source `{}`: the plugin `{name}` is neither a filter nor a map",
-            source.name
-        );
-        self.rely(name, format!("source {}", source.name), &[Kind::Filter, Kind::Map], None);
+        let plugin = self.used(name, &STEP, format!("source {}", source.name), None)?;
         Ok(Step { name: name.to_owned(), plugin, skip_on_failure: self.skips(name) })
     }
 
-    fn rely(&self, name: &str, who: String, kinds: &[Kind], provider: Option<&str>) {
-        let kinds = kinds.to_vec();
+    /// A plugin that somebody uses, and relies on to stay what it is.
+    fn used(&mut self, name: &str, role: &Role, who: String, provider: Option<&str>) -> anyhow::Result<Slot> {
+        let plugin = self.plugin(name)?;
+        let can = plugin.now().kinds().iter().any(|kind| role.kinds.contains(kind));
+        ensure!(can, "{who}: the plugin `{name}` {}", role.lacks);
+        let kinds = role.kinds.to_vec();
         self.roster.rely(name, User { who, kinds, provider: provider.map(str::to_owned) });
+        Ok(plugin)
     }
 
     fn plugin(&mut self, name: &str) -> anyhow::Result<Slot> {
@@ -422,6 +397,90 @@ mod tests {
     use super::*;
     use crate::config::environment::Environment;
     use std::path::Path;
+
+    #[test]
+    fn no_mistake_of_a_plugin_hides_another_and_each_has_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mine.wasm"), "hello").unwrap();
+        let (pinned, mine) = (dir.path().join("pinned.wasm"), dir.path().join("mine.wasm"));
+        let component = shipped::component("event-filter").unwrap();
+        std::fs::write(&pinned, &component[..]).unwrap();
+        let zeros = "0".repeat(64);
+        let text = format!(
+            r#"data_dir = "mine.wasm"
+[[plugin]]
+name = "cancel-strategy"
+config = {{ curency = "USD" }}
+grants = ["kv:seen"]
+[[plugin]]
+name = "event-filter"
+[[plugin.config.drop]]
+types = ["invoice.paid"]
+[[plugin.config.drop]]
+types = ["invoice.payed", "wingspan"]
+where = [
+  {{ pointer = "/a" }},
+  {{ pointer = "/a", exists = 1, less = "much" }},
+]
+[[plugin]]
+name = "mine"
+component = "mine.wasm"
+[[plugin]]
+name = "pinned"
+component = "pinned.wasm"
+sha256 = "{zeros}"
+config.dorp = []
+[[source]]
+name = "a"
+provider = "flexprice"
+normalizer = "cancel-strategy"
+plugins = ["stripe", "mine"]
+shadow = "pinned"
+auth = {{ scheme = "plugin", plugin = "event-filter" }}
+rate = "x"
+[[endpoint]]
+name = "app"
+url = "https://app.example.com"
+plugins = ["cancel-strategy"]
+secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+"#
+        );
+        let told = Config::parse(&text, dir.path(), &Environment::default(), &shipped()).unwrap_err();
+        let (found, mine) = (component.digest_hex(), mine.display());
+        let number = "write what `^-?[0-9]+([.][0-9]+)?$` matches";
+        let expected = [
+            &format!(
+                "1: data_dir: nothing can be kept in `{mine}`: not a directory; name a directory, or one that can be made"
+            ),
+            "4: plugin[0].config.curency: there is no such key; did you mean `currency`?",
+            "5: plugin[0].grants[0]: the plugin does not ask for `kv:seen`; take it out",
+            "11: plugin[1].config.drop[1].types[0]: \"invoice.payed\" is none of the 141 choices that there are; did you mean `invoice.paid`?",
+            "11: plugin[1].config.drop[1].types[1]: \"wingspan\" is none of",
+            "13: plugin[1].config.drop[1].where[0]: it has 1 key, and needs 2; add `equals`, `exists`, `greater`, `less` or `one_of`",
+            "14: plugin[1].config.drop[1].where[1].exists: a number stands where a truth value belongs; write `true` or `false`",
+            &format!(
+                "14: plugin[1].config.drop[1].where[1].less: it has not the form that is asked for; {number}"
+            ),
+            &format!(
+                "18: plugin[2].component: `{mine}` is not a WebAssembly component; write the path of a component: `billhook plugin build` makes one"
+            ),
+            &format!(
+                "22: plugin[3].sha256: the component's SHA-256 is {found}, but `sha256` says {zeros}; bring the component that is meant, or write its digest"
+            ),
+            "23: plugin[3].config.dorp: there is no such key; did you mean `drop`?",
+            "27: source[0].normalizer: the plugin `cancel-strategy` is no normalizer; it is a map: name a normalizer",
+            "28: source[0].plugins[0]: the plugin `stripe` is neither a filter nor a map; it is a normalizer: name filters and maps here",
+            "30: source[0].auth.plugin: the plugin `event-filter` does not judge requests; it is a filter: name a verifier",
+            "31: source[0].rate: `x` is not a rate; ",
+            "35: endpoint[0].plugins[0]: the plugin `cancel-strategy` is neither a filter nor a transform; it is a map: name filters and transforms here",
+        ];
+        let told = told.to_string();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{told}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(&format!("configuration:{expected}")), "{line}\n{expected}");
+        }
+    }
 
     #[test]
     fn every_preset_of_a_shipped_plugin_is_understood() {

@@ -87,6 +87,23 @@ impl Kept {
         self.names().unwrap_or_default().into_iter().filter(is_loaded).collect()
     }
 
+    /// The component that serves as the plugin `name`, though the configuration or the watched directory gives the one of
+    /// this digest: one that an operator put in its place, or one that may serve on because the one that lies there does
+    /// not load.
+    pub fn standing(&self, name: &str, given: &str, is_watched: bool) -> Option<Component> {
+        let record = self.record(name).ok()??;
+        let current = record.current().filter(|current| *current != given)?;
+        let stands = is_watched || record.base.as_deref() == Some(given);
+        stands.then(|| self.component(current).ok()).flatten()
+    }
+
+    /// The component that an operator loaded as the plugin `name` while an earlier gateway ran.
+    pub fn loaded_component(&self, name: &str) -> Option<Component> {
+        let record = self.record(name).ok()??;
+        record.loaded.as_ref()?;
+        self.component(record.current()?).ok()
+    }
+
     /// The records of all plugins.
     pub(super) fn records(&self) -> io::Result<Vec<Record>> {
         let records = self.names()?.into_iter().map(|name| self.record(&name));

@@ -6,6 +6,10 @@ use serde_json::value::RawValue;
 /// The room that is made for values at first: few documents have more.
 const PLACES: usize = 128;
 
+/// The most values that a document may have, of an object each name too: its places then take some 12 MB of a call's
+/// memory while they are being found. A usual body of three megabytes has half as many.
+const PLACES_MAX: usize = 1 << 19;
+
 /// A JSON document.
 ///
 /// ```
@@ -36,25 +40,26 @@ pub(crate) struct Place {
 }
 
 impl Document {
-    /// Reads a document. [`Failure::Invalid`] says where it is not JSON.
+    /// Reads a document. [`Failure::Invalid`] says where it is not JSON, or that it has more values than a call's memory
+    /// is for.
     pub fn parse(document: &[u8]) -> Result<Document, Failure> {
-        match serde_json::from_slice::<&RawValue>(document) {
-            Ok(raw) => Ok(Document::of(raw.get().to_owned())),
-            Err(error) => Err(Failure::Invalid(format!("the body is not JSON: {error}"))),
-        }
+        let raw: &RawValue = serde_json::from_slice(document)
+            .map_err(|error| Failure::Invalid(format!("the body is not JSON: {error}")))?;
+        Document::of(raw.get().to_owned(), PLACES_MAX).ok_or_else(|| {
+            Failure::Invalid(format!("the body has more than {PLACES_MAX} names and values: send fewer"))
+        })
     }
 
-    /// Of JSON that the gateway wrote, which is not checked again.
+    /// Of JSON that the gateway or this crate wrote, which is not checked again.
     pub(crate) fn written(json: Vec<u8>) -> Document {
-        Document::of(String::from_utf8(json).unwrap_or_default())
+        let text = String::from_utf8(json).unwrap_or_default();
+        let null = || Document { text: "null".to_owned(), places: places(b"null", 1).unwrap_or_default() };
+        Document::of(text, usize::MAX).filter(|document| !document.places.is_empty()).unwrap_or_else(null)
     }
 
-    fn of(text: String) -> Document {
-        let places = places(text.as_bytes());
-        if places.is_empty() {
-            return Document::of("null".to_owned());
-        }
-        Document { text, places }
+    /// `None` if the text has more values than `most`.
+    fn of(text: String, most: usize) -> Option<Document> {
+        Some(Document { places: places(text.as_bytes(), most)?, text })
     }
 
     /// The value that it is.
@@ -107,8 +112,9 @@ impl Document {
     }
 }
 
-/// The places of the values in a text that is JSON: nothing is checked.
-fn places(text: &[u8]) -> Vec<Place> {
+/// The places of the values in a text that is JSON: nothing is checked. `None` if there are many more than `most`, for
+/// which is looked where room is made for them alone.
+fn places(text: &[u8], most: usize) -> Option<Vec<Place>> {
     let mut places = Vec::with_capacity(PLACES);
     let mut open = Vec::new();
     let mut begin = 0;
@@ -133,10 +139,13 @@ fn places(text: &[u8]) -> Vec<Place> {
             b'"' => end_of_string(text, begin + 1),
             _ => (end_of_word(text, begin), false),
         };
+        if places.len() == places.capacity() && places.len() >= most {
+            return None;
+        }
         places.push(Place { begin, end, next: places.len() + 1, is_escaped });
         begin = end;
     }
-    places
+    Some(places)
 }
 
 /// Where a string ends of which the first character is at `at`, and whether it has a backslash.
@@ -178,7 +187,7 @@ fn end_of_word(text: &[u8], begin: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::Document;
+    use super::{Document, PLACES_MAX};
     use crate::Failure;
 
     #[test]
@@ -244,5 +253,18 @@ mod tests {
     fn deep_nesting_needs_no_stack() {
         let body = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
         assert_eq!(Document::parse(body.as_bytes()).unwrap().places.len(), 200_000);
+    }
+
+    #[test]
+    fn a_body_has_no_more_values_than_a_call_has_memory_for() {
+        let wide = |values: usize| format!("[1{}]", ",1".repeat(values - 2));
+        let deep = |values: usize| "[".repeat(values) + &"]".repeat(values);
+        for body in [wide, deep] {
+            assert_eq!(Document::parse(body(PLACES_MAX).as_bytes()).unwrap().places.len(), PLACES_MAX);
+            let why = Document::parse(body(PLACES_MAX + 1).as_bytes()).unwrap_err();
+            assert_eq!(why, Failure::invalid("the body has more than 524288 names and values: send fewer"));
+            // What the gateway wrote is read all the same.
+            assert_eq!(Document::written(body(PLACES_MAX + 1).into()).places.len(), PLACES_MAX + 1);
+        }
     }
 }

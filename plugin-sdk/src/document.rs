@@ -76,7 +76,7 @@ impl Document {
 
     /// Its text with at most `chars` characters of each string and name in it. What is no text, as half a surrogate pair,
     /// stays as it is.
-    #[cfg(any(test, target_family = "wasm"))]
+    #[cfg(any(test, target_family = "wasm", feature = "testing"))]
     pub(crate) fn with_texts_cut(&self, chars: usize) -> Vec<u8> {
         let mut text = String::new();
         let mut from = 0;

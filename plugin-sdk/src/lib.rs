@@ -46,7 +46,7 @@
 //! - [`check`]: what the generated tests hold (native only)
 //! - [`testing`]: fixture folders and, with the feature `testing`, bodies that nobody should send (native only)
 
-#[cfg(any(test, target_family = "wasm"))]
+#[cfg(any(test, target_family = "wasm", feature = "testing"))]
 mod draft;
 #[cfg(doctest)]
 mod guide;

@@ -12,6 +12,6 @@ mod play;
 
 pub use billhook_fixture::Kind;
 #[cfg(feature = "testing")]
-pub use bodies::{Sample, any_body_gives_drafts_or_is_invalid, body, json, published, run};
+pub use bodies::{Sample, any_body_gives_drafts_or_is_invalid, body, json, published, run, sent};
 pub use examples::examples;
 pub use play::{Fixture, fixtures};

@@ -20,6 +20,24 @@ const CASES_FACTOR: u32 = 4;
 /// How deep a value is nested to show that reading it needs no stack.
 const DEEP: usize = 10_000;
 
+/// How many elements an array has that shows whether drafts multiply what stands beside it.
+const MANY: usize = 100;
+
+/// How many bodies a batch has.
+const BATCH: usize = 500;
+
+/// How long what stands beside it is.
+const LONG: usize = 60_000;
+
+/// The longest body that a source takes by default.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// The most that the drafts of one body may be before they are cut: cutting them takes some times as much of a call's memory.
+const DRAFTS_BYTES_MAX: usize = 4 << 20;
+
+/// The most that a call may give.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
 /// The most changes that are made to one sample.
 const EDITS_MAX: usize = 5;
 
@@ -86,10 +104,11 @@ impl Sample {
 }
 
 /// Holds that any body gives drafts or is [`Failure::Invalid`]: no panic, no other failure, and the same answer twice.
-/// Each draft has a canonical type and survives its own JSON.
+/// Each draft has a canonical type and survives its own JSON, and all of a body are not more than a call may give.
 ///
 /// The bodies are any bytes, any JSON, and `samples` with a few of their values replaced, left out or told twice; the
-/// samples should therefore reach every part of the normalizer.
+/// samples should therefore reach every part of the normalizer. Where an array gives several drafts, it is tried with
+/// a hundred elements and long texts beside it, and a batch with hundreds of each sample.
 ///
 /// # Panics
 /// If it does not hold, with the smallest body that shows it; and if a sample itself gives no draft.
@@ -97,9 +116,10 @@ pub fn any_body_gives_drafts_or_is_invalid(normalizer: &impl Normalize, samples:
     for sample in samples {
         let event_name = sample.event_name.as_deref();
         match answer(normalizer, event_name, sample.body.to_string().as_bytes()) {
-            Ok(true) => {}
+            Ok(1..) => {}
             other => panic!("{}: a sample should give a draft: {other:?}", sample.body),
         }
+        amplify(normalizer, sample);
         let deep = ["[".repeat(DEEP) + &"]".repeat(DEEP), "{\"a\":".repeat(DEEP) + "1" + &"}".repeat(DEEP)];
         for (at, deep) in (0..count(&sample.body)).zip(deep.iter().cycle()) {
             let edits = BTreeMap::from([(at, Edit::Replace(deep.clone()))]);
@@ -112,6 +132,41 @@ pub fn any_body_gives_drafts_or_is_invalid(normalizer: &impl Normalize, samples:
     run(&(select(event_names), body(samples)), |(event_name, body)| {
         answer(normalizer, event_name.as_deref(), &body).map(|_| ()).map_err(TestCaseError::fail)
     });
+}
+
+/// Holds that drafts of `sample` do not multiply what its body says once.
+fn amplify(normalizer: &impl Normalize, sample: &Sample) {
+    let drafts = |body: &str| {
+        if body.len() > BODY_BYTES_MAX {
+            return 0;
+        }
+        answer(normalizer, sample.event_name.as_deref(), body.as_bytes())
+            .unwrap_or_else(|why| panic!("{}: {why}", crate::notes::quoted(body)))
+    };
+    let list = |element: &str, count: usize| format!("[{}]", vec![element; count].join(","));
+    drafts(&list(&sample.body.to_string(), BATCH));
+    let members: Vec<_> = (0..LONG / 20).map(|n| format!("\"k{n}\":\"some text\"")).collect();
+    let long = [quoted(&"x".repeat(LONG)), format!("{{{}}}", members.join(","))];
+    for at in 1..count(&sample.body) {
+        let mut edits = BTreeMap::from([(at, Edit::Replace(list("0", MANY)))]);
+        if drafts(&edited(&sample.body, &edits)) < MANY {
+            continue;
+        }
+        for beside in (1..count(&sample.body)).filter(|beside| *beside != at) {
+            for long in &long {
+                edits.insert(beside, Edit::Replace(long.clone()));
+                drafts(&edited(&sample.body, &edits));
+            }
+            edits.remove(&beside);
+        }
+    }
+}
+
+/// Drafts as the gateway gets them: of what is too long for a call some is left out.
+pub fn sent(mut drafts: Vec<Draft>) -> Result<Vec<Draft>, Failure> {
+    let written = drafts.iter().map(serde_json::to_vec).collect::<Result<_, _>>()?;
+    let sent = crate::draft::bounded(&mut drafts, written)?;
+    Ok(sent.iter().map(|draft| serde_json::from_slice(draft)).collect::<Result<_, _>>()?)
 }
 
 /// The bodies that a provider published, by their file's name without `.json`: those in its folder of
@@ -305,8 +360,8 @@ fn words(samples: &[Sample]) -> Vec<String> {
     words.into_iter().collect()
 }
 
-/// Whether a body gave drafts (else it was invalid), or what is wrong with the answer.
-fn answer(normalizer: &impl Normalize, event_name: Option<&str>, body: &[u8]) -> Result<bool, String> {
+/// How many drafts a body gave (none if it was invalid), or what is wrong with the answer.
+fn answer(normalizer: &impl Normalize, event_name: Option<&str>, body: &[u8]) -> Result<usize, String> {
     let normalize = || {
         let webhook = Webhook::new("source", "provider").with_body(body);
         match event_name {
@@ -314,9 +369,9 @@ fn answer(normalizer: &impl Normalize, event_name: Option<&str>, body: &[u8]) ->
             None => normalizer.normalize(&webhook),
         }
     };
-    let drafts = match normalize() {
+    let mut drafts = match normalize() {
         Ok(drafts) => drafts,
-        Err(Failure::Invalid(_)) => return Ok(false),
+        Err(Failure::Invalid(_)) => return Ok(0),
         Err(other) => return Err(format!("neither drafts nor invalid: {other}")),
     };
     let texts = drafts.iter().map(written).collect::<Result<Vec<_>, _>>()?;
@@ -324,7 +379,16 @@ fn answer(normalizer: &impl Normalize, event_name: Option<&str>, body: &[u8]) ->
     if texts != again.iter().map(written).collect::<Result<Vec<_>, _>>()? {
         return Err("the second time gave other drafts".to_owned());
     }
-    Ok(!drafts.is_empty())
+    let whole: usize = texts.iter().map(String::len).sum();
+    if whole > DRAFTS_BYTES_MAX {
+        return Err(format!("{} drafts of {whole} bytes from a body of {}", texts.len(), body.len()));
+    }
+    match crate::draft::bounded(&mut drafts, texts.into_iter().map(String::into_bytes).collect()) {
+        Ok(sent) if sent.iter().map(Vec::len).sum::<usize>() <= OUTPUT_BYTES_MAX => Ok(sent.len()),
+        Ok(sent) => Err(format!("{} drafts are more than a call may give", sent.len())),
+        Err(Failure::Invalid(_)) => Ok(0),
+        Err(other) => Err(format!("neither drafts nor invalid: {other}")),
+    }
 }
 
 /// A draft's JSON, which must be read as the same draft.

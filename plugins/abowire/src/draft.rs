@@ -10,6 +10,9 @@ use billhook_plugin::{Draft, Failure, Fields, Json};
 /// The most objects that one body may hold: as many drafts as the gateway takes from one call.
 const OBJECTS_MAX: usize = 1000;
 
+/// The most that may stand beside a list of objects in all drafts together, in bytes: each has a copy of it.
+const BESIDE_BYTES_MAX: usize = 1 << 20;
+
 /// The longest `previous` that is kept, in bytes.
 const PREVIOUS_BYTES_MAX: usize = 64 << 10;
 
@@ -20,10 +23,23 @@ pub(crate) fn drafts(envelope: &Envelope<'_>, amounts: Option<Unit>) -> Result<V
             "`payload` may hold {OBJECTS_MAX} objects, and this one holds {}",
             objects.len()
         ))),
-        Some(objects) if !objects.is_empty() || envelope.is_bulk() => {
-            Ok(objects.into_iter().map(|object| draft(envelope, Some(object), amounts)).collect())
+        Some(objects) if objects.len() * envelope.beside_bytes() > BESIDE_BYTES_MAX => {
+            Err(Failure::Invalid(format!(
+                "`payload` holds {} objects, and what stands beside it is too long to be said of each: send fewer",
+                objects.len()
+            )))
         }
-        Some(_) => Ok(vec![draft(envelope, None, amounts)]),
+        Some(objects) if objects.len() > 1 => {
+            // Of which of them it was so is not told.
+            let mut each = Envelope { previous: None, ..envelope.clone() };
+            if envelope.previous.is_some() {
+                each.notes
+                    .add("`previousPayload` is left out: it is one, and `payload` holds several objects");
+            }
+            Ok(objects.into_iter().map(|object| draft(&each, Some(object), amounts)).collect())
+        }
+        Some(objects) if objects.is_empty() && envelope.is_bulk() => Ok(Vec::new()),
+        Some(objects) => Ok(vec![draft(envelope, objects.first().copied(), amounts)]),
         None => Ok(vec![draft(envelope, envelope.payload, amounts)]),
     }
 }

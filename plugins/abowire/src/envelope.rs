@@ -7,6 +7,7 @@
 use billhook_plugin::{Failure, Fields, Json, Notes, Time};
 
 /// A body, read.
+#[derive(Clone)]
 pub(crate) struct Envelope<'a> {
     /// `component:action` or `event`, as sent.
     pub(crate) name: String,
@@ -52,6 +53,15 @@ impl<'a> Envelope<'a> {
             livemode: body.flag("isProduction"),
             notes,
         })
+    }
+
+    /// How long the texts are that every draft has.
+    pub(crate) fn beside_bytes(&self) -> usize {
+        [Some(&self.name), self.user.as_ref(), self.account.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum()
     }
 
     /// Whether it is about many objects at once.

@@ -183,6 +183,11 @@ fn a_bulk_event_gives_one_event_for_each_element() {
     assert!(
         matches!(refused, Err(Failure::Invalid(why)) if why.contains("1000 objects, and this one holds 1001"))
     );
+    let name = format!("customer.{}", "x".repeat(20_000));
+    let refused = normalize_with(None, v2(&name, &json!(vec!["x"; 100]), None).to_string());
+    assert!(
+        matches!(refused, Err(Failure::Invalid(why)) if why.starts_with("`payload` holds 100 objects, and what stands"))
+    );
 }
 
 #[test]
@@ -213,6 +218,13 @@ fn the_second_format_tells_account_mode_and_what_was_before() {
     }
     for odd in [json!(null), json!([1]), json!("x")] {
         assert!(one(&v2("customer.updated", &json!({}), Some(odd))).previous.is_none());
+    }
+    let before = || Some(json!({ "id": "s_1", "status": "canceled" }));
+    let now = json!({ "id": "s_1", "status": "active" });
+    assert!(one(&v2("subscription.updated", &json!([now]), before())).previous.is_some());
+    for draft in normalize(&v2("subscription.updated", &json!([now, now]), before())) {
+        assert!(draft.kind == "subscription.updated" && draft.previous.is_none(), "whose it is, is not told");
+        assert!(draft.warnings[0].starts_with("`previousPayload` is left out"), "{:?}", draft.warnings);
     }
     let large = one(&v2("customer.updated", &json!({}), Some(json!({ "x": "y".repeat(70_000) }))));
     assert!(large.previous.is_none() && large.warnings[0].contains("65536 bytes"), "{:?}", large.warnings);

@@ -378,6 +378,35 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_batch_of_usual_events_is_read_though_not_all_of_their_metadata_fits() {
+        let metadata: serde_json::Map<String, Value> = (0..20)
+            .map(|n| {
+                (
+                    format!("custom_field_{n}"),
+                    json!(format!("what a form asks the customer in its field {n}")),
+                )
+            })
+            .collect();
+        let event = |n: usize| {
+            json!({
+                "event_type": "subscription.canceled", "customer_id": format!("cus_{n}"), "mrr": 900,
+                "customer_email": "eve@example.com", "reason": "Too many bugs", "canceled_at": "2026-03-01T08:00:00Z",
+                "metadata": metadata,
+            })
+        };
+        let batch: Value = (0..BATCH_MAX).map(event).collect();
+        let drafts = testing::sent(normalize(batch.to_string()).unwrap()).unwrap();
+        assert_eq!(drafts.len(), BATCH_MAX);
+        for (n, draft) in drafts.iter().enumerate() {
+            assert_eq!(draft.customer.as_ref().unwrap().id, Some(format!("cus_{n}")));
+            let reason = &draft.cancellation.as_ref().unwrap().provider_reason;
+            assert_eq!(reason.as_deref(), Some("Too many bugs"));
+            assert!(draft.warnings[0].contains("`metadata` are left out"), "{:?}", draft.warnings);
+            assert!(draft.metadata.is_empty());
+        }
+    }
+
+    #[test]
     fn every_event_of_the_manifest_has_an_example_that_is_read_as_it_says() {
         testing::examples::<Windback>(MANIFEST);
     }

@@ -6,6 +6,7 @@ use crate::envelope::Envelope;
 use crate::object::Read;
 use billhook_plugin::model::{Actor, Object, Phase};
 use billhook_plugin::{Draft, Failure, Fields, Json};
+use std::borrow::Cow;
 
 /// The most objects that one body may hold: as many drafts as the gateway takes from one call.
 const OBJECTS_MAX: usize = 1000;
@@ -46,13 +47,14 @@ pub(crate) fn drafts(envelope: &Envelope<'_>, amounts: Option<Unit>) -> Result<V
 
 fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Unit>) -> Draft {
     let fields = payload.and_then(Json::fields);
-    // A list may hold the ids alone.
-    let bare_id = payload.and_then(|payload| payload.text().map(|id| id.into_owned()));
     let none = Fields::default();
     let object = fields.as_ref().unwrap_or(&none);
     let kind = change::refined(envelope, object);
     let (family, verb) = kind.split_once('.').unwrap_or((kind, ""));
-    let mut read = Read { object, amounts, notes: envelope.notes.clone() };
+    // Its id alone may be all that is sent; of a key that may be the key.
+    let bare_id = || payload?.text().filter(|_| family != "api_key").map(Cow::into_owned);
+    let id = object.text("id").or_else(bare_id);
+    let mut read = Read { object, id: id.clone(), amounts, notes: envelope.notes.clone() };
     let mut draft = Draft {
         kind: kind.to_owned(),
         provider_event_type: envelope.name.clone(),
@@ -66,7 +68,6 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
     };
 
     draft.customer = read.customer(family);
-    let id = bare_id.or_else(|| object.text("id"));
     match family {
         "subscription" => {
             let subscription = read.subscription();
@@ -84,7 +85,7 @@ fn draft(envelope: &Envelope<'_>, payload: Option<Json<'_>>, amounts: Option<Uni
                 "enabled" | "disabled" => Some(verb.to_owned()),
                 _ => None,
             });
-            draft.license = Some(Box::new(Object { id: id.clone(), status, ..read.named() }));
+            draft.license = Some(Box::new(Object { status, ..read.named() }));
         }
         "product" => draft.product = Some(Box::new(read.named())),
         "account" => {

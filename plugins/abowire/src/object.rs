@@ -10,6 +10,8 @@ use billhook_plugin::{Fields, Money, Notes, Time};
 /// An object, and what looked odd in it.
 pub(crate) struct Read<'o, 'a> {
     pub(crate) object: &'o Fields<'a>,
+    /// Its id, which may be all that is sent of it.
+    pub(crate) id: Option<String>,
     pub(crate) amounts: Option<Unit>,
     pub(crate) notes: Notes,
 }
@@ -33,7 +35,7 @@ impl Read<'_, '_> {
         let country = address.text("countryCode").or_else(|| person.text("countryCode"));
         let names: Vec<_> =
             ["firstName", "lastName"].into_iter().filter_map(|field| person.text(field)).collect();
-        let itself = if family == "customer" { self.object.text("id") } else { None };
+        let itself = self.id.clone().filter(|_| family == "customer");
         let customer = Customer {
             id: itself.or_else(|| self.reference("customer")).or_else(|| self.reference("subscriber")),
             external_id: person.text("externalId"),
@@ -57,7 +59,7 @@ impl Read<'_, '_> {
             ..Plan::default()
         };
         Subscription {
-            id: self.object.text("id"),
+            id: self.id.clone(),
             status: status.map(str::to_owned),
             provider_status,
             plan: (plan != Plan::default()).then_some(plan),
@@ -89,7 +91,7 @@ impl Read<'_, '_> {
             }
         });
         Invoice {
-            id: self.object.text("id"),
+            id: self.id.clone(),
             number: self.object.text("number"),
             status: status.map(str::to_owned),
             total: self.money("total"),
@@ -122,7 +124,7 @@ impl Read<'_, '_> {
         let method = self.first(&["paymentMethodType", "paymentMethod", "method"]);
         let nested = self.object.fields("paymentMethod").and_then(|method| method.text("type"));
         Payment {
-            id: self.object.text("id"),
+            id: self.id.clone(),
             status: status.map(str::to_owned),
             direction: Some("inbound".to_owned()),
             amount: self.money("amount"),
@@ -134,7 +136,7 @@ impl Read<'_, '_> {
 
     pub(crate) fn payment_method(&self) -> PaymentMethod {
         PaymentMethod {
-            id: self.object.text("id"),
+            id: self.id.clone(),
             kind: self.object.text("type").map(|method| method_of(&method).to_owned()),
             ..PaymentMethod::default()
         }
@@ -143,7 +145,7 @@ impl Read<'_, '_> {
     /// What nearly every object has.
     pub(crate) fn named(&self) -> Object {
         Object {
-            id: self.object.text("id"),
+            id: self.id.clone(),
             name: self.object.text("name"),
             status: self.object.text("status"),
             ..Object::default()

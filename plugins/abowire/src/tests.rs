@@ -191,6 +191,32 @@ fn a_bulk_event_gives_one_event_for_each_element() {
 }
 
 #[test]
+fn of_an_object_its_id_may_be_all_that_is_sent() {
+    let cases = [
+        ("invoice:create", "/invoice/id"),
+        ("payment:accepted", "/payment/id"),
+        ("product:update", "/product/id"),
+        ("subscriber:create", "/customer/id"),
+        ("subscription:create", "/subscription/id"),
+        ("subscription:disable", "/license/id"),
+        ("account:update", "/account/id"),
+    ];
+    for (name, path) in cases {
+        let draft = one(&v1(name, &json!("x_1")));
+        assert_eq!(objects(&draft).pointer(path), Some(&json!("x_1")), "{name}");
+        assert!(draft.thin && draft.semantic_key.is_some_and(|key| key.contains(":x_1")), "{name}");
+        let both = normalize(&v1(name, &json!(["x_1", 2])));
+        let ids: Vec<_> = both.iter().map(|draft| objects(draft).pointer(path).cloned()).collect();
+        assert_eq!(ids, [Some(json!("x_1")), Some(json!("2"))], "{name}");
+    }
+    let method = one(&v2("paymentMethod.created", &json!("pm_1"), None)).payment_method.unwrap();
+    assert_eq!(method.id.as_deref(), Some("pm_1"));
+    // It may be the key itself.
+    let key = one(&v1("api-key:create", &json!("hush")));
+    assert!(!serde_json::to_string(&key).unwrap().contains("hush"));
+}
+
+#[test]
 fn the_second_format_tells_account_mode_and_what_was_before() {
     let before = json!({ "id": "cus_1", "name": "Old", "limit": 1.10 });
     let draft = one(&v2(

@@ -104,6 +104,8 @@ pub struct Ingest {
     pub listen: SocketAddr,
     /// The largest body in bytes that is accepted. Default 4 MiB, at most 64 MiB.
     pub max_body: usize,
+    /// Proxies whose word for the address of a sender counts. Default none.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// `[admin]`: the private listener.
@@ -262,7 +264,7 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from("./billhook-data"),
             store: StoreOptions { url: StoreUrl::Sled, min_free: 512 << 20 },
-            ingest: Ingest { listen: local(8400), max_body: 4 << 20 },
+            ingest: Ingest { listen: local(8400), max_body: 4 << 20, trusted_proxies: Vec::new() },
             admin: Admin { listen: local(8401), token: None },
             network: Network::default(),
             secrets: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! Ingest: the public way in. One webhook at a time is read whole, authenticated, stored durably and answered.
 //!
 //! The characters in the order a request meets them: [`Ingest::serve`] accepts connections and speaks HTTP/1;
-//! `route` finds the source that a path names; `body` reads the body within its bounds; `arrival` is the request as
+//! `sender` is who asks, and `route` finds the source that a path names; `body` reads the body within its bounds; `arrival` is the request as
 //! it was read; `prove` decides whether it is genuine, by `authenticate` or by a plugin; `dedupe` says what would make a second arrival a
 //! duplicate; `redact` takes the secrets out; `take` does all that for one request and `answer` says how it went.
 //! What is not authentic is kept for a while by `refusals`, and `readmit` judges it again when an operator asks.
@@ -19,6 +19,7 @@ mod readmit;
 mod redact;
 mod refusals;
 mod route;
+mod sender;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -76,6 +78,8 @@ pub struct Options {
     /// The most bytes of bodies in memory at a time, over all connections; what would be more is answered 503.
     /// Default 256 MiB.
     pub in_flight_bytes_max: usize,
+    /// Whose word for the address of a sender counts (`X-Forwarded-For`). Default: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Options {
@@ -89,6 +93,7 @@ impl Default for Options {
             answer_timeout: Duration::from_secs(30),
             connections_max: 1024,
             in_flight_bytes_max: 256 << 20,
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -125,7 +125,11 @@ pub async fn start(
     let (deliver, deliver_woken) = Wake::new();
     let (replay, replay_woken) = Wake::new();
 
-    let mut options = ingest::Options { max_body: config.ingest.max_body, ..ingest::Options::default() };
+    let mut options = ingest::Options {
+        max_body: config.ingest.max_body,
+        trusted_proxies: config.ingest.trusted_proxies.clone(),
+        ..ingest::Options::default()
+    };
     options.connections_max = descriptors::connections(options.connections_max);
     let ingest =
         Arc::new(Ingest::new(Arc::clone(&store), clock.clone(), dispatch.clone(), loaded.inlets, options));

@@ -223,6 +223,9 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
     if let Some(size) = table.item("max_body").and_then(|item| item.size(BODY_MIN, BODY_MAX)) {
         config.ingest.max_body = size.try_into().unwrap_or(usize::MAX);
     }
+    if let Some(item) = table.item("trusted_proxies") {
+        config.ingest.trusted_proxies = item.networks();
+    }
     table.finish();
 
     let mut table = root.table("admin");

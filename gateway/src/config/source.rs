@@ -8,7 +8,6 @@ use crate::model::refused::NO_SOURCE;
 use crate::model::source::{Auth, Place, Source};
 use crate::model::words::{all_of, did_you_mean};
 use ipnet::IpNet;
-use std::net::IpAddr;
 
 /// The longest public key.
 const PUBLIC_KEY_MAX: usize = 128;
@@ -74,15 +73,12 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
     })
 }
 
-/// Networks and single addresses.
+/// Who may send.
 fn allow_from(item: Item<'_>) -> Vec<IpNet> {
-    let network = |text: &str| text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
-    let remedy = "write a network such as `10.20.0.0/16` or an address such as `192.0.2.1`";
-    let items = item.items();
-    if items.is_empty() && item.is_list() {
+    if item.is_list() && item.items().is_empty() {
         item.wrong("nobody may send", "give at least one network, or take it out: then anybody may");
     }
-    items.iter().filter_map(|item| item.network(remedy, network)).collect()
+    item.networks()
 }
 
 /// The name of a plugin that is declared or shipped.

@@ -24,6 +24,7 @@ min_free = "1GiB"
 [ingest]
 listen = "0.0.0.0:9400"
 max_body = "2MiB"
+trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 
 [admin]
 listen = "127.0.0.1:9401"
@@ -110,6 +111,8 @@ fn every_key_of_the_contract_is_understood() {
     assert_eq!(config.data_dir, Path::new("/etc/billhook/./state"));
     assert_eq!(config.store.min_free, 1 << 30);
     assert_eq!((config.ingest.listen.port(), config.ingest.max_body), (9400, 2 << 20));
+    let proxies = config.ingest.trusted_proxies.iter().map(ToString::to_string);
+    assert_eq!(proxies.collect::<Vec<_>>(), ["127.0.0.1/32", "10.0.0.0/8"]);
     assert_eq!(config.admin.token.unwrap().reveal(), "t-1");
     assert_eq!(config.network.allow.len(), 2);
     assert_eq!(config.secrets["webhook"][0].reveal(), "t-1");

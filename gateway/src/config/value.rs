@@ -23,6 +23,13 @@ impl<'a> Item<'a> {
         })
     }
 
+    /// Networks and single addresses.
+    pub(super) fn networks(&self) -> Vec<IpNet> {
+        let network = |text: &str| text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
+        let remedy = "write a network such as `10.20.0.0/16` or an address such as `192.0.2.1`";
+        self.items().iter().filter_map(|item| item.network(remedy, network)).collect()
+    }
+
     /// A network, as `parse` understands it, that names no host in it. One of addresses of IPv4 is one of IPv4 however it
     /// is written, as those are that it is held against.
     pub(super) fn network<E>(

@@ -6,7 +6,7 @@ use crate::ingest::authenticate::allowed;
 use crate::ingest::body::Unread;
 use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::route::{Route, route};
-use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals};
+use crate::ingest::{Ingest, Inlet, body, dedupe, redact, refusals, sender};
 use crate::model::id::WebhookId;
 use crate::model::refused::{BODY_BYTES_MAX, ELSEWHERE, NO_SOURCE};
 use crate::model::source::{Auth, Proof};
@@ -37,11 +37,12 @@ impl Ingest {
     pub(super) async fn take(
         &self,
         request: Request<Incoming>,
-        remote: IpAddr,
+        peer: IpAddr,
         leave: &mpsc::Sender<Incoming>,
     ) -> Response<Full<Bytes>> {
         let start = Instant::now();
         let (parts, mut body) = request.into_parts();
+        let remote = sender::of(&parts.headers, peer, &self.options.trusted_proxies);
         let found = self.find(parts.uri.path());
         let (source, always_ok) = match &found {
             Ok(found) => (Some(found.inlet.source.name.clone()), found.inlet.always_ok),

@@ -447,6 +447,20 @@ async fn a_password_is_nowhere_in_what_is_stored() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_trusted_says_who_sends() {
+    let far = |told: &str| post("/in/far", &[&format!("X-Forwarded-For: {told}")], "{}");
+    let rig = Rig::start().await;
+    assert_eq!(rig.send(far("192.0.2.9")).await.status, 401, "anybody can write that");
+    let rig =
+        Rig::with(Options { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Options::default() })
+            .await;
+    assert_eq!(rig.send(far("192.0.2.9, 198.51.100.7")).await.status, 401, "the nearest wrote last");
+    let answer = rig.send(far("198.51.100.7, 192.0.2.9")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(rig.webhook(&answer).await.0.head.remote, "192.0.2.9".parse().ok());
+}
+
+#[tokio::test]
 async fn more_than_the_rate_is_told_when_to_come_back_and_strangers_use_none_of_it() {
     let rig = Rig::start().await;
     let own = |body: &str| post("/in/slow", &["wb-secret: s3cret"], body);

@@ -168,8 +168,8 @@ pub struct Shipped {
     pub facts: BTreeMap<String, Arc<Facts>>,
 }
 
-/// `auth` tables by the name of their provider.
-type Presets<'a> = BTreeMap<&'a str, DeTable<'a>>;
+/// `auth` tables by the name of the plugin that says so, empty for what the binary brings, and of their provider.
+type Presets<'a> = BTreeMap<(&'a str, &'a str), DeTable<'a>>;
 
 /// Names that one part of the file may give for another.
 struct Names<'a> {
@@ -183,7 +183,7 @@ struct Names<'a> {
     shipped: &'a Shipped,
     /// Where deliveries may go.
     policy: Policy,
-    /// [`Shipped::presets`], as the reader reads tables.
+    /// [`Shipped::presets`] and those of other plugins, as the reader reads tables.
     presets: &'a Presets<'a>,
     parts: &'a Parts<'a>,
 }

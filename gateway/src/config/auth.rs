@@ -11,7 +11,9 @@ use crate::model::source::{Auth, Encoding, Grammar, Hash, Hmac, KeyEncoding, SCH
 use crate::model::words::{all_of, any_of, did_you_mean};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeSet;
 use std::time::Duration;
+use toml::de::DeTable;
 
 /// How far a signed time may be off unless the file says so: five minutes, as Standard Webhooks libraries have it.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -19,9 +21,9 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 const TOLERANCE_MIN: Duration = Duration::from_secs(1);
 const TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Reads an `auth` table. Its scheme may be the name of a provider: then what the provider's manifest says counts
-/// where the table is silent.
-pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
+/// Reads an `auth` table. Its scheme may be the name of a provider: then what a manifest says of it counts where the table
+/// is silent: that of the source's `normalizer`, else of the plugin that the provider would pick, else of a shipped one.
+pub(super) fn read<'a>(item: &Item<'a>, normalizer: Option<&str>, names: &Names<'a>) -> Option<Auth> {
     if item.as_text().is_some() {
         item.wrong("a string stands where a table belongs", "write `{ scheme = \"...\" }`");
         return None;
@@ -29,7 +31,7 @@ pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
     let mut table = item.table()?;
     let scheme = table.required("scheme", &format!("write {}", any_of(SCHEMES)))?;
     let written = scheme.text()?;
-    let preset = names.presets.get(written).filter(|_| !SCHEMES.contains(&written));
+    let preset = preset(written, normalizer, names);
     let of_preset = preset.and_then(|preset| preset.get("scheme")?.get_ref().as_str());
     if let Some(preset) = preset {
         table.fill_from(preset);
@@ -73,9 +75,24 @@ pub(super) fn read<'a>(item: &Item<'a>, names: &Names<'a>) -> Option<Auth> {
     auth
 }
 
+fn preset<'a>(scheme: &str, normalizer: Option<&str>, names: &Names<'a>) -> Option<&'a DeTable<'a>> {
+    if SCHEMES.contains(&scheme) {
+        return None;
+    }
+    let picked = names.parts.picked(scheme);
+    let first = picked.iter().find(|name| **name == scheme).or(picked.first()).copied();
+    let of = |plugin: &str| {
+        let mut presets = names.presets.iter();
+        presets.find(|(of, _)| **of == (plugin, scheme)).map(|(_, preset)| preset)
+    };
+    normalizer.and_then(of).or_else(|| first.and_then(of)).or_else(|| of(""))
+}
+
 fn unknown(scheme: &Item<'_>, written: &str, names: &Names<'_>) {
-    let provider = names.shipped.providers.iter().any(|provider| provider == written);
-    let presets = || names.presets.keys().copied();
+    let provider = names.shipped.providers.iter().any(|provider| provider == written)
+        || !names.parts.picked(written).is_empty();
+    let presets: BTreeSet<&str> = names.presets.keys().map(|(_, provider)| *provider).collect();
+    let presets = || presets.iter().copied();
     let choice = || match names.presets.is_empty() {
         true => format!("write {}", any_of(SCHEMES)),
         false => format!("write {}, or a provider that has a preset: {}", any_of(SCHEMES), all_of(presets())),

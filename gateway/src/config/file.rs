@@ -41,11 +41,11 @@ pub(super) fn read(
     let lying = plugin::lying(&config);
     let shadows = named(&tables.sources, "shadow");
     let parts = Parts::read(&tables.plugins, &config, &lying, shipped, shadows);
-    let texts: Vec<_> = shipped.presets.iter().map(|(name, table)| (name, table.to_string())).collect();
+    let texts: Vec<_> = parts.presets().map(|(names, table)| (names, table.to_string())).collect();
     let presets: Presets<'_> = texts
         .iter()
         // What was written as TOML is read as TOML.
-        .filter_map(|(name, text)| Some((name.as_str(), DeTable::parse(text).ok()?.into_inner())))
+        .filter_map(|(names, text)| Some((*names, DeTable::parse(text).ok()?.into_inner())))
         .collect();
     named_tables(&mut config, tables, &lying, &parts, shipped, &presets);
     reader.refuse_unknown_variables();

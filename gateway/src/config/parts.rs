@@ -105,6 +105,17 @@ impl<'a> Parts<'a> {
         ];
         groups.into_iter().find(|group| !group.is_empty()).unwrap_or_default()
     }
+
+    /// How providers prove themselves, by the name of the plugin that says so, empty for the shipped ones, and of the
+    /// provider.
+    pub(super) fn presets(&self) -> impl Iterator<Item = ((&str, &str), &toml::Table)> {
+        let own = self.declared.iter().chain(&self.lying).flat_map(|(name, part)| {
+            let providers = part.serving().into_iter().flat_map(|facts| &facts.manifest.providers);
+            providers.filter_map(|of| Some(((name.as_str(), of.name.as_str()), of.auth.as_ref()?)))
+        });
+        let shipped = self.shipped.presets.iter().map(|(provider, table)| (("", provider.as_str()), table));
+        own.chain(shipped)
+    }
 }
 
 impl Part {
@@ -128,11 +139,7 @@ impl Part {
                     let component = kept.loaded_component(name)?;
                     Facts::of(name, &component).ok().map(Arc::new)
                 };
-                let given = shipped.facts.get(name).cloned().or_else(loaded);
-                let digest = given.as_ref().map(|given| hex::encode(given.digest));
-                let standing = digest.and_then(|digest| kept.standing(name, &digest, false));
-                let standing = standing.and_then(|component| Facts::of(name, &component).ok());
-                return Part { given: given.map(Ok), standing: standing.map(Arc::new) };
+                return Part::of_known(name, shipped.facts.get(name).cloned().or_else(loaded), config);
             }
         };
         let given = Facts::of(name, &component).map(Arc::new);
@@ -140,6 +147,21 @@ impl Part {
         let standing = kept.standing(name, &component.digest_hex(), is_watched);
         let standing = standing.and_then(|component| Facts::of(name, &component).ok());
         Part { given: Some(given), standing: standing.map(Arc::new) }
+    }
+
+    /// A plugin whose component is known, or of which nothing is.
+    fn of_known(name: &str, given: Option<Arc<Facts>>, config: &Config) -> Part {
+        let kept = Kept::at(config.data_dir.join(KEPT_DIR));
+        let standing =
+            given.as_ref().and_then(|given| kept.standing(name, &hex::encode(given.digest), false));
+        let standing = standing.and_then(|component| Facts::of(name, &component).ok());
+        Part { given: given.map(Ok), standing: standing.map(Arc::new) }
+    }
+
+    /// The version that serves, if it is known.
+    fn serving(&self) -> Option<&Facts> {
+        let given = self.given.as_ref().and_then(|given| given.as_ref().ok());
+        self.standing.as_ref().or(given).map(|facts| &**facts)
     }
 
     fn versions(&self) -> impl Iterator<Item = &Facts> {

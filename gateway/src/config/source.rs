@@ -31,7 +31,8 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
         known_provider(item, provider, names);
     }
     let no_auth = "say how a sender proves itself, such as `auth = { scheme = \"standard-webhooks\", secret = \"whsec_...\" }`";
-    let auth = table.required("auth", no_auth).and_then(|item| auth::read(&item, names));
+    let auth =
+        table.required("auth", no_auth).and_then(|item| auth::read(&item, normalizer.as_deref(), names));
     let event_type = table.item("event_type").map(|item| {
         let remedy = "write `header:NAME`, `query:NAME`, `pointer:/path`, `path` or `const:VALUE`";
         let places = places(item, remedy, |place| !matches!(place, Place::Body));

@@ -482,6 +482,46 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
         }
     }
 
+    /// The shipped component of this name with other words of the same length in its manifest.
+    fn altered(name: &str, words: &[(&str, &str)]) -> Vec<u8> {
+        let mut component = shipped::component(name).unwrap().to_vec();
+        for (from, to) in words {
+            assert_eq!(from.len(), to.len());
+            let at = component.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+            component[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+        component
+    }
+
+    #[test]
+    fn a_preset_is_that_of_the_plugin_that_normalizes() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = ("name = \"chargebee\"", "name = \"acmebills\"");
+        let user = |user| ("user = \"chargebee\"", user);
+        let write = |name: &str, words: &[_]| fs::write(dir.path().join(name), altered("chargebee", words));
+        write("acme.wasm", &[named, named]).unwrap();
+        write("ada.wasm", &[user("user = \"ada-lovel\"")]).unwrap();
+        write("bob.wasm", &[user("user = \"bob-sawye\"")]).unwrap();
+        let plugin = |name: &str, file: &str| format!("[[plugin]]\nname = '{name}'\ncomponent = '{file}'\n");
+        let both = plugin("ada", "ada.wasm") + &plugin("bob", "bob.wasm");
+        let cases = [
+            (String::new(), "chargebee", "", "chargebee"),
+            (plugin("mine", "acme.wasm"), "acmebills", "", "chargebee"),
+            (plugin("chargebee", "ada.wasm"), "chargebee", "", "ada-lovel"),
+            (both.clone(), "chargebee", "normalizer = 'bob'", "bob-sawye"),
+            (both, "chargebee", "normalizer = 'ada'", "ada-lovel"),
+        ];
+        for (plugins, provider, more, expected) in cases {
+            let text = format!(
+                "{plugins}[[source]]\nname = 'a'\nprovider = '{provider}'\n{more}\nauth = {{ scheme = '{provider}', secret = 'x' }}"
+            );
+            let config = Config::parse(&text, dir.path(), &Environment::default(), &shipped());
+            let config = config.unwrap_or_else(|mistakes| panic!("{text}: {mistakes}"));
+            let Auth::Basic { user, .. } = &config.sources[0].auth else { panic!("{text}") };
+            assert_eq!(user, expected, "{text}");
+        }
+    }
+
     #[test]
     fn every_preset_of_a_shipped_plugin_is_understood() {
         let shipped = shipped();

@@ -48,6 +48,8 @@ pub const DEFAULT_FILE: &str = "billhook.toml";
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// The directory in `data_dir` that keeps which version of a plugin serves.
 pub const KEPT_DIR: &str = "plugins";
+/// What a `component` begins with that is a shipped one.
+const SHIPPED: &str = "shipped:";
 /// The largest file that is read.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
@@ -131,6 +133,8 @@ pub struct PluginSpec {
     pub name: String,
     /// The component's file.
     pub component: Option<PathBuf>,
+    /// The shipped plugin whose component it is, under a name of its own: `shipped:NAME`.
+    pub shipped: Option<String>,
     /// What the component's SHA-256 may be; empty: anything.
     pub sha256: Vec<[u8; 32]>,
     /// What the component gets as its configuration: an object.
@@ -249,8 +253,11 @@ impl Config {
             lines.push(format!("endpoint {}: {events} to {}", endpoint.name, endpoint.shown_url()));
         }
         for plugin in &self.plugins {
-            let of =
-                plugin.component.as_ref().map_or("by its name".to_owned(), |path| path.display().to_string());
+            let of = match (&plugin.shipped, &plugin.component) {
+                (Some(shipped), _) => format!("{SHIPPED}{shipped}"),
+                (None, Some(path)) => path.display().to_string(),
+                (None, None) => "by its name".to_owned(),
+            };
             lines.push(format!("plugin {}: {of}", plugin.name));
         }
         lines

@@ -355,10 +355,11 @@ fn add_undeclared(config: &mut Config) {
     for name in named {
         if config.plugins.iter().all(|plugin| plugin.name != name) {
             let config_of = serde_json::Value::Object(serde_json::Map::new());
-            let (component, sha256, grants, on_failure) = (None, Vec::new(), Vec::new(), OnFailure::Reject);
+            let (sha256, grants, on_failure) = (Vec::new(), Vec::new(), OnFailure::Reject);
             config.plugins.push(PluginSpec {
                 name,
-                component,
+                component: None,
+                shipped: None,
                 sha256,
                 config: config_of,
                 config_line: None,

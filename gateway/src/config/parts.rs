@@ -3,7 +3,7 @@
 
 use crate::config::mistake::quote;
 use crate::config::reader::Table;
-use crate::config::{Config, KEPT_DIR, Shipped};
+use crate::config::{Config, KEPT_DIR, SHIPPED, Shipped};
 use crate::model::name::is_name;
 use crate::plugins::facts::Facts;
 use crate::plugins::roster::Kept;
@@ -55,11 +55,15 @@ impl<'a> Parts<'a> {
                 continue;
             };
             let component = table.peek("component");
-            let path = component.as_ref().map(|item| item.as_text().map(|path| item.reader.base.join(path)));
-            let part = match path {
-                Some(Some(path)) if path.is_file() => Part::read(name, Some(&path), config, shipped),
-                Some(_) => Part { given: Some(Err(Unread::NotThere)), standing: None },
+            let part = match component.as_ref().map(|item| item.as_text()) {
                 None => Part::read(name, None, config, shipped),
+                Some(Some(text)) if let Some(of) = text.strip_prefix(SHIPPED) => {
+                    Part::of_known(name, shipped.facts.get(of).cloned(), config)
+                }
+                Some(Some(text)) if table.reader.base.join(text).is_file() => {
+                    Part::read(name, Some(&table.reader.base.join(text)), config, shipped)
+                }
+                Some(_) => Part { given: Some(Err(Unread::NotThere)), standing: None },
             };
             declared.entry(name.to_owned()).or_insert(part);
         }

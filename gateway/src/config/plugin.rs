@@ -3,9 +3,9 @@
 use crate::config::mistake::{At, quote};
 use crate::config::parts::Part;
 use crate::config::reader::{Item, Table};
-use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec};
+use crate::config::{Config, KEPT_DIR, Names, OnFailure, PluginSpec, SHIPPED};
 use crate::model::name::is_name;
-use crate::model::words::{all_of, did_you_mean};
+use crate::model::words::{all_of, did_you_mean, nearest};
 use crate::plugins::Limits;
 use crate::plugins::manifest::Kind;
 use crate::plugins::roster::Kept;
@@ -116,7 +116,14 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
         Some(item) => item.table().and_then(|_| json(item)),
         None => Some(Value::Object(serde_json::Map::new())),
     };
-    let component = component_item.as_ref().and_then(component);
+    let shipped = component_item.as_ref().and_then(|item| item.as_text()?.strip_prefix(SHIPPED));
+    let component = match (&component_item, shipped) {
+        (Some(item), Some(of)) => {
+            known_shipped(item, of, names);
+            None
+        }
+        (item, _) => item.as_ref().and_then(component),
+    };
     let grants_item = table.item("grants");
     let grant_items = grants_item.as_ref().map(Item::items).unwrap_or_default();
     let grants: Vec<String> = grant_items.iter().filter_map(|item| grant(item, names)).collect();
@@ -156,6 +163,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     Some(PluginSpec {
         name: name?,
         component,
+        shipped: shipped.map(str::to_owned),
         sha256: digests,
         config: config.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         config_line,
@@ -260,6 +268,15 @@ pub fn lying(config: &Config) -> BTreeSet<String> {
 fn name_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?;
     (is_name(name) && path.is_file()).then(|| name.to_owned())
+}
+
+fn known_shipped(item: &Item<'_>, of: &str, names: &Names<'_>) {
+    let shipped = || names.shipped.plugins.iter().map(String::as_str);
+    if !shipped().any(|known| known == of) {
+        let near = nearest(of, shipped()).map(|near| format!("did you mean `{SHIPPED}{near}`?"));
+        let remedy = near.unwrap_or_else(|| format!("the shipped ones are {}", all_of(shipped())));
+        item.wrong(format!("no plugin {} is shipped", quote(of)), remedy);
+    }
 }
 
 fn component(item: &Item<'_>) -> Option<PathBuf> {

@@ -351,6 +351,9 @@ impl Loading<'_> {
             Component::read(path).with_context(|| format!("plugin `{name}`: cannot read {}", path.display()))
         };
         let watched = self.config.watch.as_ref().map(|dir| dir.join(format!("{name}.wasm")));
+        if let Some(shipped) = spec.and_then(|spec| shipped::component(spec.shipped.as_ref()?)) {
+            return Ok((shipped, Origin::Configured, no_terms));
+        }
         let configured = spec.and_then(|spec| spec.component.as_ref());
         if let Some(path) = configured.filter(|path| Some(*path) != watched.as_ref()) {
             return Ok((read(path)?, Origin::Configured, no_terms));
@@ -519,6 +522,43 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
             let config = config.unwrap_or_else(|mistakes| panic!("{text}: {mistakes}"));
             let Auth::Basic { user, .. } = &config.sources[0].auth else { panic!("{text}") };
             assert_eq!(user, expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shipped_plugin_may_have_several_configurations() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |of: &str, rules: &str| {
+            let text = format!(
+                "data_dir = 'data'\n[[plugin]]\nname = 'other-filter'\ncomponent = '{of}'\nconfig = {{ {rules} }}\n\
+                 [[plugin]]\nname = 'event-filter'\nconfig = {{ drop = [{{ types = ['invoice.*'] }}] }}\n\
+                 [[source]]\nname = 'in'\nprovider = 'chargebee'\nauth = {{ scheme = 'chargebee', secret = 'x' }}\n\
+                 plugins = ['event-filter', 'other-filter']"
+            );
+            Config::parse(&text, dir.path(), &Environment::default(), &shipped())
+        };
+        let rules = "drop = [{ types = ['payment.*'] }]";
+        let config = read("shipped:event-filter", rules).unwrap();
+        let told = check(&config, Compiler::InProcess).await.unwrap();
+        assert_eq!(
+            told[0],
+            "source `in` is normalized by `chargebee`, then event-filter, then other-filter: POST /in/in from chargebee"
+        );
+        let wrong = [
+            (
+                "shipped:event-filter",
+                "dorp = []",
+                "plugin[0].config.dorp: there is no such key; did you mean",
+            ),
+            (
+                "shipped:event-fitler",
+                rules,
+                "no plugin `event-fitler` is shipped; did you mean `shipped:event-filter`?",
+            ),
+        ];
+        for (of, rules, expected) in wrong {
+            let mistakes = read(of, rules).unwrap_err().to_string();
+            assert!(mistakes.contains(expected), "{mistakes}");
         }
     }
 

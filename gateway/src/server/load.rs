@@ -111,9 +111,14 @@ impl Loaded {
             let facts = line.normalizer.manifest().provider(&line.provider);
             let paths = source.paths(facts.map_or(&[], |facts| &facts.event_name)).join(" or ");
             let (name, normalizer) = (&source.name, line.normalizer.name());
+            let provider = &line.provider;
+            // A preset may have said it, and it is chosen anew at the provider.
+            let user = match &source.auth {
+                Auth::Basic { user, .. } => format!(", as the user `{user}`"),
+                _ => String::new(),
+            };
             Some(format!(
-                "source `{name}` is normalized by `{normalizer}`{steps}: POST {paths} from {}",
-                line.provider
+                "source `{name}` is normalized by `{normalizer}`{steps}: POST {paths} from {provider}{user}"
             ))
         })
     }
@@ -526,7 +531,7 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     }
 
     #[tokio::test]
-    async fn a_shipped_plugin_may_have_several_configurations() {
+    async fn a_shipped_plugin_may_have_several_configurations_and_check_names_the_user() {
         let dir = tempfile::tempdir().unwrap();
         let read = |of: &str, rules: &str| {
             let text = format!(
@@ -542,7 +547,7 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
         let told = check(&config, Compiler::InProcess).await.unwrap();
         assert_eq!(
             told[0],
-            "source `in` is normalized by `chargebee`, then event-filter, then other-filter: POST /in/in from chargebee"
+            "source `in` is normalized by `chargebee`, then event-filter, then other-filter: POST /in/in from chargebee, as the user `chargebee`"
         );
         let wrong = [
             (

@@ -81,6 +81,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// `[log]`.
     pub log: telemetry::Options,
+    /// What was written and has no effect.
+    pub idle: Mistakes,
 }
 
 /// `[store]`: where rows are kept.
@@ -180,7 +182,8 @@ struct Names<'a> {
     plugins: BTreeSet<String>,
     /// Those whose component lies in the watched directory or was loaded while a gateway ran.
     lying: &'a BTreeSet<String>,
-    sources: BTreeSet<String>,
+    /// With their providers.
+    sources: BTreeMap<String, String>,
     /// Those that sources have.
     providers: BTreeSet<String>,
     secrets: BTreeSet<String>,
@@ -280,6 +283,7 @@ impl Default for Config {
             sources: Vec::new(),
             endpoints: Vec::new(),
             log: telemetry::Options::default(),
+            idle: Mistakes::default(),
         }
     }
 }
@@ -300,7 +304,11 @@ fn read_file(
             Err(mistake) => Err(vec![mistake]),
         },
     };
-    result.map_err(|list| Mistakes { file: path.map(Path::to_owned), list })
+    let file = path.map(Path::to_owned);
+    match result {
+        Ok(config) => Ok(Config { idle: Mistakes { file, ..config.idle }, ..config }),
+        Err(list) => Err(Mistakes { file, list }),
+    }
 }
 
 /// Whether anything is called so: also a link to nowhere, or a file that may not be read, of which somebody thinks that

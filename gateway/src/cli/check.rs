@@ -13,7 +13,9 @@ use std::path::Path;
 pub async fn run(file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file, &Environment::of_process(), &server::load::shipped())?;
     let loaded = server::load::check(&config, compiler()?).await?;
-    let lines = config.summary().into_iter().chain(loaded);
+    let idle = config.idle.to_string();
+    let idle = idle.lines().map(|line| format!("note: {line}"));
+    let lines = config.summary().into_iter().chain(loaded).chain(idle);
     let text: String = std::iter::once("ok".to_owned())
         .chain(lines.map(|line| format!("  {line}")))
         .map(|line| line + "\n")

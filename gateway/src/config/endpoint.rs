@@ -3,7 +3,7 @@
 use crate::config::mistake::quote;
 use crate::config::plugin::ENDPOINT_STEP;
 use crate::config::reader::{Item, Table};
-use crate::config::source::plugin;
+use crate::config::source::plugins;
 use crate::config::{Names, headers, profile, schedule};
 use crate::model::endpoint::{DISABLE_AFTER, Endpoint, Ordering, Stale, Terms};
 use crate::model::id::EndpointId;
@@ -36,12 +36,12 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Endpoint> 
         .and_then(|item| url(&item, names));
     let headers = headers::read(&mut table, url.as_ref());
     let (profile, manner, secrets) = profile::read(&mut table, headers, url.as_ref());
-    let events = table.item("events").map(|item| item.items()).unwrap_or_default();
-    let events = events.iter().filter_map(|item| pattern(item, names)).collect();
+    let event_items = table.item("events").map(|item| item.items()).unwrap_or_default();
+    let events = event_items.iter().filter_map(|item| pattern(item, names)).collect();
     let sources = table.item("sources").map(|item| item.items()).unwrap_or_default();
-    let sources = sources.iter().filter_map(|item| source(item, names)).collect();
-    let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
-    let plugins = plugins.iter().filter_map(|item| plugin(item, &ENDPOINT_STEP, names)).collect();
+    let sources: Vec<String> = sources.iter().filter_map(|item| source(item, names)).collect();
+    note_idle_patterns(&event_items, &sources, names);
+    let plugins = plugins(&mut table, &ENDPOINT_STEP, names);
     let timeout = table.item("timeout").and_then(|item| item.duration(TIMEOUT_MIN, TIMEOUT_MAX));
     let concurrency = table.item("concurrency").and_then(|item| item.number(1, CONCURRENCY_MAX));
     let disable_after =
@@ -167,10 +167,22 @@ fn pattern(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Notes the events of providers that none of an endpoint's sources has.
+fn note_idle_patterns(events: &[Item<'_>], sources: &[String], names: &Names<'_>) {
+    for item in events {
+        let provider = item.as_text().and_then(|text| text.split_once('/')).map(|(provider, _)| provider);
+        let is_of = |source: &String| names.sources.get(source).map(String::as_str) == provider;
+        if let Some(provider) = provider.filter(|_| !sources.is_empty() && !sources.iter().any(is_of)) {
+            let wrong = format!("none of the `sources` has the provider {}", quote(provider));
+            item.idle(wrong, "add one that has, or take it out");
+        }
+    }
+}
+
 fn source(item: &Item<'_>, names: &Names<'_>) -> Option<String> {
     let name = item.name()?;
-    if !names.sources.contains(&name) {
-        let remedy = did_you_mean(&name, names.sources.iter().map(String::as_str), || {
+    if !names.sources.contains_key(&name) {
+        let remedy = did_you_mean(&name, names.sources.keys().map(String::as_str), || {
             "declare it as a `[[source]]`".to_owned()
         });
         item.wrong(format!("no source is called {}", quote(&name)), remedy);

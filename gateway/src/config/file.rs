@@ -48,6 +48,7 @@ pub(super) fn read(
         .filter_map(|(names, text)| Some((*names, DeTable::parse(text).ok()?.into_inner())))
         .collect();
     named_tables(&mut config, tables, &lying, &parts, shipped, &presets);
+    config.idle.list = reader.idle();
     reader.refuse_unknown_variables();
     let mut mistakes = reader.into_mistakes();
     keep_what_is_certain(&mut mistakes, &broken);
@@ -136,6 +137,8 @@ fn can_be_dir(dir: &Path) -> io::Result<()> {
 
 /// The tables that may name each other.
 struct Tables<'a> {
+    reader: &'a Reader<'a>,
+    secrets: Vec<(String, At)>,
     plugins: Vec<Table<'a>>,
     sources: Vec<Table<'a>>,
     endpoints: Vec<Table<'a>>,
@@ -155,12 +158,15 @@ fn top<'a>(mut root: Table<'a>) -> (Config, Tables<'a>) {
     listeners(&mut root, &mut config);
     network(root.table("network"), &mut config);
     log(root.table("log"), &mut config);
-    config.secrets = secrets(root.table("secrets"));
+    let mut secret_table = root.table("secrets");
+    let secret_items = secret_table.all().into_iter().map(|(name, item)| (name, item.at)).collect();
+    config.secrets = secrets(secret_table);
     plugin::read_watch(root.table("plugins"), &mut config);
     let (plugins, sources, endpoints) =
         (root.tables("plugin"), root.tables("source"), root.tables("endpoint"));
+    let reader = root.reader;
     root.finish();
-    (config, Tables { plugins, sources, endpoints })
+    (config, Tables { reader, secrets: secret_items, plugins, sources, endpoints })
 }
 
 fn named_tables<'a>(
@@ -171,11 +177,17 @@ fn named_tables<'a>(
     shipped: &'a Shipped,
     presets: &'a Presets<'a>,
 ) {
-    let Tables { plugins, sources, endpoints } = tables;
+    let Tables { reader, secrets, plugins, sources, endpoints } = tables;
+    let declared: Vec<Item<'_>> = plugins.iter().filter_map(|table| table.peek("name")).collect();
     let names = Names {
         plugins: named(&plugins, "name").into_iter().chain(lying.iter().cloned()).collect(),
         lying,
-        sources: named(&sources, "name"),
+        sources: { sources.iter() }
+            .filter_map(|table| {
+                let text = |key: &str| table.peek(key)?.as_text().map(str::to_owned);
+                Some((text("name")?, text("provider").unwrap_or_default()))
+            })
+            .collect(),
         providers: named(&sources, "provider"),
         secrets: config.secrets.keys().cloned().collect(),
         shipped,
@@ -193,7 +205,55 @@ fn named_tables<'a>(
     config.plugins = plugins.into_iter().filter_map(|table| plugin::read(table, &names)).collect();
     config.sources = sources.into_iter().filter_map(|table| source::read(table, &names)).collect();
     config.endpoints = endpoints.into_iter().filter_map(|table| endpoint::read(table, &names)).collect();
+    note_idle_plugins(&declared, config, parts);
+    if lying.is_empty() {
+        // Those that are loaded while the gateway runs may be granted any.
+        note_idle_secrets(reader, &secrets, config);
+    }
     add_undeclared(config);
+}
+
+/// Notes the declared plugins that nobody uses.
+fn note_idle_plugins(declared: &[Item<'_>], config: &Config, parts: &Parts<'_>) {
+    for item in declared {
+        let Some(name) = item.as_text() else { continue };
+        let is_picked =
+            |source: &Source| source.normalizer.is_none() && parts.picked(&source.provider).contains(&name);
+        let uses = |source: &Source| {
+            let is_shadow = source.shadow.as_deref() == Some(name);
+            is_shadow || is_picked(source) || of_source(source).any(|used| used == name)
+        };
+        let of_endpoints = || config.endpoints.iter().flat_map(|endpoint| &endpoint.plugins);
+        if !config.sources.iter().any(uses) && !of_endpoints().any(|used| used == name) {
+            let wrong = format!("no source or endpoint uses the plugin {}", quote(name));
+            item.idle(wrong, "name it where it is to be used, or take it out");
+        }
+    }
+}
+
+/// Notes the secrets that no plugin is granted.
+fn note_idle_secrets(reader: &Reader<'_>, secrets: &[(String, At)], config: &Config) {
+    let granted = || config.plugins.iter().flat_map(|plugin| &plugin.grants);
+    for (name, at) in secrets {
+        let is_granted = granted()
+            .filter_map(|grant| grant.split_once(':'))
+            .any(|(kind, of)| of == name && matches!(kind, "secret" | "reveal"));
+        if !is_granted {
+            let wrong = "no plugin is granted this secret";
+            let remedy =
+                format!("write `secret:{name}` in the `grants` of one that asks for it, or take it out");
+            reader.note_idle(at.clone(), &format!("secrets.{name}"), wrong, remedy);
+        }
+    }
+}
+
+/// The plugins that a source names, but for its shadow.
+fn of_source(source: &Source) -> impl Iterator<Item = &String> {
+    let verifier = match &source.auth {
+        Auth::Plugin { plugin } => Some(plugin),
+        _ => None,
+    };
+    source.plugins.iter().chain(&source.normalizer).chain(verifier)
 }
 
 fn store(mut table: Table<'_>, config: &mut Config) {
@@ -343,15 +403,9 @@ fn refuse_shared_public_keys(tables: &[Table<'_>]) {
 
 /// A shipped plugin needs no `[[plugin]]` unless it is to be configured.
 fn add_undeclared(config: &mut Config) {
-    let of_source = |source: &Source| {
-        let verifier = match &source.auth {
-            Auth::Plugin { plugin } => Some(plugin.clone()),
-            _ => None,
-        };
-        source.plugins.iter().chain(&source.normalizer).cloned().chain(verifier).collect::<Vec<_>>()
-    };
-    let of_endpoints = config.endpoints.iter().flat_map(|endpoint| endpoint.plugins.clone());
-    let named: BTreeSet<String> = config.sources.iter().flat_map(of_source).chain(of_endpoints).collect();
+    let of_endpoints = config.endpoints.iter().flat_map(|endpoint| &endpoint.plugins);
+    let named: BTreeSet<String> =
+        config.sources.iter().flat_map(of_source).chain(of_endpoints).cloned().collect();
     for name in named {
         if config.plugins.iter().all(|plugin| plugin.name != name) {
             let config_of = serde_json::Value::Object(serde_json::Map::new());

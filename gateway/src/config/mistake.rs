@@ -37,12 +37,12 @@ impl At {
     }
 }
 
-/// Every mistake of one run, in the order of the file and then of the environment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Every mistake of one run, or all that has no effect, in the order of the file and then of the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes {
     /// The file, if one was read.
     pub file: Option<PathBuf>,
-    /// At least one.
+    /// At least one, where it is an error.
     pub list: Vec<Mistake>,
 }
 

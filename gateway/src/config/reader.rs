@@ -22,6 +22,8 @@ pub(super) struct Reader<'a> {
     pub(super) environment: &'a Environment,
     line_starts: Vec<usize>,
     mistakes: RefCell<Vec<Mistake>>,
+    /// What is no mistake and has no effect.
+    idle: RefCell<Vec<Mistake>>,
     /// The variables that stand for a setting, or that a secret names.
     variables: RefCell<BTreeSet<String>>,
 }
@@ -57,12 +59,13 @@ enum Written<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &str, base: &'a Path, environment: &'a Environment) -> Reader<'a> {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        let (mistakes, variables) = (RefCell::default(), RefCell::default());
+        let (mistakes, idle, variables) = (RefCell::default(), RefCell::default(), RefCell::default());
         Reader {
             base,
             environment,
             line_starts: std::iter::once(0).chain(ends).collect(),
             mistakes,
+            idle,
             variables,
         }
     }
@@ -75,6 +78,19 @@ impl<'a> Reader<'a> {
     pub(super) fn note(&self, at: At, key: &str, wrong: impl Into<String>, remedy: impl Into<String>) {
         let mistake = Mistake { at, key: key.to_owned(), wrong: wrong.into(), remedy: remedy.into() };
         self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// Notes what has no effect.
+    pub(super) fn note_idle(&self, at: At, key: &str, wrong: impl Into<String>, remedy: impl Into<String>) {
+        let idle = Mistake { at, key: key.to_owned(), wrong: wrong.into(), remedy: remedy.into() };
+        self.idle.borrow_mut().push(idle);
+    }
+
+    /// What has no effect, in the order of the file.
+    pub(super) fn idle(&self) -> Vec<Mistake> {
+        let mut idle = self.idle.take();
+        idle.sort_by(|a, b| a.at.cmp(&b.at));
+        idle
     }
 
     /// Whether a mistake was noted of a key that ends so.
@@ -238,6 +254,11 @@ impl<'a> Item<'a> {
     /// Notes a mistake in this value.
     pub(super) fn wrong(&self, wrong: impl Into<String>, remedy: impl Into<String>) {
         self.reader.note(self.at.clone(), &self.key, wrong, remedy);
+    }
+
+    /// Notes that this value has no effect.
+    pub(super) fn idle(&self, wrong: impl Into<String>, remedy: impl Into<String>) {
+        self.reader.note_idle(self.at.clone(), &self.key, wrong, remedy);
     }
 
     /// Notes a mistake of what stands `path` below this value, at the line of as much of it as is there.

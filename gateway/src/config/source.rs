@@ -39,8 +39,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
         places.into_iter().map(|(_, place)| place).collect()
     });
     let dedupe = table.item("dedupe").map(|item| dedupe(item, auth.as_ref()));
-    let plugins = table.item("plugins").map(|item| item.items()).unwrap_or_default();
-    let plugins = plugins.iter().filter_map(|item| plugin(item, &STEP, names)).collect();
+    let plugins = plugins(&mut table, &STEP, names);
     let shadow = table.item("shadow").and_then(|item| plugin(&item, &SHADOW, names));
     let public_keys = table.item("public_keys").map(|item| item.items()).unwrap_or_default();
     let public_keys: Vec<String> = public_keys.iter().filter_map(public_key).collect();
@@ -80,6 +79,21 @@ fn allow_from(item: Item<'_>) -> Vec<IpNet> {
         item.wrong("nobody may send", "give at least one network, or take it out: then anybody may");
     }
     item.networks()
+}
+
+/// `plugins`, in order.
+pub(super) fn plugins(table: &mut Table<'_>, role: &Role, names: &Names<'_>) -> Vec<String> {
+    let items = table.item("plugins").map(|item| item.items()).unwrap_or_default();
+    for (n, item) in items.iter().enumerate() {
+        let is_same = |before: &Item<'_>| before.as_text().is_some() && before.as_text() == item.as_text();
+        if let Some(before) = items.iter().take(n).find(|before| is_same(before)) {
+            item.idle(
+                format!("the plugin is `{}` already", before.key),
+                "take it out, unless it is to run twice",
+            );
+        }
+    }
+    items.iter().filter_map(|item| plugin(item, role, names)).collect()
 }
 
 /// The name of a plugin that is declared or shipped.

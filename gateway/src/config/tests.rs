@@ -357,6 +357,53 @@ fn each_mistake_is_told_with_its_key_line_and_remedy() {
 }
 
 #[test]
+fn what_has_no_effect_is_told_and_is_no_mistake() {
+    let idle = |text: &str| {
+        let config = parse(&text.replace("SECRET", SECRET), &environment());
+        config.unwrap_or_else(|mistakes| panic!("{mistakes}")).idle.to_string()
+    };
+    let text = r#"
+[secrets]
+spare = "x"
+used = "y"
+[[plugin]]
+name = "cancel-strategy"
+grants = ["reveal:used"]
+[[plugin]]
+name = "acme-normalizer"
+[[source]]
+name = "a"
+provider = "acme"
+auth = { scheme = "none" }
+plugins = ["acme-normalizer", "acme-normalizer"]
+[[source]]
+name = "g"
+provider = "globex"
+auth = { scheme = "none" }
+[[endpoint]]
+name = "app"
+url = "https://app.example.com"
+secret = "SECRET"
+sources = ["a"]
+events = ["acme/*", "globex/*", "invoice.*"]
+[[endpoint]]
+name = "all"
+url = "https://all.example.com"
+secret = "SECRET"
+events = ["globex/*"]
+"#;
+    let expected = "\
+configuration:3: secrets.spare: no plugin is granted this secret; write `secret:spare` in the `grants` of one that asks for it, or take it out
+configuration:6: plugin[0].name: no source or endpoint uses the plugin `cancel-strategy`; name it where it is to be used, or take it out
+configuration:14: source[0].plugins[1]: the plugin is `source[0].plugins[0]` already; take it out, unless it is to run twice
+configuration:24: endpoint[0].events[1]: none of the `sources` has the provider `globex`; add one that has, or take it out";
+    assert_eq!(idle(text), expected);
+    let secret_only = "[secrets]\nspare = 'x'";
+    assert!(idle(secret_only).starts_with("configuration:2: secrets.spare: "));
+    assert_eq!(idle(&WHOLE.replace("SECRET", SECRET)), "");
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_told_in_one_run() {
     let wrong = WHOLE
         .replace("\"0.0.0.0:9400\"", "\"9400\"")

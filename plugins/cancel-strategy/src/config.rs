@@ -46,6 +46,7 @@ pub struct Config {
     pub structured: BTreeMap<String, Strategy>,
     /// Further words and phrases for a strategy, in any language, as in `discount = ["zu teuer"]`. `a|b` is either
     /// word, `*` any one word.
+    #[cfg_attr(not(target_family = "wasm"), schemars(schema_with = "keywords_schema"))]
     pub keywords: BTreeMap<Strategy, Vec<String>>,
     /// Plans, by id or name, and the plan that is one size smaller.
     pub cheaper_plans: BTreeMap<String, String>,
@@ -122,6 +123,15 @@ impl Settings {
 #[cfg(not(target_family = "wasm"))]
 fn amount_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": ["number", "string"], "pattern": "^[0-9]+([.][0-9]+)?$" })
+}
+
+/// With every strategy by name, so that the gateway says which there are.
+#[cfg(not(target_family = "wasm"))]
+fn keywords_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let words = || serde_json::json!({ "type": "array", "items": { "type": "string" } });
+    let each = Strategy::ALL.iter().map(|strategy| (strategy.name().to_owned(), words()));
+    let properties: serde_json::Map<_, _> = each.collect();
+    schemars::json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 #[cfg(test)]

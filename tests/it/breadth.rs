@@ -215,9 +215,10 @@ fn a_filter_that_cannot_be_meant_is_refused_when_it_is_read() {
         ("drop = [{ type = [\"*\"] }]", "config.drop[0].type: there is no such key"),
         ("drop = [{ types = [\"invoice.payed\"] }]", "config.drop[0].types[0]: \"invoice.payed\" is none of"),
         ("drop = [{ types = [\"wingspan/\"] }]", "config.drop[0].types[0]: "),
+        ("drop = [{ types = [\"wingspan/Invoice*\"] }]", "matches: A canonical type, `family.*`, `*`"),
         (
             "keep = [{ where = [{ pointer = \"customer\", exists = true }] }]",
-            "config.keep[0].where[0].pointer: ",
+            "matches: Where the field is in the event",
         ),
         ("keep = [{ where = [{ pointer = \"/customer\" }] }]", "config.keep[0].where[0]: "),
         ("keep = [{ where = [{ pointer = \"/a\", less = \"much\" }] }]", "config.keep[0].where[0].less: "),

@@ -128,7 +128,11 @@ fn told(schema: &Value, there: &Value, error: &ValidationError<'_>) -> (String, 
         Kind::ExclusiveMinimum { limit } => bound("it is too small", format!("write more than {limit}")),
         Kind::ExclusiveMaximum { limit } => bound("it is too large", format!("write less than {limit}")),
         Kind::Pattern { pattern } => {
-            ("it has not the form that is asked for".to_owned(), format!("write what `{pattern}` matches"))
+            let says = description(schema, error).map_or_else(String::new, |says| format!(": {says}"));
+            (
+                "it has not the form that is asked for".to_owned(),
+                format!("write what `{pattern}` matches{says}"),
+            )
         }
         Kind::UniqueItems => ("it has an entry twice".to_owned(), "take one out".to_owned()),
         _ => (error.masked_with("the value").to_string(), BY_SCHEMA.to_owned()),
@@ -184,6 +188,15 @@ fn known<'a>(schema: &'a Value, error: &ValidationError<'_>) -> Vec<&'a str> {
     let path = error.schema_path().to_string();
     let object = path.rsplit_once('/').and_then(|(object, _)| schema.pointer(object));
     object.and_then(|object| object.get("properties")).into_iter().flat_map(keys).collect()
+}
+
+/// What the schema says of the value itself that is wrong.
+fn description<'a>(schema: &'a Value, error: &ValidationError<'_>) -> Option<&'a str> {
+    let path = error.schema_path().to_string();
+    let above = std::iter::successors(Some(&*path), |path| path.rsplit_once('/').map(|(above, _)| above));
+    // Beyond these it is about something else.
+    let own = above.take_while(|path| !["properties", "items"].iter().any(|end| path.ends_with(end)));
+    own.filter_map(|path| schema.pointer(path)?.get("description")?.as_str()).next()
 }
 
 /// What to say of a value that is none of those that it may be.

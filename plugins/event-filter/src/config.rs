@@ -175,7 +175,7 @@ mod schema {
                 "description": "A canonical type, `family.*`, `*` (all but `provider.*`), `provider/NAME` or `provider/*`.",
                 "type": "string",
                 "if": { "pattern": "/" },
-                "then": { "pattern": "^[a-z0-9_-]+/.+$" },
+                "then": { "pattern": "^[a-z0-9_-]+/([*]|[^*]+)$" },
                 "else": { "enum": patterns },
             })
         }

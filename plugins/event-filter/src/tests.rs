@@ -163,6 +163,10 @@ fn what_cannot_be_meant_is_refused_with_its_key() {
         ),
         (rule(json!({ "types": ["*", "inv.*"] })), "config: `drop[1].types[1]`: `inv.*` matches no event"),
         (rule(json!({ "types": ["acme/"] })), "`acme/` matches no event"),
+        (
+            rule(json!({ "types": ["acme/bill:*"] })),
+            "`drop[1].types[0]`: `acme/bill:*` matches no event: `*` stands for no",
+        ),
         (rule(json!({ "types": "*" })), "invalid type: string"),
         (
             rule(json!({ "providers": ["acme", "Windback"] })),

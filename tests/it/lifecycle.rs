@@ -358,6 +358,23 @@ async fn a_configuration_that_a_plugin_refuses_is_told_by_check_and_keeps_a_gate
     assert!(told.contains("config.currency: "), "{told}");
 }
 
+#[tokio::test]
+async fn a_configuration_is_held_against_the_version_that_was_swapped_in() {
+    let (_dir, path) = directory();
+    let receiver = Receiver::start().await;
+    std::fs::write(&path, with(first(), "{ \"type\": \"string\" }", "{ \"enum\": [\"low\"] }")).unwrap();
+    let config = config(&path, &receiver);
+    let gateway = Gateway::start(&config).await;
+    swap(&gateway, second()).await.unwrap();
+    let (data, _, clock) = gateway.stop().await;
+    let high = config.replace("\"low\"", "\"high\"");
+    let gateway = Gateway::start_in(data, &high, clock).await;
+    assert_eq!(serves(&gateway).await, "2.0.0", "which takes what the file would refuse");
+    gateway.stop().await;
+    let told = checked(tempfile::tempdir().unwrap().path(), &high);
+    assert!(told.contains("plugin[0].config.tone: \"high\" is none of \"low\"; write one of them"), "{told}");
+}
+
 /// What `billhook check` says of a configuration, which it refuses.
 fn checked(data: &Path, config: &str) -> String {
     refused("check", data, config)

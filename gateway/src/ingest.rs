@@ -109,6 +109,8 @@ pub struct Inlet {
     pub dedupe: Vec<Place>,
     /// How long a body is remembered. Ids are remembered for 30 days.
     pub body_window: Duration,
+    /// Where the time of an event is: a body that has one is remembered as an id.
+    pub dated_by: Vec<Place>,
     /// Where the provider's event name is: the first place with a value counts.
     pub event_name: Vec<Place>,
     /// Where the provider's id of the request is: the first place with a value counts.

@@ -17,7 +17,8 @@ const ID_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A header counts only when the signature covers it: else whoever has seen one request could send it again under
 /// another id. The families of Standard Webhooks are one: their names are not signed, and whoever has seen one request
 /// could send it again under the others. A body counts together with its event name, since a provider that names the
-/// event beside the body may send two events with equal bodies. The rule is part of the key, so an id and a body never
+/// event beside the body may send two events with equal bodies. One that says when its event was is as good as an id:
+/// the same change at another time has another body. The rule is part of the key, so an id and a body never
 /// collide.
 pub(super) fn key(
     inlet: &Inlet,
@@ -38,7 +39,9 @@ pub(super) fn key(
         }
         Place::Body => {
             let parts = [sha256.as_slice(), event_name.unwrap_or_default().as_bytes()];
-            Some(DedupeKey { hash: hash(source, place, &parts), until: now.plus(inlet.body_window) })
+            let is_dated = arrival.first(&inlet.dated_by).is_some();
+            let window = if is_dated { ID_WINDOW } else { inlet.body_window };
+            Some(DedupeKey { hash: hash(source, place, &parts), until: now.plus(window) })
         }
         // The same for every arrival, or for every event of a kind: no id.
         Place::Path | Place::Const(_) => None,
@@ -98,7 +101,8 @@ mod tests {
     ) -> Option<DedupeKey> {
         let dedupe = rules.iter().map(|rule| Place::try_from((*rule).to_owned()).unwrap()).collect();
         let body_window = Duration::from_secs(60);
-        let inlet = Inlet { dedupe, body_window, ..inlet("s", Auth::None) };
+        let dated_by = vec![Place::Pointer("/at".to_owned())];
+        let inlet = Inlet { dedupe, body_window, dated_by, ..inlet("s", Auth::None) };
         let signed_headers = signed.iter().map(|name| (*name).to_owned()).collect();
         let proof = Proof { verified: Verified::Signature, signed_headers, delivery_id: None };
         key(&inlet, arrival, &proof, &Sha256::digest(&arrival.body).into(), event_name, NOW)
@@ -115,6 +119,7 @@ mod tests {
             (None, json, None, id),
             (None, r#"{"eventId":null}"#, None, body),
             (None, "not json", None, body),
+            (None, r#"{"at":1}"#, None, id),
         ];
         let mut seen = std::collections::HashSet::new();
         for (header, body, signed, until) in cases {

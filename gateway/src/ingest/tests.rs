@@ -55,6 +55,7 @@ pub(super) fn inlet(name: &str, auth: Auth) -> Inlet {
         verifier: None,
         dedupe: Vec::new(),
         body_window: Duration::from_secs(3600),
+        dated_by: Vec::new(),
         event_name: Vec::new(),
         delivery_id: Vec::new(),
         secret_headers: Vec::new(),

@@ -90,6 +90,10 @@ pub struct Provider {
     /// How long a key from the body is kept, at most [`DedupeKey::WINDOW_MAX`]. Default 1 h.
     #[serde(default = "an_hour", deserialize_with = "duration")]
     pub body_window: Duration,
+    /// Where the time of the event is: equal bodies that have one are one event however far apart they come, and are kept
+    /// as ids are.
+    #[serde(default)]
+    pub dated_by: Vec<Place>,
     /// Where the event's name is, if outside the body.
     #[serde(default)]
     pub event_name: Vec<Place>,
@@ -314,6 +318,7 @@ mod tests {
         name = "flexpay"
         dedupe = ["header:Webhook-Id", "body"]
         body_window = "72h"
+        dated_by = ["pointer:/at"]
         event_name = ["path"]
         delivery_id = ["header:webhook-id"]
         secret_headers = ["X-Token"]
@@ -335,6 +340,7 @@ mod tests {
         assert_eq!(provider.dedupe, [Place::Header("webhook-id".to_owned()), Place::Body]);
         assert_eq!(provider.secret_headers, ["x-token"], "as arrivals have it");
         assert_eq!(provider.body_window, Duration::from_secs(72 * 60 * 60));
+        assert_eq!(provider.dated_by, [Place::Pointer("/at".to_owned())]);
         assert_eq!(provider.auth.as_ref().unwrap()["scheme"].as_str(), Some("standard-webhooks"));
         assert_eq!(provider.events[0].kind, "subscription.activated");
         assert!(provider.always_ok);
@@ -348,14 +354,14 @@ mod tests {
             ("kinds = [\"normalize\"]", "kinds = []", "names no kinds"),
             ("grants = []", "grants = [\"kv:a\", \"disk:b\"]", "asks for `disk:b`, which is no grant"),
             ("kinds = [\"normalize\"]", "kinds = [\"filter\"]", "facts of provider `flexpay`"),
-            ("always_ok", "allways_ok", "line 15: unknown field `allways_ok`"),
+            ("always_ok", "allways_ok", "line 16: unknown field `allways_ok`"),
             ("\"72h\"", "\"72 bananas\"", "`72 bananas` is not a duration such as `1h`"),
             ("\"72h\"", "\"181days\"", "a `body_window` of provider `flexpay` over 180 days"),
             ("\"header:Webhook-Id\"", "\"heder:x\"", "`heder:x` is not a place"),
             ("\"header:Webhook-Id\"", "\"header:Webhook Id\"", "`header:Webhook Id` is not a place"),
-            ("\"X-Token\"", "\"x token\"", "line 12: `x token` is not the name of a header"),
-            ("\"key\"", "\"\"", "line 13: a name in `secret_query` is empty"),
-            ("\"/api_key\"", "\"api_key\"", "line 14: `api_key` is not a JSON pointer: begin it with `/`"),
+            ("\"X-Token\"", "\"x token\"", "line 13: `x token` is not the name of a header"),
+            ("\"key\"", "\"\"", "line 14: a name in `secret_query` is empty"),
+            ("\"/api_key\"", "\"api_key\"", "line 15: `api_key` is not a JSON pointer: begin it with `/`"),
             (
                 "\"standard-webhooks\"",
                 "\"hmak\"",

@@ -385,6 +385,7 @@ fn inlet(source: &Source, facts: Option<&Provider>) -> Inlet {
     Inlet {
         dedupe: source.dedupe.clone().or_else(|| facts.map(|f| f.dedupe.clone())).unwrap_or_default(),
         body_window: facts.map_or(BODY_WINDOW, |f| f.body_window),
+        dated_by: facts.map(|f| f.dated_by.clone()).unwrap_or_default(),
         event_name: source
             .event_type
             .clone()

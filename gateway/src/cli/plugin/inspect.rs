@@ -168,6 +168,7 @@ fn facts_of(provider: &Provider) -> Node {
         ("auth", auth.map_or_else(String::new, |auth| auth.to_string())),
         ("dedupe", places(&provider.dedupe)),
         ("body window", humantime::format_duration(provider.body_window).to_string()),
+        ("dated by", places(&provider.dated_by)),
         ("event name", places(&provider.event_name)),
         ("delivery id", places(&provider.delivery_id)),
         (

@@ -193,6 +193,8 @@ struct Names<'a> {
     /// [`Shipped::presets`] and those of other plugins, as the reader reads tables.
     presets: &'a Presets<'a>,
     parts: &'a Parts<'a>,
+    /// Whether every sender is on this machine, as far as its address tells.
+    all_local: bool,
 }
 
 impl Config {

@@ -197,6 +197,7 @@ fn named_tables<'a>(
         },
         presets,
         parts,
+        all_local: config.ingest.listen.ip().is_loopback() && config.ingest.trusted_proxies.is_empty(),
     };
     for tables in [&plugins, &sources, &endpoints] {
         refuse_duplicates(tables);

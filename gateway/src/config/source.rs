@@ -49,7 +49,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
             "give the keys that `scheme = \"path-key\"` looks for, such as `[\"pub_...\"]`",
         );
     }
-    let allow_from = table.item("allow_from").map(allow_from).unwrap_or_default();
+    let allow_from = table.item("allow_from").map(|item| allow_from(&item, names)).unwrap_or_default();
     let rate = table.item("rate").and_then(|item| {
         item.parsed(
             "a rate",
@@ -74,11 +74,17 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<Source> {
 }
 
 /// Who may send.
-fn allow_from(item: Item<'_>) -> Vec<IpNet> {
+fn allow_from(item: &Item<'_>, names: &Names<'_>) -> Vec<IpNet> {
     if item.is_list() && item.items().is_empty() {
         item.wrong("nobody may send", "give at least one network, or take it out: then anybody may");
     }
-    item.networks()
+    let networks = item.networks();
+    let is_local = |network: &IpNet| network.addr().is_loopback() || network.prefix_len() == 0;
+    if names.all_local && !networks.is_empty() && !networks.iter().any(is_local) {
+        let wrong = "every connection to `ingest.listen` comes from this machine, so that none is allowed";
+        item.idle(wrong, "name the proxy before it in `ingest.trusted_proxies`, or listen elsewhere");
+    }
+    networks
 }
 
 /// `plugins`, in order.

@@ -375,6 +375,7 @@ name = "acme-normalizer"
 name = "a"
 provider = "acme"
 auth = { scheme = "none" }
+allow_from = ["192.0.2.0/24"]
 plugins = ["acme-normalizer", "acme-normalizer"]
 [[source]]
 name = "g"
@@ -395,8 +396,9 @@ events = ["globex/*"]
     let expected = "\
 configuration:3: secrets.spare: no plugin is granted this secret; write `secret:spare` in the `grants` of one that asks for it, or take it out
 configuration:6: plugin[0].name: no source or endpoint uses the plugin `cancel-strategy`; name it where it is to be used, or take it out
-configuration:14: source[0].plugins[1]: the plugin is `source[0].plugins[0]` already; take it out, unless it is to run twice
-configuration:24: endpoint[0].events[1]: none of the `sources` has the provider `globex`; add one that has, or take it out";
+configuration:14: source[0].allow_from: every connection to `ingest.listen` comes from this machine, so that none is allowed; name the proxy before it in `ingest.trusted_proxies`, or listen elsewhere
+configuration:15: source[0].plugins[1]: the plugin is `source[0].plugins[0]` already; take it out, unless it is to run twice
+configuration:25: endpoint[0].events[1]: none of the `sources` has the provider `globex`; add one that has, or take it out";
     assert_eq!(idle(text), expected);
     let secret_only = "[secrets]\nspare = 'x'";
     assert!(idle(secret_only).starts_with("configuration:2: secrets.spare: "));

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 /// The room that is made for values at first: few documents have more.
 const PLACES: usize = 128;
 
-/// The most values that a document may have, of an object each name too: its places then take some 12 MB of a call's
-/// memory while they are being found. A usual body of three megabytes has half as many.
+/// The most values that a document may have, of an object each name too: its places then take 8 MiB of a call's memory, and
+/// thrice as much while it is found that there are more. A usual body of three megabytes has half as many.
 const PLACES_MAX: usize = 1 << 19;
 
 /// A JSON document.
@@ -45,21 +45,27 @@ impl Document {
     pub fn parse(document: &[u8]) -> Result<Document, Failure> {
         let raw: &RawValue = serde_json::from_slice(document)
             .map_err(|error| Failure::Invalid(format!("the body is not JSON: {error}")))?;
-        Document::of(raw.get().to_owned(), PLACES_MAX).ok_or_else(|| {
-            Failure::Invalid(format!("the body has more than {PLACES_MAX} names and values: send fewer"))
-        })
+        let text = raw.get().to_owned();
+        // A value takes two bytes at least, with what stands before the next.
+        let places = match text.len() <= 2 * PLACES_MAX {
+            true => places::<false>(text.as_bytes()),
+            false => places::<true>(text.as_bytes()),
+        };
+        if places.len() > PLACES_MAX {
+            let why = format!("the body has more than {PLACES_MAX} names and values: send fewer");
+            return Err(Failure::Invalid(why));
+        }
+        Ok(Document { text, places })
     }
 
     /// Of JSON that the gateway or this crate wrote, which is not checked again.
     pub(crate) fn written(json: Vec<u8>) -> Document {
         let text = String::from_utf8(json).unwrap_or_default();
-        let null = || Document { text: "null".to_owned(), places: places(b"null", 1).unwrap_or_default() };
-        Document::of(text, usize::MAX).filter(|document| !document.places.is_empty()).unwrap_or_else(null)
-    }
-
-    /// `None` if the text has more values than `most`.
-    fn of(text: String, most: usize) -> Option<Document> {
-        Some(Document { places: places(text.as_bytes(), most)?, text })
+        let places = places::<false>(text.as_bytes());
+        if places.is_empty() {
+            return Document::written(b"null".to_vec());
+        }
+        Document { text, places }
     }
 
     /// The value that it is.
@@ -112,9 +118,9 @@ impl Document {
     }
 }
 
-/// The places of the values in a text that is JSON: nothing is checked. `None` if there are many more than `most`, for
-/// which is looked where room is made for them alone.
-fn places(text: &[u8], most: usize) -> Option<Vec<Place>> {
+/// The places of the values in a text that is JSON: nothing is checked. Where they are bounded it ends behind the first that
+/// is too many; few bodies are long enough to pay for being counted.
+fn places<const BOUNDED: bool>(text: &[u8]) -> Vec<Place> {
     let mut places = Vec::with_capacity(PLACES);
     let mut open = Vec::new();
     let mut begin = 0;
@@ -139,13 +145,13 @@ fn places(text: &[u8], most: usize) -> Option<Vec<Place>> {
             b'"' => end_of_string(text, begin + 1),
             _ => (end_of_word(text, begin), false),
         };
-        if places.len() == places.capacity() && places.len() >= most {
-            return None;
-        }
         places.push(Place { begin, end, next: places.len() + 1, is_escaped });
+        if BOUNDED && places.len() > PLACES_MAX {
+            break;
+        }
         begin = end;
     }
-    Some(places)
+    places
 }
 
 /// Where a string ends of which the first character is at `at`, and whether it has a backslash.

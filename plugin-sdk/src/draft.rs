@@ -40,14 +40,17 @@ impl Stays {
 /// together, the beginning stays, and if need be neither its `previous` nor its `metadata`, with a warning. Drafts that are
 /// still too long together are [`Failure::Invalid`]: to ask again would not make them shorter.
 pub(crate) fn bounded(drafts: &mut [Draft], mut written: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Failure> {
+    let fit = |written: &[Vec<u8>]| {
+        together(written) <= TOGETHER_BYTES_MAX && written.iter().all(|json| json.len() <= WHOLE_BYTES_MAX)
+    };
+    if fit(&written) {
+        return Ok(written);
+    }
     let whole: Vec<usize> = written.iter().map(Vec::len).collect();
     let whole_together = together(&written);
     for (step, stays) in STEPS.iter().enumerate() {
         let all = together(&written) > TOGETHER_BYTES_MAX;
         let is_long = |json: &[u8]| all || json.len() > WHOLE_BYTES_MAX;
-        if !written.iter().any(|json| is_long(json)) {
-            return Ok(written);
-        }
         let long = drafts.iter_mut().zip(&mut written).zip(&whole).filter(|((_, json), _)| is_long(json));
         for ((draft, json), bytes) in long {
             if step > 0 {
@@ -62,6 +65,9 @@ pub(crate) fn bounded(drafts: &mut [Draft], mut written: Vec<Vec<u8>>) -> Result
                 draft.metadata.clear();
             }
             *json = Document::written(serde_json::to_vec(draft)?).with_texts_cut(stays.chars);
+        }
+        if fit(&written) {
+            return Ok(written);
         }
     }
     match together(&written) {

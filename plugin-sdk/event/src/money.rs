@@ -139,8 +139,8 @@ mod tests {
     use rust_decimal::Decimal;
     use std::collections::BTreeMap;
 
-    /// A currency, each exponent as often as any other.
-    fn currency() -> impl Strategy<Value = String> {
+    /// Every code that there could be, by its exponent.
+    fn of_exponent() -> BTreeMap<u8, Vec<String>> {
         let letters = || b'A'..=b'Z';
         let mut of_exponent = BTreeMap::<u8, Vec<String>>::new();
         for (a, b, c) in
@@ -149,8 +149,12 @@ mod tests {
             let code: String = [a, b, c].map(char::from).iter().collect();
             of_exponent.entry(exponent(&code)).or_default().push(code);
         }
-        assert_eq!(of_exponent.keys().copied().collect::<Vec<_>>(), [0, 2, 3, 4]);
-        select(of_exponent.into_values().collect::<Vec<_>>()).prop_flat_map(select)
+        of_exponent
+    }
+
+    /// A currency, each exponent as often as any other.
+    fn currency() -> impl Strategy<Value = String> {
+        select(of_exponent().into_values().collect::<Vec<_>>()).prop_flat_map(select)
     }
 
     /// Minor units by whole numbers alone: `digits` are those of an amount with `scale` digits after the point.
@@ -164,6 +168,23 @@ mod tests {
         let up = rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1);
         let whole = i128::try_from(whole + u128::from(up)).ok()?;
         i64::try_from(if negative { -whole } else { whole }).ok()
+    }
+
+    #[test]
+    fn the_currencies_without_two_digits_are_those_of_iso_4217() {
+        let rows = [
+            (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+            (3, "BHD IQD JOD KWD LYD OMR TND"),
+            (4, "CLF UYW"),
+        ];
+        let mut found = of_exponent();
+        assert!(found.remove(&2).is_some_and(|codes| {
+            ["EUR", "USD", "MGA"].iter().all(|code| codes.contains(&(*code).to_owned()))
+        }));
+        for (exponent, codes) in rows {
+            assert_eq!(found.remove(&exponent).unwrap().join(" "), codes);
+        }
+        assert!(found.is_empty(), "{found:?}");
     }
 
     proptest! {

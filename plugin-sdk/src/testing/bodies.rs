@@ -173,14 +173,16 @@ pub fn sent(mut drafts: Vec<Draft>) -> Result<Vec<Draft>, Failure> {
 /// `BILLHOOK_PROVIDERS_DIR`, signature vectors left out. Where the variable is not set it says so and gives none.
 ///
 /// # Panics
-/// If the folder cannot be read.
+/// If the folder cannot be read, or has none.
 pub fn published(provider: &str) -> Vec<(String, String)> {
     let Some(dir) = std::env::var_os("BILLHOOK_PROVIDERS_DIR") else {
         println!("skipped: BILLHOOK_PROVIDERS_DIR is not set");
         return Vec::new();
     };
     let dir = std::path::Path::new(&dir).join(provider);
-    bodies_in(&dir).unwrap_or_else(|error| panic!("cannot read {}: {error}", dir.display()))
+    let bodies = bodies_in(&dir).unwrap_or_else(|error| panic!("cannot read {}: {error}", dir.display()));
+    assert!(!bodies.is_empty(), "{} has no bodies", dir.display());
+    bodies
 }
 
 fn bodies_in(dir: &std::path::Path) -> std::io::Result<Vec<(String, String)>> {

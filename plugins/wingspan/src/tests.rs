@@ -8,6 +8,7 @@ use billhook_plugin::model::kind;
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Draft, Failure, Normalize, Time, Webhook};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 fn normalize(outside: Option<&str>, body: impl AsRef<[u8]>) -> Result<Draft, Failure> {
@@ -103,7 +104,22 @@ fn a_row_says_what_its_note_says() {
     };
     let email =
         |status: &str| ("notification", json!({ "kind": "invoice", "method": "email", "status": status }));
+    let invoice = || ("invoice", json!({ "id": "inv_1" }));
+    let with_status = |status: &str| ("invoice", json!({ "id": "inv_1", "status": status }));
     let rows = [
+        ("Opened", with_status("open")),
+        ("Cancelled", with_status("void")),
+        ("Approved", invoice()),
+        ("Sent", invoice()),
+        ("ClientDeclined", invoice()),
+        ("MemberAccepted", invoice()),
+        ("Paid", ("payment", json!({ "status": "succeeded" }))),
+        ("PaymentFailed", ("payment", json!({ "status": "failed" }))),
+        ("PaymentRetried", ("payment", json!({ "status": "pending" }))),
+        ("Refunded", ("refund", json!({ "status": "succeeded" }))),
+        ("EstimatedDeposit", ("payout", json!({ "status": "estimated" }))),
+        ("DepositedToPayoutPlatform", ("payout", json!({ "status": "started" }))),
+        ("SentPayoutMightBeDelayedToClient", message("payout_delayed", "", "payer")),
         ("PaymentInTransit", ("payment", json!({ "status": "pending" }))),
         ("Deposited", ("payout", json!({ "status": "paid" }))),
         ("InstantPayoutEligible", ("payout", json!({ "status": "eligible", "method": "instant" }))),
@@ -138,8 +154,11 @@ fn a_row_says_what_its_note_says() {
         ("MemberClient.Pending", ("payee", json!({ "id": "mem_1", "status": "pending" }))),
         ("MemberClient.Active", ("payee", json!({ "id": "mem_1", "status": "active" }))),
     ];
+    let told: BTreeSet<_> = rows.iter().map(|(name, _)| *name).collect();
+    assert_eq!(told, CATALOGUE.iter().map(|entry| entry.name).collect(), "every row is looked at");
     for (name, (block, expected)) in rows {
-        let data = json!({ "documentId": "doc_1", "title": "W-9", "memberId": "mem_1" });
+        let data =
+            json!({ "invoiceId": "inv_1", "documentId": "doc_1", "title": "W-9", "memberId": "mem_1" });
         let objects = objects(&read(&envelope(name, &data)));
         assert_eq!(objects[block], expected, "{name}: {objects}");
     }

@@ -54,6 +54,7 @@ impl Read<'_, '_> {
         }
         let plan = Plan {
             id: self.reference("plan"),
+            name: self.object.fields("plan").and_then(|plan| plan.text("name")),
             product_id: self.reference("product"),
             quantity: self.object.whole("quantity"),
             ..Plan::default()

@@ -349,9 +349,12 @@ fn what_an_object_refers_to_is_read_in_every_form() {
 }
 
 #[test]
-fn the_paid_period_is_read() {
+fn the_paid_period_and_the_name_of_the_plan_are_read() {
     let period = json!({ "currentPeriodStart": "2026-05-01T10:00:00Z", "currentPeriodEnd": "2026-06-01" });
     let subscription = one(&v1("subscription:update", &period)).subscription.unwrap();
+    let named = json!({ "plan": { "id": "plan_1", "name": "Team" } });
+    let plan = one(&v1("subscription:update", &named)).subscription.unwrap().plan.unwrap();
+    assert_eq!((plan.id.as_deref(), plan.name.as_deref()), (Some("plan_1"), Some("Team")));
     assert_eq!(subscription.current_period_start, Time::parse("2026-05-01T10:00:00Z"));
     assert_eq!(subscription.current_period_end, Time::parse("2026-06-01"));
 }

@@ -44,6 +44,9 @@ pub(crate) fn drafts(envelope: &Envelope<'_>, sent_at: SentAt<'_>) -> Vec<Draft>
 
 fn draft(envelope: &Envelope<'_>, kind: &'static str, sent_at: SentAt<'_>) -> Draft {
     let mut notes = Notes::default();
+    if envelope.body.fields("data").is_some_and(|data| data.fields("object").is_none()) {
+        notes.add("`data` has no `object`, where what the event is about is looked for".to_owned());
+    }
     let none = Fields::default();
     let (key, main) = envelope.main().unwrap_or(("", &none));
     let name = envelope.name.as_deref().unwrap_or_default();

@@ -101,6 +101,7 @@ mod tests {
             |event_type: &str| json!({ "customer_email": "ada@example.com", "event_type": event_type });
         let rows = [
             (about("cancellation"), "cancellation", "subscription.canceled"),
+            (about("Cancellation"), "Cancellation", "subscription.canceled"),
             (about("payment_failed"), "payment_failed", "payment.failed"),
             (about("payment_recovered"), "payment_recovered", "payment.recovered"),
             (
@@ -320,6 +321,8 @@ mod tests {
             body.as_object_mut().unwrap().extend(odd.as_object().unwrap().clone());
             assert_eq!(only(&body).warnings, [warning], "{odd}");
         }
+        let spaced = only(&json!({"customer_email": " a@b.c\n", "event_type": "cancellation"}));
+        assert_eq!(spaced.customer.unwrap().email.as_deref(), Some("a@b.c"));
         let draft = only(
             &json!({"customer_email": "@", "event_type": "cancellation", "plan_name": 7, "provider": []}),
         );

@@ -24,7 +24,7 @@ const ENTRY_CHARS_MAX: usize = 500;
 /// The draft of one event; the error says which required field is missing.
 pub(crate) fn draft(body: &Fields<'_>) -> Result<Draft, String> {
     let named = shape::of(body);
-    let email = body.text("customer_email");
+    let email = body.text("customer_email").map(|email| email.trim().to_owned());
     let required: &[(&str, bool)] = match &named {
         Some((_, _, Shape::Unknown)) => &[],
         Some((_, _, Shape::ChurnRisk)) => {

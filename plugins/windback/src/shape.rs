@@ -34,7 +34,7 @@ const ALERT: &str = "churn_risk.alert";
 /// Members that only the shape of 2026 has, which names no event and is always a cancellation.
 const OF_2026: [&str; 3] = ["mrr_cents", "provider_subscription_id", "provider_customer_id"];
 
-/// The name of the event and its shape; `None` if the body names none and has no shape that needs none.
+/// The name of the event and its shape, in any case; `None` if the body names none and has no shape that needs none.
 pub(crate) fn of(body: &Fields<'_>) -> Option<(String, &'static str, Shape)> {
     let implied = || {
         // A name that is no text is none that could be passed over; an empty one is none.
@@ -50,7 +50,7 @@ pub(crate) fn of(body: &Fields<'_>) -> Option<(String, &'static str, Shape)> {
         OF_2026.iter().any(|member| body.get(member).is_some()).then(|| "cancellation".to_owned())
     };
     let name = body.text("event_type").or_else(implied)?;
-    let known = NAMES.iter().find(|(known, _, _)| *known == name);
+    let known = NAMES.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(&name));
     let (kind, shape) =
         known.map_or(("provider.unmapped", Shape::Unknown), |(_, kind, shape)| (*kind, shape.clone()));
     Some((name, kind, shape))

@@ -18,12 +18,19 @@ pub(crate) fn draft(envelope: &Envelope<'_>) -> Draft {
     };
     let mut notes = envelope.notes.clone();
     // Who pays is the customer of whoever sent the invoice; of a payable it is the operator.
-    if envelope.side != Some(Side::Payable) {
+    let is_payable = envelope.side == Some(Side::Payable);
+    if !is_payable {
         draft.customer = object.text("clientId").map(|id| Customer { id: Some(id), ..Customer::default() });
     }
     draft.payee = object.text("memberId").map(with_id);
-    if let Some(id) = object.text("memberClientId") {
-        draft.metadata.insert("memberClientId".to_owned(), id);
+    // Ids for which an event has no other place: the invoice has one, and of a payable nobody is the customer.
+    let is_beside = |name: &str| match name {
+        "clientId" => is_payable,
+        "payableId" => object.text("invoiceId").is_some(),
+        _ => true,
+    };
+    for name in ["memberClientId", "clientId", "payableId"].into_iter().filter(|name| is_beside(name)) {
+        draft.metadata.extend(object.text(name).map(|id| (name.to_owned(), id)));
     }
 
     let is_of_invoice = envelope.entry.is_some_and(Entry::is_of_invoice);

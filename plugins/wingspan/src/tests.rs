@@ -211,6 +211,9 @@ fn a_paid_invoice_comes_in_and_a_paid_payable_goes_out() {
         assert_eq!(invoice.paid_at, time("2026-07-04T09:30:00Z"));
         assert_eq!(invoice.due_at, time("2026-07-31T00:00:00Z"));
         assert_eq!(draft.metadata["memberClientId"], "mc_3");
+        let client = Some("cli_2").filter(|_| customer.is_none());
+        assert_eq!(draft.metadata.get("clientId").map(String::as_str), client, "{body}");
+        assert_eq!(draft.metadata.contains_key("payableId"), body.to_string().contains("pbl_1"), "{body}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bodies that nobody should send.
 
-use crate::objects::{cloud, normalize, object, seed};
+use crate::objects::{cloud, normalize, object, one, seed};
 use billhook_plugin::testing::{self, Sample};
 use billhook_plugin::{Document, Failure, Normalize, Webhook};
 use flexprice::Flexprice;
@@ -84,4 +84,14 @@ fn a_name_outside_of_the_body_is_used_where_the_body_has_none() {
         .with_event_name("invoice.voided")
         .with_body(r#"{"invoice":{"id":"inv_1"}}"#);
     assert_eq!(Flexprice.normalize(&webhook).unwrap()[0].kind, "invoice.voided");
+}
+
+#[test]
+fn an_object_that_is_not_where_it_should_be_is_missed_with_a_warning() {
+    for data in [json!({ "id": "cust_7" }), json!({}), json!({ "object": 7 })] {
+        let draft =
+            one(&json!({ "webhook_type": "customer.created", "object_type": "customer", "data": data }));
+        assert_eq!((draft.kind.as_str(), draft.customer.is_none()), ("customer.created", true), "{data}");
+        assert!(draft.warnings[0].starts_with("`data` has no `object`"), "{data}: {:?}", draft.warnings);
+    }
 }

@@ -212,28 +212,32 @@ pub(crate) fn cancellation(object: &Fields<'_>, phase: Phase) -> Cancellation {
 }
 
 /// The canonical code that a reason names, if it is a code or tells of a payment that failed, which systems write as
-/// they please. What else people write is left to the plugins after this one.
+/// they please. What else people write, such as `Too expensive`, is left to the plugins after this one, which may look for
+/// other words in it than codes have.
 fn reason_code(reason: &str) -> Option<&'static str> {
-    if let Some(code) = subscription::reason_code(reason) {
-        return Some(code);
-    }
-    match reason.trim().to_ascii_lowercase().as_str() {
-        "technical_issues" => return Some("low_quality"),
-        "not_using_enough" => return Some("unused"),
-        "dont_need_anymore" => return Some("no_longer_needed"),
-        "switching_competitor" => return Some("switched_service"),
-        "poor_support" => return Some("customer_service"),
-        _ => {}
-    }
     let word = subscription::reason_word(reason)?;
-    Some(match word.as_str() {
-        "payment_failed" | "payment_failure" | "non_payment" | "nonpayment" | "unpaid" | "past_due"
-        | "dunning" => "payment_failed",
-        "unpaid_invoice" | "unpaid_invoices" | "grace_period_expired" | "overdue_invoices" => {
-            "payment_failed"
-        }
-        _ => return None,
-    })
+    let is_code = word.eq_ignore_ascii_case(reason.trim());
+    let voluntary = match word.as_str() {
+        "technical_issues" => Some("low_quality"),
+        "not_using_enough" => Some("unused"),
+        "dont_need_anymore" => Some("no_longer_needed"),
+        "switching_competitor" => Some("switched_service"),
+        "poor_support" => Some("customer_service"),
+        word => subscription::reason_code(word),
+    };
+    match word.as_str() {
+        "payment_failure"
+        | "non_payment"
+        | "nonpayment"
+        | "unpaid"
+        | "past_due"
+        | "dunning"
+        | "unpaid_invoice"
+        | "unpaid_invoices"
+        | "grace_period_expired"
+        | "overdue_invoices" => Some("payment_failed"),
+        _ => voluntary.filter(|code| is_code || *code == "payment_failed"),
+    }
 }
 
 #[cfg(test)]

@@ -48,12 +48,14 @@ pub(crate) fn bounded(drafts: &mut [Draft], mut written: Vec<Vec<u8>>) -> Result
     }
     let whole: Vec<usize> = written.iter().map(Vec::len).collect();
     let whole_together = together(&written);
-    for (step, stays) in STEPS.iter().enumerate() {
+    let mut told = vec![false; written.len()];
+    for stays in STEPS {
         let all = together(&written) > TOGETHER_BYTES_MAX;
         let is_long = |json: &[u8]| all || json.len() > WHOLE_BYTES_MAX;
-        let long = drafts.iter_mut().zip(&mut written).zip(&whole).filter(|((_, json), _)| is_long(json));
-        for ((draft, json), bytes) in long {
-            if step > 0 {
+        let each = drafts.iter_mut().zip(&mut written).zip(&whole).zip(&mut told);
+        for (((draft, json), bytes), told) in each.filter(|(((_, json), _), _)| is_long(json)) {
+            // What was told of it before is no longer so.
+            if std::mem::replace(told, true) {
                 draft.warnings.pop();
             }
             draft.warnings.push(format!(

@@ -37,7 +37,7 @@ use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -133,6 +133,8 @@ pub struct Network {
 pub struct PluginSpec {
     /// Its name: that of a shipped one, unless `component` is given.
     pub name: String,
+    /// Whether the file declares it: a shipped plugin that is used need not be.
+    pub is_declared: bool,
     /// The component's file.
     pub component: Option<PathBuf>,
     /// The shipped plugin whose component it is, under a name of its own: `shipped:NAME`.
@@ -193,8 +195,8 @@ struct Names<'a> {
     /// [`Shipped::presets`] and those of other plugins, as the reader reads tables.
     presets: &'a Presets<'a>,
     parts: &'a Parts<'a>,
-    /// Whether every sender is on this machine, as far as its address tells.
-    all_local: bool,
+    /// Where every connection comes from, as far as its address tells: from this machine. `None`: from anywhere.
+    local: Option<IpAddr>,
 }
 
 impl Config {

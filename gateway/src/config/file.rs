@@ -197,7 +197,8 @@ fn named_tables<'a>(
         },
         presets,
         parts,
-        all_local: config.ingest.listen.ip().is_loopback() && config.ingest.trusted_proxies.is_empty(),
+        local: Some(config.ingest.listen.ip())
+            .filter(|ip| ip.is_loopback() && config.ingest.trusted_proxies.is_empty()),
     };
     for tables in [&plugins, &sources, &endpoints] {
         refuse_duplicates(tables);
@@ -286,6 +287,9 @@ fn listeners(root: &mut Table<'_>, config: &mut Config) {
     }
     if let Some(item) = table.item("trusted_proxies") {
         config.ingest.trusted_proxies = item.networks();
+        if config.ingest.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+            item.wrong("everybody would be a proxy, and could say that anybody sent", "name those that are");
+        }
     }
     table.finish();
 
@@ -413,6 +417,7 @@ fn add_undeclared(config: &mut Config) {
             let (sha256, grants, on_failure) = (Vec::new(), Vec::new(), OnFailure::Reject);
             config.plugins.push(PluginSpec {
                 name,
+                is_declared: false,
                 component: None,
                 shipped: None,
                 sha256,
@@ -438,6 +443,8 @@ fn keep_what_is_certain(mistakes: &mut Vec<Mistake>, broken: &[At]) {
             let unsure = wrong == MISSING
                 || wrong.starts_with("no ")
                 || wrong.contains("has no")
+                || wrong.contains(" all normalize ")
+                || wrong.starts_with("it has ")
                 || wrong.contains("is not granted");
             unsure || mistake.remedy == endpoint::ALLOW
         }

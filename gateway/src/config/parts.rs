@@ -110,15 +110,20 @@ impl<'a> Parts<'a> {
         groups.into_iter().find(|group| !group.is_empty()).unwrap_or_default()
     }
 
-    /// How providers prove themselves, by the name of the plugin that says so, empty for the shipped ones, and of the
-    /// provider.
+    /// How providers prove themselves, by the names of the plugin that says so and of the provider; of the shipped plugins
+    /// also under an empty name.
     pub(super) fn presets(&self) -> impl Iterator<Item = ((&str, &str), &toml::Table)> {
-        let own = self.declared.iter().chain(&self.lying).flat_map(|(name, part)| {
-            let providers = part.serving().into_iter().flat_map(|facts| &facts.manifest.providers);
-            providers.filter_map(|of| Some(((name.as_str(), of.name.as_str()), of.auth.as_ref()?)))
+        let own = { self.declared.iter().chain(&self.lying) }
+            .filter_map(|(name, part)| Some((name.as_str(), part.serving()?)));
+        let is_own = |name: &str| self.declared.contains_key(name) || self.lying.contains_key(name);
+        let shipped = { self.shipped.facts.iter() }
+            .filter(move |(name, _)| !is_own(name))
+            .map(|(name, facts)| (name.as_str(), &**facts));
+        let named = own.chain(shipped).flat_map(|(name, facts)| {
+            let presets = facts.manifest.providers.iter();
+            presets.filter_map(move |of| Some(((name, of.name.as_str()), of.auth.as_ref()?)))
         });
-        let shipped = self.shipped.presets.iter().map(|(provider, table)| (("", provider.as_str()), table));
-        own.chain(shipped)
+        named.chain(self.shipped.presets.iter().map(|(provider, table)| (("", provider.as_str()), table)))
     }
 }
 

@@ -162,6 +162,7 @@ pub(super) fn read(mut table: Table<'_>, names: &Names<'_>) -> Option<PluginSpec
     table.finish();
     Some(PluginSpec {
         name: name?,
+        is_declared: true,
         component,
         shipped: shipped.map(str::to_owned),
         sha256: digests,

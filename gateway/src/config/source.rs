@@ -79,8 +79,11 @@ fn allow_from(item: &Item<'_>, names: &Names<'_>) -> Vec<IpNet> {
         item.wrong("nobody may send", "give at least one network, or take it out: then anybody may");
     }
     let networks = item.networks();
-    let is_local = |network: &IpNet| network.addr().is_loopback() || network.prefix_len() == 0;
-    if names.all_local && !networks.is_empty() && !networks.iter().any(is_local) {
+    let is_local = |network: &IpNet, ip| network.contains(&ip) || network.addr().is_loopback();
+    if let Some(ip) = names.local
+        && !networks.is_empty()
+        && !networks.iter().any(|network| is_local(network, ip))
+    {
         let wrong = "every connection to `ingest.listen` comes from this machine, so that none is allowed";
         item.idle(wrong, "name the proxy before it in `ingest.trusted_proxies`, or listen elsewhere");
     }

@@ -1,9 +1,9 @@
 //! Authenticates a refused request again, with the secrets that are configured now.
 
-use crate::ingest::Ingest;
 use crate::ingest::arrival::Arrival;
 use crate::ingest::prove::{Asked, Judged};
 use crate::ingest::take::{Found, webhook};
+use crate::ingest::{Ingest, sender};
 use crate::model::id::{RefusedId, WebhookId};
 use crate::model::refused::{Readmission, RefusedHead};
 use crate::model::webhook::{Accepted, Header};
@@ -36,6 +36,7 @@ impl Ingest {
         let RefusedHead { at, remote, path, query, headers, presented, sha256, .. } = head;
         let mut arrival = Arrival::new(key, tail, query, header_map(headers), request.body);
         arrival.presented = presented;
+        let remote = sender::of(&arrival.headers, remote, &self.options.trusted_proxies);
         // Only what was posted is kept.
         let asked = Asked { method: &Method::POST, path: &path, remote, at };
         let proof = match self.prove(&inlet, &arrival, &asked).await {

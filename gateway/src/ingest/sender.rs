@@ -16,9 +16,9 @@ pub(super) fn of(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr
     let is_trusted = |ip: &IpAddr| proxies.iter().any(|network| network.contains(ip));
     let mut sender = peer;
     for told in headers.get_all(FORWARDED_FOR).iter().rev() {
-        // Not text: then it is no address either.
-        for told in told.to_str().unwrap_or_default().rsplit(',') {
-            match address(told.trim()) {
+        // Bytes: what a sender made up before the proxy's own word may be no text.
+        for told in told.as_bytes().rsplit(|byte| *byte == b',') {
+            match str::from_utf8(told).ok().and_then(|told| address(told.trim())) {
                 Some(ip) if is_trusted(&sender) => sender = ip,
                 Some(_) | None => return sender,
             }
@@ -58,6 +58,7 @@ mod tests {
             ("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.9, "], "10.0.0.1"),
             ("10.0.0.1", &["é"], "10.0.0.1"),
+            ("10.0.0.1", &["é, 203.0.113.9"], "203.0.113.9"),
         ] {
             let mut headers = HeaderMap::new();
             for value in told {

@@ -16,7 +16,7 @@ use crate::plugins::roster::{Enlisted, Kept, Roster, User};
 use crate::plugins::{self, Compiler, Component, Limits, Plugins, Slot, Spec, shipped};
 use anyhow::{Context, anyhow, bail, ensure};
 use rustix::fs::{Access, access};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -270,11 +270,12 @@ impl Loading<'_> {
     fn provided(&self, provider: &str) -> anyhow::Result<String> {
         let names = |manifest: &Manifest| manifest.provider(provider).is_some();
         let is_shadow = |name: &str| self.config.sources.iter().any(|of| of.shadow.as_deref() == Some(name));
-        let is_declared = |name: &str| self.config.plugins.iter().any(|spec| spec.name == name);
+        let declared: BTreeSet<&str> =
+            self.config.plugins.iter().filter(|spec| spec.is_declared).map(|spec| &*spec.name).collect();
         let (declared, lying): (Vec<_>, Vec<_>) = { self.loaded.iter() }
             .filter(|(name, plugin)| !is_shadow(name) && names(plugin.now().manifest()))
             .map(|(name, _)| name.as_str())
-            .partition(|name| is_declared(name));
+            .partition(|name| declared.contains(name));
         let shipped = shipped::names().filter(|name| {
             shipped::component(name)
                 .is_some_and(|component| Manifest::of(name, &component).is_ok_and(|m| names(&m)))
@@ -517,6 +518,8 @@ secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
             (String::new(), "chargebee", "", "chargebee"),
             (plugin("mine", "acme.wasm"), "acmebills", "", "chargebee"),
             (plugin("chargebee", "ada.wasm"), "chargebee", "", "ada-lovel"),
+            (plugin("ada", "ada.wasm"), "chargebee", "", "ada-lovel"),
+            (plugin("ada", "ada.wasm"), "chargebee", "normalizer = 'chargebee'", "chargebee"),
             (both.clone(), "chargebee", "normalizer = 'bob'", "bob-sawye"),
             (both, "chargebee", "normalizer = 'ada'", "ada-lovel"),
         ];

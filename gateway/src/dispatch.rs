@@ -383,7 +383,7 @@ impl Work {
             let now = self.clock.now();
             let patience = Patience {
                 is_over: lease.failures as usize >= PLUGIN_WAITS.len(),
-                waits_since: Some(lease.head.received_at),
+                waits_since: Some(lease.head.taken_at.unwrap_or(lease.head.received_at)),
             };
             let mut dispatch =
                 match pipeline::run(with, line, &mut admission, &input, lease, patience, now).await? {
@@ -394,14 +394,14 @@ impl Work {
                     }
                 };
             self.breakers.succeeded(&dispatch.run.notes);
+            if let Some(turn) = turn {
+                let (about, waits) = in_order(lease, &dispatch);
+                turn.comes(about, &waits).await;
+            }
             if let Some(shadow) = &line.shadow {
                 // Apart: few sources have one, and its future is as large as that of the run.
                 let beside = self.shadows.beside(with, line, shadow, &input, lease, &dispatch);
                 dispatch.run.shadow = Some(Box::pin(beside).await?);
-            }
-            if let Some(turn) = turn {
-                let (about, waits) = in_order(lease, &dispatch);
-                turn.comes(about, &waits).await;
             }
             crash_point(Point::BeforeDispatchCommit);
             // A rerun may end what others waited for.

@@ -489,7 +489,10 @@ fn what_can_never_run_is_refused_when_it_is_loaded() {
             "its manifest is wrong: line 4: unknown field `\\u{1b}[31m",
             Guest { manifest: r#""\u001b[31m\nforged" = 1"#, ..WELL },
         ),
-        (r"`config`: ", Guest { schema: r#"{ "required": ["\u001b[31m\u2028forged"] }"#, ..WELL }),
+        (
+            r"forged`: is missing: add it",
+            Guest { schema: r#"{ "required": ["\u001b[31m\u2028forged"] }"#, ..WELL },
+        ),
         (
             "has a configuration schema that ",
             Guest { schema: r#"{ "$ref": "https://127.0.0.1/x" }"#, ..WELL },

@@ -100,7 +100,7 @@ pub struct Rehearsed {
     pub webhook: WebhookId,
     /// Its source.
     pub source: String,
-    /// When it was accepted.
+    /// When it came.
     pub received_at: Time,
     /// What is different.
     #[serde(flatten)]

@@ -33,8 +33,8 @@ pub struct Rests {
 pub struct Admission<'a> {
     breakers: &'a Breakers,
     admitted: Vec<&'a str>,
-    /// Those of them that it tries after their rest.
-    tries: Vec<&'a str>,
+    /// Those of them that it tries after their rest, and since when.
+    tries: Vec<(&'a str, Time)>,
 }
 
 impl<'a> Admission<'a> {
@@ -51,7 +51,7 @@ impl<'a> Admission<'a> {
             Some(Open::Rests { since, until }) => {
                 return Err(Rests { plugin: plugin.to_owned(), since, until });
             }
-            Some(Open::Trial) => self.tries.push(plugin),
+            Some(Open::Trial) => self.tries.push((plugin, now)),
             None => {}
         }
         self.admitted.push(plugin);
@@ -72,9 +72,9 @@ impl Drop for Admission<'_> {
         }
         // Not to panic while panicking: what is behind the lock is whole after each call.
         let mut breakers = self.breakers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for plugin in &self.tries {
+        for (plugin, tried) in &self.tries {
             if let Some(breaker) = breakers.get_mut(*plugin) {
-                breaker.undecided();
+                breaker.undecided(*tried);
             }
         }
     }
@@ -117,16 +117,21 @@ impl Breakers {
     }
 
     /// A run succeeded of which these are the notes: of the plugins that answered nothing is known any more. Those that
-    /// were not asked, or were skipped once, are not heard of.
+    /// were skipped once rest on, and those that were not asked are not heard of.
     pub fn succeeded(&self, notes: &[Note]) {
         let mut breakers = self.0.lock().expect("no holder of this lock panics");
         if breakers.is_empty() {
             return;
         }
-        breakers.retain(|name, _| {
+        breakers.retain(|name, breaker| {
             let mut said =
                 notes.iter().filter(|note| note.plugin.name == *name).map(|note| &note.said).peekable();
-            said.peek().is_none() || said.any(|said| matches!(said, Said::Skipped(_)))
+            let is_unheard = said.peek().is_none();
+            let is_skipped = said.any(|said| matches!(said, Said::Skipped(_)));
+            if is_skipped {
+                breaker.rests_on();
+            }
+            is_unheard || is_skipped
         });
     }
 

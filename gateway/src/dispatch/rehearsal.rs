@@ -175,7 +175,7 @@ pub struct Rehearsed {
     pub webhook: WebhookId,
     /// Its source.
     pub source: String,
-    /// When it was accepted.
+    /// When it came.
     pub received_at: Time,
     /// Held against what is stored.
     pub said: Compared,

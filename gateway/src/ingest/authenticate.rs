@@ -102,7 +102,9 @@ impl Static<'_> {
             Auth::Basic { user, secrets } => {
                 let place = Place::Header(AUTHORIZATION.as_str().to_owned());
                 let known = live(secrets).map(|secret| format!("{user}:{secret}").into()).collect();
-                Some((Static { place, known, proves: Verified::Basic }, credentials(arrival).map(Cow::Owned)))
+                let value = credentials(arrival).map(Cow::Owned);
+                let value = value.map_err(|refusal| Refusal::NoCredentials(Box::new(refusal)));
+                Some((Static { place, known, proves: Verified::Basic }, value))
             }
             Auth::Header { name, secrets } => {
                 let (place, known) =
@@ -335,10 +337,12 @@ mod tests {
         let digest = basic("billing:one").replace("Basic", "Digest");
         for malformed in ["", "Basic", "Basic !", "billing:one", "Basic /w==", &digest] {
             let refused = check(malformed);
-            assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{malformed:?}: {refused:?}");
+            let Err(Refusal::NoCredentials(why)) = &refused else { panic!("{malformed:?}: {refused:?}") };
+            assert!(matches!(**why, Refusal::Malformed { .. }), "{malformed:?}: {refused:?}");
         }
         let bare = judge(&source(auth.clone()), &arrival(&[], ""), NOW);
-        assert_eq!(bare, Err(Refusal::MissingHeader("authorization".to_owned())));
+        let missing = Refusal::MissingHeader("authorization".to_owned());
+        assert_eq!(bare, Err(Refusal::NoCredentials(Box::new(missing))));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn key(
         Place::Body => {
             let parts = [sha256.as_slice(), event_name.unwrap_or_default().as_bytes()];
             let is_dated = arrival.first(&inlet.dated_by).is_some();
-            let window = if is_dated { ID_WINDOW } else { inlet.body_window };
+            let window = if is_dated { inlet.body_window.max(ID_WINDOW) } else { inlet.body_window };
             Some(DedupeKey { hash: hash(source, place, &parts), until: now.plus(window) })
         }
         // The same for every arrival, or for every event of a kind: no id.

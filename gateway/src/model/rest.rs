@@ -63,11 +63,19 @@ impl<T: Eq + Hash> Rest<T> {
         self.rests = self.rests.map(tries);
     }
 
-    /// The trial is over and has decided nothing: another may be tried at once. Nothing, if it has reported.
-    pub fn undecided(&mut self) {
-        let undecided =
-            |rests: Rests| Rests { until: rests.tried.unwrap_or(rests.until), tried: None, ..rests };
-        self.rests = self.rests.map(undecided);
+    /// The trial that began at `tried` is over and has decided nothing: another may be tried at once. Nothing, if it has
+    /// reported, or another has begun since.
+    pub fn undecided(&mut self, tried: Time) {
+        if let Some(rests) = self.rests.as_mut().filter(|rests| rests.tried == Some(tried)) {
+            (rests.until, rests.tried) = (tried, None);
+        }
+    }
+
+    /// The trial went on without it: it rests on.
+    pub fn rests_on(&mut self) {
+        if let Some(rests) = &mut self.rests {
+            rests.tried = None;
+        }
     }
 
     /// It failed on `what`: until when it rests, if it does.
@@ -106,11 +114,17 @@ mod tests {
         rest.tries(at(1000));
         assert_eq!((rest.since(), rest.until()), (Some(now), Some(at(1300))));
         assert_eq!([1000, 1299].map(|now| rest.ask_again(at(now))), [1001, 1300].map(|soon| Some(at(soon))));
-        rest.undecided();
+        rest.undecided(at(999));
+        assert_eq!(rest.until(), Some(at(1300)), "it was another trial");
+        rest.undecided(at(1000));
         assert_eq!((rest.until(), rest.ask_again(at(900))), (Some(at(1000)), Some(at(1000))));
         rest.tries(at(1000));
+        rest.rests_on();
+        rest.undecided(at(1000));
+        assert_eq!(rest.ask_again(at(1000)), Some(at(1300)), "the webhook went on without it");
+        rest.tries(at(1000));
         rest.failed(12, at(1001));
-        rest.undecided();
+        rest.undecided(at(1000));
         assert_eq!(rest.until(), Some(at(1301)), "it has reported");
     }
 }

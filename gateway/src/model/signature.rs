@@ -89,6 +89,9 @@ pub enum Refusal {
     /// The user name is not this one, or the password none of the secrets.
     #[error("the header `authorization` has not the user `{0}` with one of the secrets")]
     WrongCredentials(String),
+    /// There are no credentials where a user and a password are asked for.
+    #[error("{0}")]
+    NoCredentials(Box<Refusal>),
     /// The path holds none of the source's public keys.
     #[error("the path holds none of the source's public keys")]
     WrongPathKey,
@@ -101,13 +104,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether it is credentials that are missing, or others that are wanted.
+    /// Whether credentials are missing, or others are wanted.
     pub fn asks_for_credentials(&self) -> bool {
-        match self {
-            Refusal::WrongCredentials(_) => true,
-            Refusal::MissingHeader(header) | Refusal::Malformed { header, .. } => header == "authorization",
-            _ => false,
-        }
+        matches!(self, Refusal::WrongCredentials(_) | Refusal::NoCredentials(_))
     }
 }
 

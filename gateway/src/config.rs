@@ -36,7 +36,7 @@ use crate::telemetry;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,6 +200,16 @@ struct Names<'a> {
 }
 
 impl Config {
+    /// What there is of the way to the data directory: itself, or what it would be made in.
+    pub fn data_dir_so_far(&self) -> &Path {
+        let is_there = |dir: &&Path| {
+            let found = dir.symlink_metadata();
+            !found.is_err_and(|why| why.kind() == io::ErrorKind::NotFound)
+        };
+        // The last of a relative path is empty, and means the working directory.
+        self.data_dir.ancestors().find(is_there).unwrap_or(Path::new("."))
+    }
+
     /// Reads `path`, or [`DEFAULT_FILE`] if `path` is `None` and it exists, and the environment.
     ///
     /// # Errors

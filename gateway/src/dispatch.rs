@@ -296,11 +296,9 @@ fn in_order(lease: &WebhookLease, dispatch: &Dispatch) -> (BTreeSet<String>, BTr
             || pipeline::rests_on_earlier(&event.kind)
             || event.endpoints.iter().any(|id| dispatch.ordered.contains(id))
     };
-    let entities = |events: &mut dyn Iterator<Item = &NewEvent>| {
-        events.filter_map(|event| event.entity.clone()).collect()
-    };
-    let events = &dispatch.events;
-    (entities(&mut events.iter()), entities(&mut events.iter().filter(waits)))
+    let entity = |event: &NewEvent| event.entity.clone();
+    let events = || dispatch.events.iter();
+    (events().filter_map(entity).collect(), events().filter(waits).filter_map(entity).collect())
 }
 
 impl Work {

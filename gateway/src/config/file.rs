@@ -122,12 +122,8 @@ fn data_dir(root: &mut Table<'_>, config: &mut Config) {
     }
 }
 
-/// Whether a path is a directory, or can become one; who may use it is told elsewhere.
-fn can_be_dir(dir: &Path) -> io::Result<()> {
-    let is_missing = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
-    // The last of a relative path is empty, and means the working directory.
-    let is_there = |dir: &&Path| !matches!(fs::symlink_metadata(dir), Err(why) if is_missing(&why));
-    let there = dir.ancestors().find(is_there).unwrap_or(Path::new("."));
+/// Whether what is there is a directory; who may use it is told elsewhere.
+fn is_dir(there: &Path) -> io::Result<()> {
     match fs::metadata(there) {
         Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
         Err(why) if why.kind() != io::ErrorKind::PermissionDenied => Err(why),
@@ -148,7 +144,7 @@ struct Tables<'a> {
 fn top<'a>(mut root: Table<'a>) -> (Config, Tables<'a>) {
     let mut config = Config::default();
     data_dir(&mut root, &mut config);
-    if let Err(why) = can_be_dir(&config.data_dir) {
+    if let Err(why) = is_dir(config.data_dir_so_far()) {
         let at = root.item("data_dir").map_or(At::File, |item| item.at);
         let wrong =
             format!("nothing can be kept in {}: {why}", quote(&config.data_dir.display().to_string()));

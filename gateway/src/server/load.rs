@@ -17,7 +17,6 @@ use crate::plugins::{self, Compiler, Component, Limits, Plugins, Slot, Spec, shi
 use anyhow::{Context, anyhow, bail, ensure};
 use rustix::fs::{Access, access};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +55,9 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
         outbound: None,
     };
     let dir = config.data_dir.display();
-    let forbidden = match usable(&config.data_dir) {
+    // That it is a directory, or can become one, was seen when the configuration was read.
+    let usable = access(config.data_dir_so_far(), Access::WRITE_OK | Access::EXEC_OK);
+    let forbidden = match usable.map_err(io::Error::from) {
         // The gateway may run as another user.
         Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
             Some(format!("`data_dir`: nothing can be kept in {dir} by the user who checks: {why}"))
@@ -75,18 +76,6 @@ pub async fn check(config: &Config, compiler: Compiler) -> anyhow::Result<Vec<St
             format!("endpoint `{}` gets what {} make of it", endpoint.name, endpoint.plugins.join(", "))
         });
     Ok(loaded.ways(config).chain(judged).chain(put_through).chain(forbidden).collect())
-}
-
-/// Whether a gateway of this user could keep something in `dir`, or make it.
-fn usable(dir: &Path) -> io::Result<()> {
-    let is_there =
-        |dir: &&Path| !matches!(fs::symlink_metadata(dir), Err(why) if why.kind() == io::ErrorKind::NotFound);
-    // The last of a relative path is empty, and means the working directory.
-    let there = dir.ancestors().find(is_there).unwrap_or(Path::new("."));
-    if !fs::metadata(there)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    Ok(access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// What the plugins of a configuration make of its sources.
@@ -406,6 +395,7 @@ fn inlet(source: &Source, facts: Option<&Provider>) -> Inlet {
 mod tests {
     use super::*;
     use crate::config::environment::Environment;
+    use std::fs;
     use std::path::Path;
 
     #[test]
